@@ -1,0 +1,79 @@
+"""Let the ranks of a data-parallel run agree: broadcast, gather and sum, over torch.distributed or trivially alone.
+
+Rank 0 decides; the others wait on a broadcast. Gradients are summed by hand in one flat bucket after each phase of an
+update, because two models with gradient penalties and DDP's hooks do not go together (pytorch#47562).
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+import torch.distributed as dist
+
+
+class Communicator(Protocol):
+    """Connect `size` ranks, each with its own device."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    def broadcast(self, value: Any) -> Any:
+        """Return rank 0's picklable value on every rank."""
+
+    def gather(self, value: Any) -> list[Any]:
+        """Return every rank's picklable value, in rank order, on every rank."""
+
+    def sum_(self, tensors: Sequence[torch.Tensor]) -> None:
+        """Replace each tensor by its sum over the ranks, in one flat exchange a dtype."""
+
+
+class Alone:
+    """Be the only rank."""
+
+    rank = 0
+    size = 1
+
+    def __init__(self, device: torch.device | str = "cpu") -> None:
+        self.device = torch.device(device)
+
+    def broadcast(self, value: Any) -> Any:
+        """Return the value."""
+        return value
+
+    def gather(self, value: Any) -> list[Any]:
+        """Return the value as the only one."""
+        return [value]
+
+    def sum_(self, tensors: Sequence[torch.Tensor]) -> None:
+        """Leave the tensors as they are."""
+
+
+class ProcessGroup:
+    """Be one rank of the default torch.distributed process group (gloo on CPUs, nccl on GPUs)."""
+
+    def __init__(self, device: torch.device | str = "cpu") -> None:
+        self.device = torch.device(device)
+        self.rank = dist.get_rank()
+        self.size = dist.get_world_size()
+
+    def broadcast(self, value: Any) -> Any:
+        """Return rank 0's picklable value on every rank."""
+        box = [value]
+        dist.broadcast_object_list(box, src=0, device=self.device)
+        return box[0]
+
+    def gather(self, value: Any) -> list[Any]:
+        """Return every rank's picklable value, in rank order, on every rank."""
+        box: list[Any] = [None] * self.size
+        dist.all_gather_object(box, value)
+        return box
+
+    def sum_(self, tensors: Sequence[torch.Tensor]) -> None:
+        """Replace each tensor by its sum over the ranks, in one flat exchange a dtype."""
+        for dtype in dict.fromkeys(t.dtype for t in tensors):
+            group = [t for t in tensors if t.dtype == dtype]
+            flat = torch.cat([t.reshape(-1) for t in group])
+            dist.all_reduce(flat)
+            for tensor, total in zip(group, flat.split([t.numel() for t in group]), strict=True):
+                tensor.copy_(total.view_as(tensor))

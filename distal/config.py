@@ -1,0 +1,170 @@
+"""The typed configuration that everything is built from: one tree, unknown keys refused, printable back.
+
+A field says its unit, its range and the reason for its default. Names that live in registries (strategies, networks,
+losses, ...) are checked against them in `distal.resolve`, the edge where YAML and overrides come in.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Weight = Annotated[float, Field(ge=0.0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """Refuse unknown keys, changes after construction, and numbers that are not finite."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class PoolConfig(Section):
+    """The unlabeled images and how they are decoded and spread."""
+
+    path: str | list[str] = Field(
+        "digits",
+        description="Parquet file, folder, glob or URI, or a list of them; 'digits' is the embedded set of scikit-learn",
+    )
+    image_column: str = Field("image", description="column with struct<bytes, path> images (Hugging Face convention)")
+    label_column: str | None = Field(
+        "label",
+        description="column of hidden labels, read by the dataset oracle and the evaluation alone; may be absent",
+    )
+    classes: list[str] | None = Field(
+        None, min_length=2, description="class names in label order; taken from the Parquet schema where it has them"
+    )
+    image_size: Literal[8, 16, 32, 64] | None = Field(
+        None, description="side in pixels; null: the smallest that holds the first images, at most 64"
+    )
+    channels: Literal[1, 3] | None = Field(None, description="1 grey, 3 colour; null: as the first images are")
+    fit: Literal["resize", "crop", "pad"] = Field(
+        "resize", description="how an oblong image becomes square: stretched, centre-cropped, or padded with black"
+    )
+    normalize: Literal["none", "autocontrast"] = Field(
+        "none", description="autocontrast stretches each image to the full range before it is cached"
+    )
+    shards: Count = Field(2, description="shard actors; results do not depend on it")
+    block_rows: Annotated[int, Field(ge=16, le=65536)] = Field(
+        256, description="rows in one forward pass; shards are whole blocks, so that sharding cannot change a score"
+    )
+    max_pixels: Count = Field(50_000_000, description="an image that declares more pixels is skipped, not decoded")
+    cache: str | None = Field(None, description="folder of decoded images on each node; null: ~/.cache/distal")
+    cpus_per_shard: Positive | None = Field(
+        None, description="CPUs reserved per shard; null: an even share of half the cluster, at most 1"
+    )
+    gpus_per_shard: Weight = Field(0.0, description="GPUs reserved per shard; fractions share a GPU with training")
+
+
+class QueryConfig(Section):
+    """What is asked of the oracle in each round."""
+
+    strategy: str = Field("margin", description="query strategy by its standard name")
+    batch: Count = Field(10, description="labels asked in a round")
+    cold_start: str = Field(
+        "random",
+        description="strategy of the first round, whose model has seen no label: 'random' or a strategy's name",
+    )
+
+
+class OracleConfig(Section):
+    """Who answers."""
+
+    kind: str = Field("dataset", description="dataset (the hidden column), callable (Python API) or files (people)")
+    noise: Fraction = Field(0.0, description="dataset oracle: probability that an answer is another class, uniformly")
+    cost: dict[str, Weight] = Field(
+        default_factory=dict, description="cost of one answer by class name; classes not named cost 1"
+    )
+
+
+class NetConfig(Section):
+    """The shapes of generator and discriminator."""
+
+    name: str = Field("auto", description="network by name; auto: dense at 8 px, residual above")
+    latent_dim: Count = Field(64, description="dimension of the latent z")
+    width: Count = Field(32, description="base number of channels (residual) or units / 8 (dense)")
+    features: Count = Field(
+        64, description="dimension of the discriminator's features, which strategies see as embeddings"
+    )
+
+
+class TrainConfig(Section):
+    """One round's updates of G and D."""
+
+    workers: Annotated[int, Field(ge=0)] = Field(
+        0, description="Ray Train workers; 0 trains in the driver's process, with the same result"
+    )
+    gpus_per_worker: Weight | None = Field(
+        None, description="GPUs per worker; null: 1 where the cluster has GPUs, else 0"
+    )
+    threads: Count | None = Field(None, description="CPU threads of a worker; null: an even share of the cores")
+    steps: Count = Field(500, description="updates of G and D in a round")
+    batch_size: Count = Field(64, description="global batch in images, divided among the workers")
+    learning_rate_g: Positive = Field(1e-3, description="Adam's step size for G")
+    learning_rate_d: Positive = Field(1e-3, description="Adam's step size for D and its head")
+    adversarial: str = Field("rpgan", description="adversarial loss by name")
+    regularizers: dict[str, Weight] = Field(
+        default_factory=lambda: {"r1": 0.05, "r2": 0.05}, description="weight lambda of each regularizer by its name"
+    )
+    lazy_interval: Count = Field(1, description="apply lazy regularizers every n-th step with weight n")
+    ema_half_life: Positive = Field(50.0, description="steps in which the averaged generator forgets half")
+    augment: list[str] = Field(
+        default_factory=lambda: ["translation"], description="differentiable augmentations, in order"
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="auto: bf16 autocast where the hardware gains"
+    )
+
+
+class EvaluateConfig(Section):
+    """What quality is measured against."""
+
+    path: str | list[str] | None = Field(
+        None, description="held-out images, read like pool.path; null: evaluate.holdout of the pool is kept out of it"
+    )
+    holdout: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
+        0.2, description="fraction of the pool's rows held out when evaluate.path is null, chosen by hash of the row id"
+    )
+    label_column: str | None = Field("label", description="label column of the held-out images; may be absent")
+    extractor: str = Field(
+        "pool-cnn", description="feature extractor by name; scores are comparable where its hash agrees"
+    )
+    extractor_path: str | None = Field(None, description="inception: path or URL of the TorchScript weights file")
+    samples: Annotated[int, Field(ge=16)] = Field(2000, description="generated images that are scored")
+    reference: Annotated[int, Field(ge=16)] = Field(10_000, description="held-out images compared with, at most")
+    allow_overlap: bool = Field(False, description="accept an evaluation set that is the pool itself")
+
+
+class StopConfig(Section):
+    """When the loop ends, besides `rounds`."""
+
+    labels: Count | None = Field(None, description="label budget of the whole run; null: rounds x query.batch")
+    fid: Positive | None = Field(None, description="stop when the Frechet distance is at or below this goal")
+    patience: Count | None = Field(None, description="stop after this many rounds without improvement of the distance")
+    min_improvement: Fraction = Field(0.01, description="relative decrease of the distance that counts as improvement")
+
+
+class Config(Section):
+    """A whole run."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] = Field(
+        "digits", description="name of the run; it lies in <storage>/<name>"
+    )
+    storage: str = Field("runs", description="local folder or pyarrow.fs URI (s3://, gs://) that holds runs")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="seed of every random stream of the run")
+    rounds: Count = Field(5, description="rounds at most")
+    address: str | None = Field(None, description="Ray cluster; null: the one this process is in, else a local one")
+    pool: PoolConfig = Field(default_factory=PoolConfig)
+    query: QueryConfig = Field(default_factory=QueryConfig)
+    oracle: OracleConfig = Field(default_factory=OracleConfig)
+    net: NetConfig = Field(default_factory=NetConfig)
+    train: TrainConfig = Field(default_factory=TrainConfig)
+    evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
+    stop: StopConfig = Field(default_factory=StopConfig)
+
+    @property
+    def label_budget(self) -> int:
+        """Return the number of labels that the run may ask for in all."""
+        planned = self.rounds * self.query.batch
+        return planned if self.stop.labels is None else min(self.stop.labels, planned)

@@ -1,0 +1,27 @@
+"""Tell whoever listens how far a run is: plain facts, rendered by the command line, ignored by default."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Event:
+    """State one fact of a run's progress.
+
+    round: 1-based; 0 before the first. phase: prepare, acquire, annotate, train, evaluate or commit.
+    done, total: units of the phase's own work (blocks, rows, steps, images); total 0 where it is unknown.
+    facts: numbers worth showing, such as losses by name or the round's scores.
+    """
+
+    round: int
+    phase: str
+    done: int = 0
+    total: int = 0
+    facts: dict[str, float | str] = field(default_factory=dict)
+
+
+Listener = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """Listen to nothing."""
