@@ -1,0 +1,233 @@
+"""The ledger of labels: what was asked and what was answered, one pair of Parquet files a round.
+
+A label that was answered is never asked again and never lost: `record` returns when the answer is on the disk, the
+first answer to a row wins, and a row that is in any query is refused in another. Files are sorted in the order of the
+query, so that their bytes do not depend on the order in which answers came.
+"""
+
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from distal.errors import OracleError, RunError, StorageError
+from distal.rundir import RunDirectory, round_path
+
+RowIds = npt.NDArray[np.int64]
+
+QUERY_SCHEMA = pa.schema([("row_id", pa.int64()), ("score", pa.float32()), ("strategy", pa.string())])
+LABELS_SCHEMA = pa.schema(
+    [
+        pa.field("row_id", pa.int64(), nullable=False),
+        ("label", pa.int64()),
+        ("annotator", pa.string()),
+        ("time", pa.timestamp("us", "UTC")),
+        ("cost", pa.float64()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Query:
+    """Ask for labels. round: from 1; row_ids: int64 [k], no row twice; scores: float32 [k]; strategy: its name."""
+
+    round: int
+    row_ids: RowIds
+    scores: npt.NDArray[np.float32]
+    strategy: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Answer one row. label: class index, None where the annotator declined; time: unix seconds; cost: at least 0."""
+
+    row_id: int
+    label: int | None
+    annotator: str
+    time: float
+    cost: float = 1.0
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Every label of the run so far: row_ids, labels and rounds, int64 [n] each, in the order of asking."""
+
+    row_ids: RowIds
+    labels: RowIds
+    rounds: RowIds
+
+
+class Ledger:
+    """Keep the queries and answers of a run directory. The caller holds the run's driver lock while it writes."""
+
+    def __init__(self, run: RunDirectory) -> None:
+        self._run = run
+        self._queries: dict[int, Query] = {}  # a query never changes once it is written
+        self._complete: dict[int, list[Answer]] = {}  # nor do the answers of a round that are all there
+
+    def write_query(self, query: Query) -> None:
+        """Write what will be asked, before anyone is asked. Again with the same rows is fine.
+
+        Raises RunError if the round asks for other rows already, or if a row is, or was, asked elsewhere.
+        """
+        _check_query(query)
+        before = self.read_query(query.round)
+        if before is not None:
+            if not np.array_equal(before.row_ids, query.row_ids):
+                where = self._run.place(round_path(query.round, "query.parquet"))
+                raise RunError(f"round {query.round} already asks for other rows\nits query stands in {where}")
+            return
+        twice = np.intersect1d(query.row_ids, self.asked())
+        if len(twice):
+            raise RunError(
+                f"round {query.round} asks for {len(twice)} rows that were asked before, such as row {twice[0]}\n"
+                "expected: a row is asked once in a run"
+            )
+        columns = [query.row_ids, query.scores, np.full(len(query.row_ids), query.strategy, dtype=object)]
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, QUERY_SCHEMA, strict=True)]
+        path = round_path(query.round, "query.parquet")
+        self._run.write(path, _parquet(pa.table(arrays, schema=QUERY_SCHEMA)))
+
+    def read_query(self, round: int) -> Query | None:
+        """Return what a round asks, None if it has not got so far."""
+        if round not in self._queries:
+            table = self._table(round, "query.parquet", QUERY_SCHEMA)
+            if table is None:
+                return None
+            row_ids, scores, strategies = (table.column(name) for name in QUERY_SCHEMA.names)
+            strategy = strategies[0].as_py() if len(strategies) else ""
+            self._queries[round] = Query(
+                round, row_ids.to_numpy().astype(np.int64), scores.to_numpy().astype(np.float32), strategy
+            )
+        return self._queries[round]
+
+    def record(self, round: int, answers: Sequence[Answer]) -> None:
+        """Keep answers; they are durable on return. A row that has an answer keeps its first one.
+
+        Raises OracleError, with nothing kept, if an answer is for a row that the round does not ask, or is malformed.
+        """
+        query = self.read_query(round)
+        if query is None:
+            raise RunError(f"round {round} has no query, so it takes no answers\nwrite its query first")
+        known = {answer.row_id: answer for answer in self.answers(round)}
+        before = len(known)
+        asked = {int(row_id) for row_id in query.row_ids}
+        for answer in answers:
+            _check_answer(answer, round, asked)
+            known.setdefault(int(answer.row_id), answer)
+        if len(known) == before:
+            return
+        ordered = [known[row_id] for row_id in query.row_ids.tolist() if row_id in known]
+        self._run.write(round_path(round, "labels.parquet"), _parquet(_labels_table(ordered)))
+
+    def answers(self, round: int) -> list[Answer]:
+        """Return a round's answers in the order of its query."""
+        if round in self._complete:
+            return list(self._complete[round])
+        table = self._table(round, "labels.parquet", LABELS_SCHEMA)
+        if table is None:
+            return []
+        microseconds = table.column("time").cast(pa.int64()).to_pylist()
+        columns = [table.column(name).to_pylist() for name in ("row_id", "label", "annotator", "cost")]
+        answers = [
+            Answer(row_id, label, annotator, us / 1e6, cost)
+            for row_id, label, annotator, cost, us in zip(*columns, microseconds, strict=True)
+        ]
+        query = self.read_query(round)
+        if query is not None and len(answers) == len(query.row_ids):
+            self._complete[round] = answers
+        return list(answers)
+
+    def pending(self, query: Query) -> RowIds:
+        """Return the rows of a query that have no answer yet, int64, in its order."""
+        answered = np.array([answer.row_id for answer in self.answers(query.round)], dtype=np.int64)
+        return query.row_ids[~np.isin(query.row_ids, answered)]
+
+    def labels(self) -> Labels:
+        """Return every label of every round, committed or not; declined rows are left out."""
+        rows = [
+            (answer.row_id, answer.label, round)
+            for round in self._rounds()
+            for answer in self.answers(round)
+            if answer.label is not None
+        ]
+        columns = np.array(rows, dtype=np.int64).reshape(-1, 3)
+        return Labels(columns[:, 0].copy(), columns[:, 1].copy(), columns[:, 2].copy())
+
+    def asked(self) -> RowIds:
+        """Return every row that any query asks for, int64 ascending; none of them is asked again."""
+        queries = [query.row_ids for round in self._rounds() if (query := self.read_query(round)) is not None]
+        return np.unique(np.concatenate([np.empty(0, np.int64), *queries]))
+
+    def cost(self) -> float:
+        """Return what all answers cost, declined ones included."""
+        return math.fsum(answer.cost for round in self._rounds() for answer in self.answers(round))
+
+    def count(self) -> int:
+        """Return the number of answers, declined ones included."""
+        return sum(len(self.answers(round)) for round in self._rounds())
+
+    def _rounds(self) -> list[int]:
+        return sorted(int(name) for name in self._run.list("rounds") if name.isdecimal() and int(name) > 0)
+
+    def _table(self, round: int, name: str, schema: Any) -> Any:
+        """Read a round's file; None if it is missing; StorageError if it is not what distal wrote."""
+        path = round_path(round, name)
+        if not self._run.has(path):
+            return None
+        try:
+            table = pq.read_table(io.BytesIO(self._run.read(path)))
+            return table.select(schema.names).cast(schema)
+        except (pa.ArrowException, KeyError, ValueError, OSError) as error:
+            raise StorageError(
+                f"{self._run.place(path)} is damaged: {' '.join(str(error).split())[:200]}\n"
+                "restore this file from a copy; distal never leaves one half-written"
+            ) from error
+
+
+def _check_query(query: Query) -> None:
+    ids = query.row_ids
+    if ids.ndim != 1 or ids.dtype != np.int64 or query.scores.shape != ids.shape or (len(ids) and ids.min() < 0):
+        raise RunError(
+            f"round {query.round}: row ids {ids.dtype} {list(ids.shape)}, scores {list(query.scores.shape)} are none\n"
+            "expected: int64 [k], none negative, and float32 [k]"
+        )
+    if len(np.unique(ids)) != len(ids):
+        raise RunError(f"round {query.round} asks for a row twice\nexpected: {len(ids)} different rows")
+
+
+def _check_answer(answer: Answer, round: int, asked: set[int]) -> None:
+    if answer.row_id not in asked:
+        raise OracleError(f"row {answer.row_id} was answered, but round {round} does not ask for it")
+    if answer.label is not None and answer.label < 0:
+        raise OracleError(
+            f"row {answer.row_id}: label {answer.label} is refused\nexpected: 0 or more, or None to decline"
+        )
+    if not (math.isfinite(answer.time) and math.isfinite(answer.cost) and answer.cost >= 0):
+        raise OracleError(
+            f"row {answer.row_id}: time {answer.time} or cost {answer.cost} is refused\nexpected: finite, cost >= 0"
+        )
+
+
+def _labels_table(answers: Sequence[Answer]) -> Any:
+    columns: list[list[Any]] = [
+        [answer.row_id for answer in answers],
+        [answer.label for answer in answers],
+        [answer.annotator for answer in answers],
+        [round(answer.time * 1e6) for answer in answers],
+        [float(answer.cost) for answer in answers],
+    ]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, LABELS_SCHEMA, strict=True)]
+    return pa.table(arrays, schema=LABELS_SCHEMA)
+
+
+def _parquet(table: Any) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(table, sink)
+    return sink.getvalue()

@@ -1,0 +1,160 @@
+"""The run directory is the database: files that are whole, rounds that are committed, one driver at a time.
+
+A run lies in ``<storage>/<name>/``; `docs/design.md`, section 2, draws it. State is what is on disk: whoever resumes
+reads this directory and takes up the first phase whose file is missing.
+"""
+
+import builtins
+import logging
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+import pyarrow as pa
+import pyarrow.fs
+
+from distal.errors import RunError, StorageError
+from distal.locks import Holder, Lease, flock_holder, flocked, lease_holder, leased, refused
+from distal.storage import LocalFiles, ObjectFiles
+
+log = logging.getLogger(__name__)
+
+CONFIG = "config.yaml"
+COMMITTED = "COMMITTED"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def round_path(round: int, *parts: str) -> str:
+    """Return the path of a round's file, such as ``rounds/0007/query.parquet``; rounds count from 1."""
+    if round < 1:
+        raise RunError(f"there is no round {round}\nexpected: rounds count from 1")
+    return "/".join((f"rounds/{round:04d}", *parts))
+
+
+class RunDirectory:
+    """Read and write the files of one run.
+
+    Every path is relative to the run's folder, written with ``/``, and may not leave it. Every method raises
+    StorageError where the storage refuses; the message names the path and what to do.
+
+    uri: the folder's path or URI, for people (a password in it is hidden). local: the folder, if it is a local one.
+    """
+
+    def __init__(self, storage: str, name: str, files: LocalFiles | ObjectFiles, uri: str) -> None:
+        self.storage = storage
+        self.name = name
+        self.uri = uri
+        self.local: Path | None = files.root if isinstance(files, LocalFiles) else None
+        self._files = files
+        self._lease: Lease | None = None
+
+    @classmethod
+    def open(cls, storage: str, name: str) -> "RunDirectory":
+        """Open the directory of the run `name` under a local folder or a pyarrow.fs URI; nothing is created."""
+        if not _NAME.fullmatch(name):
+            raise RunError(f"run name {name!r} is refused\nexpected: 1 to 100 letters, digits, '.', '_' or '-'")
+        if "\0" in storage or not storage.strip():
+            raise StorageError(
+                f"storage {storage!r} is refused\nexpected: a local folder or a URI such as s3://bucket/x"
+            )
+        parts = urlsplit(storage)
+        if "://" not in storage or parts.scheme == "file":
+            folder = Path(unquote(parts.path)) if parts.scheme == "file" else Path(storage)
+            root = folder.expanduser().absolute() / name
+            return cls(storage, name, LocalFiles(root), str(root))
+        shown = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], f"{parts.path.rstrip('/')}/{name}", "", ""))
+        try:
+            filesystem, prefix = pyarrow.fs.FileSystem.from_uri(storage)
+        except (OSError, pa.ArrowException, ValueError) as error:
+            reason = " ".join(str(error).replace(storage, shown).split())[:200]
+            raise StorageError(
+                f"cannot open storage {shown}: {reason}\nexpected: a local folder, or a URI that pyarrow.fs reaches"
+            ) from error
+        return cls.on(filesystem, prefix, name, shown, storage)
+
+    @classmethod
+    def on(cls, filesystem: object, prefix: str, name: str, uri: str = "", storage: str = "") -> "RunDirectory":
+        """Open the run `name` under a prefix of a pyarrow file system that is at hand."""
+        root = f"{prefix.rstrip('/')}/{name}"
+        shown = uri or root
+        return cls(storage or prefix, name, ObjectFiles(filesystem, root, shown), shown)
+
+    def __reduce__(self) -> tuple[Callable[[str, str], "RunDirectory"], tuple[str, str]]:
+        """Pickle as the place it is; a process that gets it opens it anew and holds no lock."""
+        storage = str(self.local.parent) if self.local is not None else self.storage
+        return RunDirectory.open, (storage, self.name)
+
+    def exists(self) -> bool:
+        """Say whether a run has begun here: its configuration is written."""
+        return self.has(CONFIG)
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write a file whole or not at all; it is durable on return. What had this name is replaced."""
+        if self._lease is not None and self._lease.lost:
+            raise refused(self.uri, "driver", self.holder())
+        self._files.write(path, data)
+
+    def read(self, path: str) -> bytes:
+        """Return the bytes of a file."""
+        return self._files.read(path)
+
+    def has(self, path: str) -> bool:
+        """Say whether a file or a folder of this name is there."""
+        return self._files.has(path)
+
+    def list(self, path: str) -> list[str]:
+        """Return the names in a folder, sorted; none if it is missing. Half-written files are not shown."""
+        return self._files.list(path)
+
+    def modified(self, path: str) -> float:
+        """Return the time of a file's last change in unix seconds."""
+        return self._files.modified(path)
+
+    def delete(self, path: str) -> None:
+        """Remove a file or a folder with all in it; a missing one is fine. The run's folder itself is refused."""
+        if path.strip("/.") == "":
+            raise StorageError(f"refused to delete the whole run {self.uri}\nremove it by hand if that is meant")
+        self._files.delete(path)
+
+    def place(self, path: str) -> str:
+        """Return the full path or URI of a file, for a message to people."""
+        return f"{self.uri}/{path}"
+
+    @contextmanager
+    def lock(self, role: str = "driver", wait_s: float = 0.0) -> Iterator[None]:
+        """Hold the run in this role; a second holder gets RunLockedError naming host, process and since when.
+
+        The driver's lock makes the run's folder, and clears what killed writers left half-written. On an object store
+        a driver that loses its lease to another writes nothing more.
+        """
+        if not re.fullmatch(r"[a-z][a-z0-9-]{0,63}", role):
+            raise RunError(f"lock role {role!r} is refused\nexpected: lower-case letters, digits or '-'")
+        files = self._files
+        if isinstance(files, LocalFiles):
+            with flocked(files, self.uri, role, wait_s):
+                if role == "driver":
+                    files.sweep()
+                yield
+            return
+        with leased(files, self.uri, role, wait_s) as lease:
+            self._lease = lease if role == "driver" else self._lease
+            try:
+                yield
+            finally:
+                self._lease = None if role == "driver" else self._lease
+
+    def holder(self, role: str = "driver") -> Holder | None:
+        """Return who holds the run in this role now, None if nobody does."""
+        files = self._files
+        return flock_holder(files, role) if isinstance(files, LocalFiles) else lease_holder(files, role)
+
+    def committed(self) -> builtins.list[int]:
+        """Return the committed rounds, ascending."""
+        numbers = sorted(int(name) for name in self.list("rounds") if name.isdecimal() and int(name) > 0)
+        return [number for number in numbers if self.has(round_path(number, COMMITTED))]
+
+    def commit(self, round: int) -> None:
+        """Mark a round as done; written after everything else of it."""
+        self.write(round_path(round, COMMITTED), f"round {round}\n".encode())
