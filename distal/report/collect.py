@@ -1,0 +1,211 @@
+"""Read a run directory into plain records, whatever state the run is in.
+
+Labels count from the moment they are on disk; metrics and samples count only in committed rounds (design, section 2).
+"""
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from distal.errors import RunError
+from distal.ledger import Ledger
+from distal.rundir import RunDirectory, round_path
+
+PHASES = ("acquire", "annotate", "train", "evaluate")
+
+
+@dataclass(frozen=True)
+class ScoreLine:
+    """Hold one entry of metrics.json's `scores`; value None where the score could not be computed."""
+
+    name: str
+    value: float | None
+    extractor: str | None = None
+    hash: str | None = None
+    samples: int | None = None
+    reference_samples: int | None = None
+    class_name: str | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Hold one committed round's metrics.json; labels, asked, cost and steps count from the start of the run."""
+
+    labels: int
+    asked: int
+    cost: float
+    steps: int
+    goal: str
+    scores: tuple[ScoreLine, ...]
+    losses: dict[str, float | None]
+    seconds: dict[str, float]
+
+    def score(self, name: str, class_name: str | None = None) -> ScoreLine | None:
+        """Return the score of this name, of the whole set or of one class, or None."""
+        return next((s for s in self.scores if s.name == name and s.class_name == class_name), None)
+
+    def value(self, name: str, class_name: str | None = None) -> float | None:
+        """Return the value of the score of this name, or None where there is none."""
+        line = self.score(name, class_name)
+        return None if line is None else line.value
+
+
+@dataclass(frozen=True)
+class AskedRow:
+    """Hold one row of a query and what became of it: state is labeled, declined or waiting."""
+
+    row_id: int
+    score: float
+    state: str
+    label: int | None = None
+    annotator: str | None = None
+
+
+@dataclass(frozen=True)
+class RoundRecord:
+    """Hold one round: what was asked, in pick order, and, once committed, what came of it."""
+
+    round: int
+    committed: bool
+    strategy: str
+    asked: tuple[AskedRow, ...]
+    metrics: Metrics | None
+    has_samples: bool
+
+    def count(self, state: str) -> int:
+        """Return the number of rows in a state: labeled, declined or waiting."""
+        return sum(row.state == state for row in self.asked)
+
+    @property
+    def annotators(self) -> list[str]:
+        """Return who answered, the busiest first."""
+        return [name for name, _ in Counter(row.annotator for row in self.asked if row.annotator).most_common()]
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """Hold all that a report says of a run."""
+
+    name: str
+    uri: str
+    config: dict[str, Any]
+    config_text: str
+    rounds: tuple[RoundRecord, ...]
+    environment: dict[str, Any] = field(default_factory=dict)
+    skipped: tuple[dict[str, Any], ...] = ()
+    stopped: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def measured(self) -> list[tuple[int, Metrics]]:
+        """Return (round, metrics) of every committed round, in order."""
+        return [(r.round, r.metrics) for r in self.rounds if r.metrics is not None]
+
+    @property
+    def labels(self) -> int:
+        """Return the labels on disk, those of a round in progress included."""
+        return sum(r.count("labeled") for r in self.rounds)
+
+
+def collect(run: RunDirectory) -> RunRecord:
+    """Read everything but images. Raises RunError where the directory is no run or a file is not what distal writes."""
+    if not run.exists():
+        raise RunError(f"no run at {run.uri}: it holds no config.yaml\ncheck `storage` and `name`, or start the run")
+    text = run.read("config.yaml").decode("utf-8", errors="replace")
+    try:
+        config = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise _unreadable(run, "config.yaml", "YAML") from error
+    ledger = Ledger(run)
+    committed = set(run.committed())
+    numbers = sorted(int(name) for name in run.list("rounds") if name.isdigit())
+    return RunRecord(
+        name=run.name,
+        uri=run.uri,
+        config=config if isinstance(config, dict) else {},
+        config_text=text,
+        rounds=tuple(_round(run, ledger, number, number in committed) for number in numbers),
+        environment=_json(run, "environment.json", {}),
+        skipped=tuple(_json(run, "skipped.json", [])),
+        stopped=_json(run, "stopped.json", {}),
+    )
+
+
+def _round(run: RunDirectory, ledger: Ledger, number: int, committed: bool) -> RoundRecord:
+    query = ledger.read_query(number)
+    asked: tuple[AskedRow, ...] = ()
+    if query is not None:
+        answers = {answer.row_id: answer for answer in ledger.answers(number)}
+        rows = []
+        for row_id, score in zip(query.row_ids.tolist(), query.scores.tolist(), strict=True):
+            answer = answers.get(row_id)
+            state = "waiting" if answer is None else "declined" if answer.label is None else "labeled"
+            rows.append(
+                AskedRow(row_id, score, state, answer.label if answer else None, answer.annotator if answer else None)
+            )
+        asked = tuple(rows)
+    return RoundRecord(
+        round=number,
+        committed=committed,
+        strategy=query.strategy if query is not None else "",
+        asked=asked,
+        metrics=_metrics(run, number) if committed else None,
+        has_samples=committed and run.has(round_path(number, "samples.png")),
+    )
+
+
+def _metrics(run: RunDirectory, number: int) -> Metrics | None:
+    path = round_path(number, "metrics.json")
+    raw = _json(run, path, None)
+    if raw is None:
+        return None
+    try:
+        return Metrics(
+            labels=int(raw["labels"]),
+            asked=int(raw["asked"]),
+            cost=float(raw["cost"]),
+            steps=int(raw["steps"]),
+            goal=str(raw["goal"]),
+            scores=tuple(_score(line) for line in raw["scores"]),
+            losses={str(name): _finite(value) for name, value in raw["losses"].items()},
+            seconds={str(phase): float(value) for phase, value in raw["seconds"].items()},
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _unreadable(run, path, "the metrics of docs/run-directory.md") from error
+
+
+def _score(line: dict[str, Any]) -> ScoreLine:
+    return ScoreLine(
+        name=str(line["name"]),
+        value=_finite(line["value"]),
+        extractor=line.get("extractor"),
+        hash=line.get("hash"),
+        samples=line.get("samples"),
+        reference_samples=line.get("reference_samples"),
+        class_name=line.get("class"),
+        note=line.get("note"),
+    )
+
+
+def _finite(value: Any) -> float | None:
+    number = float("nan") if value is None else float(value)
+    return number if abs(number) < float("inf") else None
+
+
+def _json(run: RunDirectory, path: str, missing: Any) -> Any:
+    if not run.has(path):
+        return missing
+    try:
+        content = json.loads(run.read(path))
+    except ValueError as error:
+        raise _unreadable(run, path, "JSON") from error
+    if missing is not None and not isinstance(content, type(missing)):
+        raise _unreadable(run, path, f"a JSON {'object' if isinstance(missing, dict) else 'list'}")
+    return content
+
+
+def _unreadable(run: RunDirectory, path: str, expected: str) -> RunError:
+    return RunError(f"{path} of {run.uri} is not {expected}\nrestore the file from a copy, or move it away")

@@ -1,0 +1,220 @@
+"""Turn the record of a run into what the page shows: sentences, tiles, rows, figures. No file is touched here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from distal.report.collect import PHASES, Metrics, RoundRecord, RunRecord, ScoreLine
+from distal.report.figures import Line, distance_curves, share_curves, time_bars
+from distal.report.wording import count, duration, number, percent, score_title
+
+_WAIT_DWARFS = (
+    5.0  # waiting for people beyond this multiple of all other time would flatten every bar: left out, and said
+)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Hold one number of the headline."""
+
+    name: str
+    value: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """Hold one class: labels by round as (round, labels), and its scores in the last committed round."""
+
+    name: str
+    by_round: tuple[tuple[int, int], ...]
+    distance: float | None
+    agreement: float | None
+
+    @property
+    def labels(self) -> int:
+        """Return the labels of this class in all rounds."""
+        return sum(n for _, n in self.by_round)
+
+
+@dataclass(frozen=True)
+class TimeView:
+    """Hold the figure of time by phase, the totals as (phase, seconds, share), and what is left out of the figure."""
+
+    figure: str
+    totals: tuple[tuple[str, float, float], ...]
+    note: str
+
+
+def lead(record: RunRecord) -> str:
+    """Say in one or two sentences what came out."""
+    measured = record.measured
+    if not measured:
+        return "No round is committed yet, so there are no scores. Labels given so far are kept and shown below."
+    last = measured[-1][1]
+    spent = f"{count(last.labels, 'label')} in {count(len(measured), 'round')}"
+    values = [(m.labels, m.value(last.goal)) for _, m in measured]
+    known = [(labels, value) for labels, value in values if value is not None]
+    parts = [f"{spent}."]
+    if len(known) > 1:
+        first, final = known[0][1], known[-1][1]
+        parts = [
+            f"{spent}: {score_title(last.goal)} went from {number(first)} to {number(final)}{_times(first, final)}."
+        ]
+    elif known:
+        parts = [f"{spent}: {score_title(last.goal)} {number(known[0][1])}."]
+    agreement = last.value("agreement")
+    if agreement is not None:
+        parts.append(f"{percent(agreement)} of the generated images are of the class asked.")
+    return " ".join(parts)
+
+
+def _times(first: float, final: float) -> str:
+    if first <= 0 or final <= 0:
+        return ""
+    ratio = first / final
+    return f", {number(ratio, 3)} times lower" if ratio >= 1.05 else " (higher)" if ratio <= 0.95 else " (no change)"
+
+
+def status(record: RunRecord, stop_reason: str | None) -> tuple[str, str]:
+    """Return (ended or open, sentence): why the run ended, or what it waits for."""
+    reason = stop_reason or record.stopped.get("message") or record.stopped.get("reason")
+    if reason:
+        return "ended", f"Ended: {reason}"
+    pending = [r for r in record.rounds if not r.committed]
+    if pending and pending[-1].count("waiting"):
+        return "open", f"Round {pending[-1].round} waits for {count(pending[-1].count('waiting'), 'label')}"
+    if pending:
+        return "open", f"Round {pending[-1].round} is in progress"
+    return "open", "Not ended: another round may follow" if record.rounds else "Not started: nothing is asked yet"
+
+
+def tiles(record: RunRecord) -> list[Tile]:
+    """Return the numbers of the headline."""
+    measured = record.measured
+    asked = sum(len(r.asked) - r.count("waiting") for r in record.rounds)
+    declined = sum(r.count("declined") for r in record.rounds)
+    budget = _budget(record)
+    details = [f"of {budget:,}" if budget else "", f"{declined:,} declined" if declined else ""]
+    last = measured[-1][1] if measured else None
+    if last is not None and abs(last.cost - last.asked) > 1e-9:
+        details.append(f"cost {number(last.cost)}")
+    found = [Tile("Labels spent", f"{asked:,}", ", ".join(d for d in details if d))]
+    if last is None:
+        return found
+    found.append(_distance_tile(measured))
+    for name, title in (("accuracy", "Accuracy of the head"), ("agreement", "Class agreement")):
+        if last.value(name) is not None:
+            values = [v for _, m in measured if (v := m.value(name)) is not None]
+            found.append(Tile(title, percent(values[-1]), f"from {percent(values[0])}" if len(values) > 1 else ""))
+    seconds = sum(sum(m.seconds.values()) for _, m in measured)
+    found.append(Tile("Time", duration(seconds), f"{duration(seconds / len(measured))} a round"))
+    return found
+
+
+def _distance_tile(measured: list[tuple[int, Metrics]]) -> Tile:
+    goal = measured[-1][1].goal
+    known = [(r, v) for r, m in measured if (v := m.value(goal)) is not None]
+    if not known:
+        return Tile(score_title(goal), "–", "could not be computed")
+    best_round, best = min(known, key=lambda pair: pair[1])
+    detail = f"from {number(known[0][1])}" if len(known) > 1 else ""
+    if best < known[-1][1]:
+        detail += f"; best {number(best)} in round {best_round}"
+    return Tile(score_title(goal), number(known[-1][1]), detail)
+
+
+def _budget(record: RunRecord) -> int | None:
+    try:
+        planned = int(record.config["rounds"]) * int(record.config["query"]["batch"])
+        limit = record.config["stop"]["labels"]
+    except (KeyError, TypeError, ValueError):
+        return None
+    return planned if limit is None else min(int(limit), planned)
+
+
+def curves(record: RunRecord) -> list[tuple[str, str]]:
+    """Return (caption, SVG) of distance and of accuracy against labels spent; those without values are left out."""
+    metrics = [m for _, m in record.measured]
+    if not metrics:
+        return []
+    labels, goal = [m.labels for m in metrics], metrics[-1].goal
+    stop = record.config.get("stop")
+    target = stop.get("fid") if isinstance(stop, dict) else None
+    distances = _lines(
+        metrics,
+        ((goal, "all images"), (f"{goal}_class_mean", "mean of classes"), (f"{goal}_class_worst", "worst class")),
+    )
+    shares = _lines(metrics, (("accuracy", "accuracy of the head"), ("agreement", "agreement of generated class")))
+    found = []
+    if distances:
+        goal_line = float(target) if isinstance(target, int | float) else None
+        found.append((f"{score_title(goal)}, lower is better", distance_curves(labels, distances, goal_line)))
+    if shares:
+        found.append(("Accuracy and agreement, higher is better", share_curves(labels, shares)))
+    return found
+
+
+def _lines(metrics: Sequence[Metrics], names: Sequence[tuple[str, str]]) -> list[Line]:
+    lines = [Line(title, [m.value(name) for m in metrics]) for name, title in names]
+    return [line for line in lines if any(v is not None for v in line.values)]
+
+
+def time_view(record: RunRecord) -> TimeView | None:
+    """Return time by phase, or None before the first commit."""
+    measured = [(r, m.seconds) for r, m in record.measured if m.seconds]
+    if not measured:
+        return None
+    extra = sorted({phase for _, seconds in measured for phase in seconds} - set(PHASES))
+    totals = {phase: sum(s.get(phase, 0.0) for _, s in measured) for phase in (*PHASES, *extra)}
+    whole = sum(totals.values())
+    note, drawn = "", list(PHASES)
+    if totals["annotate"] > _WAIT_DWARFS * (whole - totals["annotate"]):
+        note = f"Annotation took {duration(totals['annotate'])} in all and is left out of the bars."
+        drawn.remove("annotate")
+    lines = [Line(phase, [seconds.get(phase) for _, seconds in measured]) for phase in drawn]
+    shares = tuple((phase, seconds, seconds / whole if whole else 0.0) for phase, seconds in totals.items())
+    return TimeView(time_bars([r for r, _ in measured], lines), shares, note)
+
+
+def class_rows(record: RunRecord, classes: Sequence[str]) -> list[ClassRow]:
+    """Return one row a class, in label order; labels outside the classes are named by their number."""
+    found = {row.label for r in record.rounds for row in r.asked if row.label is not None}
+    last = record.measured[-1][1] if record.measured else None
+    rows = []
+    for label in range(max(len(classes), max(found, default=-1) + 1)):
+        name = class_name(label, classes)
+        by_round = ((r.round, sum(row.label == label for row in r.asked)) for r in record.rounds)
+        distance = last.value(f"{last.goal}_class", name) if last else None
+        agreement = (last.value("agreement_class", name) or last.value("agreement", name)) if last else None
+        rows.append(ClassRow(name, tuple(pair for pair in by_round if pair[1]), distance, agreement))
+    return rows
+
+
+def class_name(label: int, classes: Sequence[str]) -> str:
+    """Return the name of a label, or its number where the classes do not hold it."""
+    return classes[label] if 0 <= label < len(classes) else f"class {label}"
+
+
+def warnings(record: RunRecord) -> list[str]:
+    """Say what a reader must know before comparing the numbers."""
+    found = []
+    seen: tuple[int, ScoreLine] | None = None
+    for number_, metrics in record.measured:
+        line = metrics.score(metrics.goal)
+        if line is None or line.hash is None:
+            continue
+        if seen is not None and (seen[1].name, seen[1].hash) != (line.name, line.hash):
+            found.append(
+                f"The feature extractor changed between rounds {seen[0]} and {number_} "
+                "(its hash differs): distances before and after cannot be compared."
+            )
+        seen = (number_, line)
+    notes = {line.note for _, m in record.measured[-1:] for line in m.scores if line.note and line.class_name is None}
+    return found + sorted(notes)
+
+
+def spread(rounds: Sequence[RoundRecord], most: int) -> list[RoundRecord]:
+    """Return at most `most` rounds, evenly spread, the first and the last among them."""
+    if len(rounds) <= most:
+        return list(rounds)
+    return [rounds[round(i * (len(rounds) - 1) / (most - 1))] for i in range(most)]

@@ -1,0 +1,151 @@
+"""Write a run's report: one HTML file that needs nothing else, neither network nor script."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from distal.errors import DistalError
+from distal.report import page, wording
+from distal.report.collect import AskedRow, RoundRecord, RunRecord, collect
+from distal.report.grid import data_uri, thumbnail
+from distal.rundir import RunDirectory, round_path
+
+log = logging.getLogger(__name__)
+
+FILE = "report.html"
+
+_GRIDS = 12  # sample grids shown at most
+_THUMBNAILS = 600  # thumbnails in the whole page, shared evenly among the rounds
+_LEAST_A_ROUND, _MOST_A_ROUND = 8, 40
+_OPEN_ROUNDS = 10  # rounds beyond which only the last ones are unfolded
+_SKIPPED_SHOWN = 50
+_CLASSES_SHOWN = 100
+
+
+class Gallery(Protocol):
+    """Give the images of rows, as `distal.data.ImageTable` does."""
+
+    def pixels(self, row_ids: npt.NDArray[np.int64], /) -> npt.NDArray[np.uint8]:
+        """Return uint8 [n, C, H, W] for row ids int64 [n], in their order."""
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """Hold one asked row as shown: its picture (None without images), what it was called, and its score."""
+
+    row: AskedRow
+    picture: str | None
+    caption: str
+
+
+@dataclass(frozen=True)
+class AskedRound:
+    """Hold what one round asked, cut to what a page can show."""
+
+    record: RoundRecord
+    thumbnails: list[Thumbnail]
+    more: int
+    unfolded: bool
+
+
+def write_report(run: RunDirectory, images: Gallery | None, classes: Sequence[str], stop_reason: str | None) -> str:
+    """Write `report.html` into the run directory and return its URI.
+
+    images: where the thumbnails of asked rows are read; None, or a pool that cannot be read, leaves them out.
+    classes: class names in label order.
+    stop_reason: why the run ended; None takes the reason of `stopped.json`, and without one the run counts as open.
+
+    The run may be in any state: unstarted, amid a round, ended. Raises RunError where the directory holds no run or a
+    damaged file, StorageError where the report cannot be written.
+    """
+    record = collect(run)
+    run.write(FILE, render(run, record, images, classes, stop_reason).encode("utf-8"))
+    uri = f"{run.uri.rstrip('/')}/{FILE}"
+    log.info("wrote the report of %d rounds to %s", len(record.rounds), uri)
+    return uri
+
+
+def render(
+    run: RunDirectory, record: RunRecord, images: Gallery | None, classes: Sequence[str], stop_reason: str | None
+) -> str:
+    """Return the page. Every name, path and note in it is escaped: they are other people's data."""
+    asked, missing = _asked(record, images, classes)
+    drawn = page.spread([r for r in record.rounds if r.has_samples], _GRIDS)
+    last = record.measured[-1][1] if record.measured else None
+    time = page.time_view(record)
+    rows = page.class_rows(record, classes)
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            record=record,
+            lead=page.lead(record),
+            status=page.status(record, stop_reason),
+            tiles=page.tiles(record),
+            curves=[(caption, Markup(svg)) for caption, svg in page.curves(record)],
+            grids=[(r, data_uri(run.read(round_path(r.round, "samples.png")))) for r in drawn],
+            grids_left_out=sum(r.has_samples for r in record.rounds) - len(drawn),
+            asked=asked,
+            images_missing=missing,
+            class_rows=rows[:_CLASSES_SHOWN],
+            classes_left_out=max(0, len(rows) - _CLASSES_SHOWN),
+            most_labels=max((row.labels for row in rows), default=0),
+            last=last,
+            time=time,
+            time_figure=Markup(time.figure) if time else None,
+            warnings=page.warnings(record),
+            skipped=record.skipped[:_SKIPPED_SHOWN],
+        )
+    )
+
+
+def _asked(record: RunRecord, images: Gallery | None, classes: Sequence[str]) -> tuple[list[AskedRound], str | None]:
+    """Return what each round asked, and why thumbnails are missing where they are."""
+    rounds = [r for r in record.rounds if r.asked]
+    most = min(_MOST_A_ROUND, max(_LEAST_A_ROUND, _THUMBNAILS // max(1, len(rounds))))
+    shown = {r.round: r.asked[:most] for r in rounds}
+    missing = None if images is not None else "The pool's images were not at hand when this page was written."
+    pictures: dict[int, str] = {}
+    ids = np.array(sorted({row.row_id for rows in shown.values() for row in rows}), dtype=np.int64)
+    if images is not None and len(ids):
+        try:
+            pictures = {i: thumbnail(p) for i, p in zip(ids.tolist(), images.pixels(ids), strict=True)}
+        except DistalError as error:
+            # The labels and scores are worth a report even where the pool has moved away.
+            log.warning("the report shows no thumbnails: %s", error)
+            missing = f"The pool's images could not be read: {error}"
+    found = []
+    for r in rounds:
+        thumbnails = [Thumbnail(row, pictures.get(row.row_id), _caption(row, classes)) for row in shown[r.round]]
+        unfolded = len(rounds) <= _OPEN_ROUNDS or r.round > rounds[-1].round - 3
+        found.append(AskedRound(r, thumbnails, len(r.asked) - len(thumbnails), unfolded))
+    return found, missing
+
+
+def _caption(row: AskedRow, classes: Sequence[str]) -> str:
+    return page.class_name(row.label, classes) if row.label is not None else row.state
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("distal.report", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    filters: dict[str, Any] = {
+        "number": wording.number,
+        "percent": wording.percent,
+        "duration": wording.duration,
+        "count": wording.count,
+        "score_title": wording.score_title,
+    }
+    environment.filters.update(filters)
+    return environment
