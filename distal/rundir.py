@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.fs
@@ -64,7 +64,7 @@ class RunDirectory:
             folder = Path(unquote(parts.path)) if parts.scheme == "file" else Path(storage)
             root = folder.expanduser().absolute() / name
             return cls(storage, name, LocalFiles(root), str(root))
-        shown = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], f"{parts.path.rstrip('/')}/{name}", "", ""))
+        shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}/{name}"
         try:
             filesystem, prefix = pyarrow.fs.FileSystem.from_uri(storage)
         except (OSError, pa.ArrowException, ValueError) as error:
