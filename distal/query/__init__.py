@@ -1,0 +1,44 @@
+"""Choose what to ask: strategies by name, and their exact selection over shards.
+
+random, entropy, margin, least_confidence    uncertainty.py    a score a row
+coreset                                      coreset.py        k-center greedy
+badge                                        badge.py          k-means++ over gradient embeddings
+"""
+
+from distal.query.badge import Badge
+from distal.query.coreset import Coreset
+from distal.query.registry import (
+    NEEDS,
+    STRATEGIES,
+    Strategy,
+    batch_strategy,
+    get_strategy,
+    score_strategy,
+    strategy_names,
+)
+from distal.query.selection import LocalShards, Selection, ShardGroup, select
+from distal.query.selector import Selector
+from distal.query.uncertainty import entropy, least_confidence, margin, random
+from distal.query.view import View
+
+__all__ = [
+    "NEEDS",
+    "STRATEGIES",
+    "Badge",
+    "Coreset",
+    "LocalShards",
+    "Selection",
+    "Selector",
+    "ShardGroup",
+    "Strategy",
+    "View",
+    "batch_strategy",
+    "entropy",
+    "get_strategy",
+    "least_confidence",
+    "margin",
+    "random",
+    "score_strategy",
+    "select",
+    "strategy_names",
+]

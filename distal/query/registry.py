@@ -1,0 +1,106 @@
+"""Register query strategies by their standard names, with what each needs of the model.
+
+A third party adds a strategy without touching distal: an entry point of the group ``distal.strategies`` whose name is
+the strategy's and whose value is the module, function or class that the decorators below have registered.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any, Literal, TypeVar
+
+from distal.errors import ConfigError, nearest_name
+
+NEEDS = frozenset({"probs", "embeddings", "gradients", "realism"})
+ENTRY_POINTS = "distal.strategies"
+
+Made = TypeVar("Made", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """Name one way to choose rows.
+
+    needs: a subset of NEEDS; the shard computes these and nothing else. ``gradients`` stands for the factors of the
+    last layer's gradient, which are probs and embeddings.
+    kind: ``score``: `make` is a function from View to a float tensor [n], higher is asked first.
+    ``batch``: `make` is a class without arguments that is a `distal.query.batch.Batch`.
+    """
+
+    name: str
+    needs: frozenset[str]
+    kind: Literal["score", "batch"]
+    make: Callable[..., Any]
+
+    @property
+    def tensors(self) -> frozenset[str]:
+        """Return the fields of View to fill: a subset of probs, embeddings, realism."""
+        factors = {"probs", "embeddings"} if "gradients" in self.needs else set()
+        return (self.needs - {"gradients"}) | factors
+
+
+STRATEGIES: dict[str, Strategy] = {}
+
+
+def _register(strategy: Strategy) -> None:
+    unknown = sorted(strategy.needs - NEEDS)
+    if unknown:
+        raise ConfigError(f"strategy '{strategy.name}' needs {unknown}, which is none of {sorted(NEEDS)}")
+    taken = STRATEGIES.get(strategy.name)
+    if taken is not None and _place(taken.make) != _place(strategy.make):
+        raise ConfigError(f"strategy '{strategy.name}' is registered already, by {'.'.join(_place(taken.make))}")
+    STRATEGIES[strategy.name] = strategy
+
+
+def _place(make: Callable[..., Any]) -> tuple[str, str]:
+    return make.__module__, make.__qualname__
+
+
+def score_strategy(name: str, needs: Iterable[str] = ()) -> Callable[[Made], Made]:
+    """Register a function from View to a float tensor [n], higher = ask first.
+
+    Raises ConfigError where the name is taken or a need is unknown.
+    """
+
+    def register(make: Made) -> Made:
+        _register(Strategy(name, frozenset(needs), "score", make))
+        return make
+
+    return register
+
+
+def batch_strategy(name: str, needs: Iterable[str] = ()) -> Callable[[Made], Made]:
+    """Register a class that chooses rows one after another (`distal.query.batch.Batch`).
+
+    Raises ConfigError where the name is taken or a need is unknown.
+    """
+
+    def register(make: Made) -> Made:
+        _register(Strategy(name, frozenset(needs), "batch", make))
+        return make
+
+    return register
+
+
+def strategy_names() -> list[str]:
+    """Return every known name, those of installed entry points included, sorted."""
+    return sorted({*STRATEGIES, *(point.name for point in entry_points(group=ENTRY_POINTS))})
+
+
+def get_strategy(name: str) -> Strategy:
+    """Return the strategy of this name; raise ConfigError with the known names and the nearest where there is none."""
+    if name not in STRATEGIES:
+        for point in entry_points(group=ENTRY_POINTS, name=name):
+            try:
+                point.load()
+            except ImportError as error:
+                raise ConfigError(f"strategy '{name}' of {point.value} cannot be imported: {error}") from error
+    if name not in STRATEGIES:
+        known = strategy_names()
+        hint = nearest_name(name, known)
+        raise ConfigError(
+            f"query.strategy: unknown strategy '{name}'"
+            + (f"; {hint}" if hint else "")
+            + f"\nknown: {', '.join(known)}"
+        )
+    return STRATEGIES[name]

@@ -1,0 +1,140 @@
+"""Choose the rows to ask over shards: exactly the centralized answer, in a few exchanges of O(k) each."""
+
+import logging
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from distal.query.batch import Batch, Candidates, best
+from distal.query.nearest import Rows
+from distal.query.registry import Strategy
+from distal.query.selector import Proposal, Selector
+from distal.query.view import Ints
+
+logger = logging.getLogger(__name__)
+
+# Candidates of one pass: more of them take fewer passes, but the coordinator's matrix grows with their square.
+FEWEST, MOST = 64, 1024
+
+
+@dataclass(frozen=True)
+class Selection:
+    """State what to ask.
+
+    row_ids: int64 [k] in pick order. scores: float32 [k], the strategy's own value at pick time.
+    passes: exchanges with the shards. bytes_moved: payload of these, to and from all shards.
+    """
+
+    row_ids: Ints
+    scores: npt.NDArray[np.float32]
+    passes: int
+    bytes_moved: int
+
+
+class ShardGroup(Protocol):
+    """Reach the Selectors of all shards."""
+
+    def call(self, method: str, *args: Any) -> list[Any]:
+        """Invoke a method of every shard's Selector, in parallel where possible; results in shard order."""
+
+
+class LocalShards:
+    """Be a ShardGroup within this process."""
+
+    def __init__(self, selectors: list[Selector]) -> None:
+        self.selectors = selectors
+
+    def call(self, method: str, *args: Any) -> list[Any]:
+        """Invoke a method of every Selector, one after another."""
+        return [getattr(selector, method)(*args) for selector in self.selectors]
+
+
+def select(shards: ShardGroup, strategy: Strategy, k: int, seed: int, round: int) -> Selection:
+    """Choose k rows, or all available ones where there are fewer.
+
+    The same row ids and scores come out for any cut of the pool into shards of whole blocks. Raises TrainingError
+    where the model's outputs are not finite, ValueError where k is below 1.
+    """
+    if k < 1:
+        raise ValueError(f"select: k is {k}, expected at least 1")
+    chosen = _select_best(shards, k) if strategy.kind == "score" else _select_batch(shards, strategy, k, seed, round)
+    logger.info(
+        "%s chose %d rows in %d passes, %d bytes moved",
+        strategy.name,
+        len(chosen.row_ids),
+        chosen.passes,
+        chosen.bytes_moved,
+    )
+    return chosen
+
+
+def _select_best(shards: ShardGroup, k: int) -> Selection:
+    tops = shards.call("top", k)
+    row_ids = np.concatenate([top.row_ids for top in tops])
+    scores = np.concatenate([top.scores for top in tops])
+    ascending = np.argsort(row_ids, kind="stable")
+    order = ascending[best(scores[ascending], min(k, len(row_ids)))]
+    return Selection(row_ids[order], scores[order].astype(np.float32), 1, row_ids.nbytes + scores.nbytes)
+
+
+def _select_batch(shards: ShardGroup, strategy: Strategy, k: int, seed: int, round: int) -> Selection:
+    """Run the passes; see `distal.query.batch`."""
+    batch: Batch = strategy.make()
+    moved = _Meter()
+    begun = shards.call("begin")
+    left = min(k, sum(available for available, _ in begun))
+    news = Rows.concatenate([moved.one(centers) for _, centers in begun])
+    row_ids: list[Ints] = []
+    scores: list[npt.NDArray[np.float64]] = []
+    passes = 0
+    while left:
+        passes += 1
+        count = min(max(FEWEST, left), MOST)
+        proposals = shards.call("propose", moved.every(news, len(begun)), count + 1, passes)
+        candidates = _merge([moved.one(proposal) for proposal in proposals], count)
+        settled = batch.settle(candidates, left, seed, round, passes, lambda *args: shards.call("ask", *args))
+        if not len(settled.positions):
+            raise RuntimeError(f"strategy '{strategy.name}' settled no pick in pass {passes}")
+        news = candidates.rows.take(settled.positions)
+        row_ids.append(news.row_ids)
+        scores.append(settled.scores)
+        left -= len(settled.positions)
+    ids = np.concatenate([np.empty(0, dtype=np.int64), *row_ids])
+    return Selection(ids, np.concatenate([np.empty(0), *scores]).astype(np.float32), passes, moved.bytes)
+
+
+def _merge(proposals: list[Proposal], count: int) -> Candidates:
+    """Keep the globally best `count` candidates, and remember the best one left out."""
+    row_ids = np.concatenate([proposal.rows.row_ids for proposal in proposals])
+    keys = np.concatenate([proposal.keys for proposal in proposals])
+    gains = np.concatenate([proposal.gains for proposal in proposals])
+    ascending = np.argsort(row_ids, kind="stable")
+    order = best(keys[ascending], min(count + 1, len(keys)))
+    rows, keys, gains = (
+        Rows.concatenate([p.rows for p in proposals]).take(order),
+        keys[ascending][order],
+        gains[ascending][order],
+    )
+    if len(order) <= count:
+        return Candidates(rows, keys, gains, -np.inf, -1)
+    shown = np.arange(count)
+    return Candidates(rows.take(shown), keys[:count], gains[:count], float(keys[count]), int(rows.row_ids[count]))
+
+
+class _Meter:
+    """Count the bytes of what goes to and comes from shards."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+    def one(self, payload: Any) -> Any:
+        """Count a payload that one shard sent, and return it."""
+        self.bytes += payload.nbytes
+        return payload
+
+    def every(self, payload: Any, shards: int) -> Any:
+        """Count a payload that every shard gets, and return it."""
+        self.bytes += payload.nbytes * shards
+        return payload

@@ -1,0 +1,113 @@
+"""Be one shard's side of a selection: everything that leaves it is O(k)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from distal.errors import TrainingError
+from distal.query.batch import Batch, Cover, Doubles, best, propose
+from distal.query.nearest import Floats, Rows
+from distal.query.registry import Strategy
+from distal.query.view import Ints, View
+
+
+@dataclass(frozen=True)
+class Top:
+    """Carry a shard's best rows: row_ids int64 [p], scores float64 [p], by (score descending, row id ascending)."""
+
+    row_ids: Ints
+    scores: Doubles
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Carry a shard's candidates of one pass, by (key descending, row id ascending)."""
+
+    rows: Rows
+    keys: Doubles
+    gains: Doubles
+
+    @property
+    def nbytes(self) -> int:
+        """Return the payload's size in bytes."""
+        return self.rows.nbytes + self.keys.nbytes + self.gains.nbytes
+
+
+class Selector:
+    """Be one shard's side of a selection; everything returned is O(k) and picklable."""
+
+    def __init__(self, view: View, strategy: Strategy) -> None:
+        self.view = view
+        self.strategy = strategy
+        self.askable: Ints = np.flatnonzero(view.available)
+        self._cover: Cover | None = None
+
+    def top(self, k: int) -> Top:
+        """Return the k available rows of highest score; raise TrainingError where a score is not finite."""
+        scores = self.strategy.make(self.view)
+        if tuple(scores.shape) != (len(self.view.row_ids),):
+            raise TrainingError(
+                f"strategy '{self.strategy.name}' returned scores of shape {tuple(scores.shape)}, "
+                f"expected ({len(self.view.row_ids)},): one score a row"
+            )
+        if len(self.askable) < len(scores):
+            scores = scores[torch.from_numpy(self.askable).to(scores.device)]
+        positions, values = _best_scores(scores, k)
+        row_ids = self.view.row_ids[self.askable[positions]]
+        self._refuse(row_ids, values, "score")
+        return Top(row_ids, values)
+
+    def begin(self) -> tuple[int, Rows]:
+        """Open the batch strategy; return the number of available rows and the rows that count as picked."""
+        batch: Batch = self.strategy.make()
+        self._cover = batch.cover(self.view)
+        centers = np.flatnonzero(batch.centers(self.view))
+        used = np.union1d(self.askable, centers)
+        self._refuse(self.view.row_ids[used], self._cover.bound()[used], "squared norm")
+        return len(self.askable), self._cover.rows(centers, self.view.row_ids)
+
+    def propose(self, picks: Rows, count: int, number: int) -> Proposal:
+        """Take the picks since the last pass, then return the `count` rows of largest key in this pass."""
+        cover = self._opened()
+        cover.add(picks)
+        mine = np.searchsorted(self.view.row_ids, picks.row_ids)
+        mine = mine[mine < len(self.view.row_ids)]
+        picked = mine[np.isin(self.view.row_ids[mine], picks.row_ids)]
+        self.askable = np.setdiff1d(self.askable, picked, assume_unique=True)
+        batch: Batch = self.strategy.make()
+        positions, keys = propose(cover, batch.urgency(self.view, number), self.askable, count)
+        gains = cover.bound()[positions].astype(np.float64)
+        return Proposal(cover.rows(positions, self.view.row_ids), keys.astype(np.float64), gains)
+
+    def ask(self, method: str, *args: Any) -> Any:
+        """Call a further method of the strategy's state."""
+        return getattr(self._opened(), method)(*args)
+
+    def _opened(self) -> Cover:
+        if self._cover is None:
+            raise ValueError("selector: begin() comes first")
+        return self._cover
+
+    def _refuse(self, row_ids: Ints, values: Floats | Doubles, what: str) -> None:
+        bad = np.flatnonzero(~np.isfinite(values))
+        if len(bad):
+            raise TrainingError(
+                f"strategy '{self.strategy.name}': {what} of row {row_ids[bad[0]]} is {values[bad[0]]}, "
+                "expected a finite number\n"
+                "the model's outputs are broken: lower train.learning_rate_g and _d, or go back to an earlier round"
+            )
+
+
+def _best_scores(scores: torch.Tensor, k: int) -> tuple[Ints, Doubles]:
+    """Return positions and values of the k best, ties to the lowest position; NaN counts as best, and so is seen."""
+    near = torch.arange(len(scores), device=scores.device)
+    if 0 < k < len(scores):
+        # Only rows at or above the k-th value leave the device; topk alone would break ties at will.
+        threshold = scores.topk(k, sorted=False).values.amin()
+        if bool(torch.isfinite(threshold)):
+            near = torch.nonzero(~(scores < threshold)).squeeze(1)
+    values = scores[near].double().cpu().numpy()
+    order = best(np.where(np.isnan(values), np.inf, values), k)
+    return near.cpu().numpy()[order], values[order]
