@@ -78,12 +78,22 @@ class OracleConfig(Section):
     )
 
 
+def _penalties() -> dict[str, float | None]:
+    return {"r1": None, "r2": None}
+
+
 class NetConfig(Section):
     """The shapes of generator and discriminator."""
 
-    name: str = Field("auto", description="network by name; auto: dense at 8 px, residual above")
-    latent_dim: Count = Field(64, description="dimension of the latent z")
-    width: Count = Field(32, description="base number of channels (residual) or units / 8 (dense)")
+    name: str = Field(
+        "auto", description="network by name: dense, residual, or auto, which is dense at 8 px and residual above"
+    )
+    latent_dim: Count = Field(64, description="dimension of the latent z; the class embedding has the same")
+    width: Annotated[int, Field(ge=4)] = Field(
+        32,
+        description="residual: channels at 16 px, doubled with each halving of the side (32: a step of 64 images of "
+        "32 px takes about 0.2 s on two cores); dense: 1/8 of the units of a layer",
+    )
     features: Count = Field(
         64, description="dimension of the discriminator's features, which strategies see as embeddings"
     )
@@ -100,17 +110,43 @@ class TrainConfig(Section):
     )
     threads: Count | None = Field(None, description="CPU threads of a worker; null: an even share of the cores")
     steps: Count = Field(500, description="updates of G and D in a round")
-    batch_size: Count = Field(64, description="global batch in images, divided among the workers")
+    batch_size: Annotated[int, Field(ge=2)] = Field(64, description="global batch in images, divided among the workers")
+    labeled_fraction: Fraction = Field(
+        0.25,
+        description="share of the batch drawn from labeled rows; more makes D learn the few labeled images by heart",
+    )
+    class_balance: Fraction = Field(
+        1.0,
+        description="0 draws labeled rows as they were labeled, 1 every class equally often, so that a rare class with "
+        "few labels is trained at all; between, a class of c labels weighs c^(1 - class_balance) in all",
+    )
     learning_rate_g: Positive = Field(1e-3, description="Adam's step size for G")
     learning_rate_d: Positive = Field(1e-3, description="Adam's step size for D and its head")
-    adversarial: str = Field("rpgan", description="adversarial loss by name")
-    regularizers: dict[str, Weight] = Field(
-        default_factory=lambda: {"r1": 0.05, "r2": 0.05}, description="weight lambda of each regularizer by its name"
+    adversarial: str = Field("rpgan", description="adversarial loss by name: rpgan, hinge, non_saturating")
+    regularizers: dict[str, Weight | None] = Field(
+        default_factory=_penalties,
+        description="weight lambda of each regularizer by its name; null: its default, scaled by the pixels of an "
+        "image (r1, r2: 0.05 at 8 px, 0.8 at 32 px)",
     )
-    lazy_interval: Count = Field(1, description="apply lazy regularizers every n-th step with weight n")
-    ema_half_life: Positive = Field(50.0, description="steps in which the averaged generator forgets half")
+    lazy_interval: Count = Field(
+        1, description="apply lazy regularizers (r1, r2) every n-th step with weight n: saves time, adds noise"
+    )
+    head_weight: Weight = Field(1.0, description="weight of the head's cross-entropy on labeled rows, in D's loss")
+    pseudo_label_weight: Weight = Field(
+        1.0, description="weight of the head's loss on its own confident predictions (FixMatch), in D's loss"
+    )
+    pseudo_label_threshold: Fraction = Field(
+        0.95, description="confidence from which a prediction counts as a label (FixMatch's value)"
+    )
+    class_weight: Weight = Field(
+        0.1, description="weight in G's loss of the head's cross-entropy for the class asked (AC-GAN)"
+    )
+    ema_half_life: Positive = Field(
+        50.0, description="steps in which the averaged G and D forget half; at most a tenth of the steps done"
+    )
     augment: list[str] = Field(
-        default_factory=lambda: ["translation"], description="differentiable augmentations, in order"
+        default_factory=lambda: ["translation"],
+        description="differentiable augmentations, in order: translation, zoom, flip, cutout, brightness, contrast",
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="auto: bf16 autocast where the hardware gains"

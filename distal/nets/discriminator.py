@@ -1,0 +1,39 @@
+"""Judge an image three ways from one set of features: is it real, is it of this class, which class is it."""
+
+from torch import Tensor, nn
+
+
+class Discriminator(nn.Module):
+    """Compute features phi(x) [n, F], the projection logit and the class logits.
+
+    logit(x, y) = psi(phi(x)) + <y V, phi(x)>, the projection discriminator (Miyato & Koyama 2018, eq. 4), for one-hot
+    y or a distribution over classes. The classifier head shares phi, as in S3GAN (Lucic et al. 2019, section 3.2).
+    """
+
+    def __init__(self, trunk: nn.Module, features: int, classes: int) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.psi = nn.Linear(features, 1)
+        self.projection = nn.Linear(classes, features, bias=False)
+        self.head = nn.Linear(features, classes)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return phi(x), float [n, F], for images x [n, C, H, W] in [-1, 1]."""
+        phi: Tensor = self.trunk(x)
+        return phi
+
+    def logits(self, features: Tensor, y: Tensor) -> Tensor:
+        """Return the logits [n] that images with these features, of classes y [n, K], are real."""
+        projected = (self.projection(y) * features).sum(1)
+        logits: Tensor = self.psi(features).squeeze(1) + projected
+        return logits
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Return class logits [n, K]."""
+        logits: Tensor = self.head(features)
+        return logits
+
+    def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return (logits [n], class logits [n, K], features [n, F])."""
+        phi = self.features(x)
+        return self.logits(phi, y), self.classify(phi), phi

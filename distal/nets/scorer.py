@@ -1,0 +1,86 @@
+"""Score images with a frozen discriminator: class probabilities, embeddings, realism. Shards get one each round."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from distal.config import NetConfig
+from distal.nets import Discriminator, build_discriminator, get_network
+from distal.nets.precision import autocast, resolve
+from distal.nets.weights import header_of, pack, unpack
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What strategies see of n images: probs float32 [n, K], embeddings float32 [n, F], realism float32 [n]."""
+
+    probs: Tensor
+    embeddings: Tensor
+    realism: Tensor
+
+
+def to_unit(images: Tensor) -> Tensor:
+    """Return uint8 images [n, C, H, W] as float32 in [-1, 1]."""
+    return images.float().div_(127.5).sub_(1.0)
+
+
+def to_bytes_image(images: Tensor) -> Tensor:
+    """Return float images [n, C, H, W] in [-1, 1] as uint8."""
+    return images.float().add(1.0).mul_(127.5).round_().clamp_(0.0, 255.0).to(torch.uint8)
+
+
+class Scorer:
+    """Own a discriminator that is not trained any more, on one device, in one precision."""
+
+    def __init__(
+        self,
+        discriminator: Discriminator,
+        net: NetConfig,
+        image_size: int,
+        channels: int,
+        classes: int,
+        precision: str = "auto",
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.net, self.image_size, self.channels, self.classes = net, image_size, channels, classes
+        self.precision, self.device = precision, torch.device(device)
+        network = get_network(net.name, image_size)
+        self._format = torch.channels_last if network.convolutional else torch.contiguous_format
+        self._arithmetic = resolve(precision, self.device, network.convolutional)
+        self.discriminator = discriminator.to(self.device, memory_format=self._format).eval().requires_grad_(False)  # type: ignore[call-overload]
+
+    @classmethod
+    def from_bytes(cls, data: bytes, device: torch.device | str = "cpu") -> "Scorer":
+        """Rebuild a scorer from `to_bytes`."""
+        header = header_of(data)
+        net = NetConfig.model_validate(header["net"])
+        size, channels, classes = header["image_size"], header["channels"], header["classes"]
+        discriminator = build_discriminator(net, size, channels, classes)
+        discriminator.load_state_dict(unpack(data))
+        return cls(discriminator, net, size, channels, classes, header["precision"], device)
+
+    def to_bytes(self) -> bytes:
+        """Return safetensors bytes with a JSON header; nothing in them is executed when they are read."""
+        header = {
+            "net": self.net.model_dump(mode="json"),
+            "image_size": self.image_size,
+            "channels": self.channels,
+            "classes": self.classes,
+            "precision": self.precision,
+        }
+        return pack(self.discriminator.state_dict(), header)
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor) -> Scores:
+        """Score uint8 images [n, C, H, W] from any device; the results are on the scorer's device.
+
+        realism is D's logit for the image under its own predicted classes: comparable within one scorer only, because
+        a relativistic loss leaves its zero free.
+        """
+        x = to_unit(images.to(self.device)).contiguous(memory_format=self._format)
+        with autocast(self._arithmetic, self.device):
+            features = self.discriminator.features(x)
+            probs = self.discriminator.classify(features).float().softmax(1)
+            realism = self.discriminator.logits(features, probs)
+        return Scores(probs, features.float(), realism.float())

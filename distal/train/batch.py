@@ -1,0 +1,79 @@
+"""Draw everything random of one step, from streams named by the step, and keep this rank's slice."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from distal import streams
+from distal.nets.scorer import to_unit
+from distal.train.rows import TrainingRows
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Hold one rank's rows of a step's global batch of `total` rows, `labeled_total` of them labeled.
+
+    images: float32 [n, C, H, W] in [-1, 1]; the first len(labels) are labeled. labels: int64 [l]. latents: float32
+    [n, z]. class_uniforms: float32 [n], which turn soft predictions into classes to generate. augment_real and
+    augment_fake: float32 [n, draws].
+    """
+
+    images: Tensor
+    labels: Tensor
+    latents: Tensor
+    class_uniforms: Tensor
+    augment_real: Tensor
+    augment_fake: Tensor
+    total: int
+    labeled_total: int
+
+    @property
+    def share(self) -> float:
+        """Return this rank's share of the global batch: what its means weigh in the sum over ranks."""
+        return len(self.images) / self.total
+
+
+def part(n: int, rank: int, size: int) -> npt.NDArray[np.int64]:
+    """Return the positions of 0 .. n - 1 that a rank takes: contiguous, as even as can be."""
+    return np.arange(rank * n // size, (rank + 1) * n // size)
+
+
+def draw_batch(
+    rows: TrainingRows,
+    step: int,
+    total: int,
+    labeled_fraction: float,
+    latent_dim: int,
+    augment_draws: int,
+    rank: int,
+    size: int,
+    device: torch.device,
+    layout: torch.memory_format,
+) -> Batch:
+    """Draw step's global batch of `total` rows and return the slice of this rank of `size`.
+
+    Latents, uniforms and row ids are drawn for the whole batch on every rank, which costs microseconds and makes them
+    independent of the number of ranks; pixels are read for the slice alone.
+    """
+    labeled_ids, labels = rows.labeled(step, round(labeled_fraction * total))
+    count = len(labeled_ids)
+    unlabeled_ids = rows.unlabeled(step, total - count)
+    mine_labeled, mine_unlabeled = part(count, rank, size), part(total - count, rank, size)
+    mine = torch.from_numpy(np.concatenate([mine_labeled, count + mine_unlabeled]))
+    ids = np.concatenate([labeled_ids[mine_labeled], unlabeled_ids[mine_unlabeled]])
+    uniforms = streams.stream(rows.seed, "uniforms", step).random((total, 1 + 2 * augment_draws), dtype=np.float32)
+    chosen = torch.from_numpy(uniforms)[mine].to(device)
+    images = to_unit(torch.from_numpy(np.ascontiguousarray(rows.images.pixels(ids))).to(device))
+    return Batch(
+        images=images.contiguous(memory_format=layout),
+        labels=torch.from_numpy(labels[mine_labeled]).to(device),
+        latents=streams.normal((total, latent_dim), rows.seed, "latents", step)[mine].to(device),
+        class_uniforms=chosen[:, 0],
+        augment_real=chosen[:, 1 : 1 + augment_draws],
+        augment_fake=chosen[:, 1 + augment_draws :],
+        total=total,
+        labeled_total=count,
+    )

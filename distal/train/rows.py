@@ -1,0 +1,87 @@
+"""Draw the rows of each step: labeled ones balanced by class, unlabeled ones uniformly, in O(labels) memory."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from distal import streams
+from distal.errors import TrainingError
+
+Ids = npt.NDArray[np.int64]
+
+
+class Images(Protocol):
+    """Hold images by row id."""
+
+    def pixels(self, row_ids: Ids, /) -> npt.NDArray[np.uint8]:
+        """Return uint8 [n, C, H, W] in the order of the ids."""
+
+
+class TrainingRows:
+    """Draw the global batch of step t as a function of the seed and t alone; every rank draws it and takes its slice.
+
+    images: gives pixels by row id. total_rows: row ids are 0 .. total_rows - 1. excluded: sorted int64 rows that are
+    never drawn (skipped images). held_out: int64 [n] -> bool [n], rows kept for evaluation; None: none is.
+    labeled_ids, labels: int64 [n], the labels known so far (may be empty). balance: 0 draws labeled rows as they were
+    labeled, 1 every class as often as any other; between, a class of c rows has the weight c^(1 - balance).
+    """
+
+    def __init__(
+        self,
+        images: Images,
+        total_rows: int,
+        excluded: Ids,
+        held_out: Callable[[Ids], npt.NDArray[np.bool_]] | None,
+        labeled_ids: Ids,
+        labels: Ids,
+        seed: int,
+        balance: float = 1.0,
+    ) -> None:
+        self.images, self.total_rows, self.excluded, self.held_out = images, total_rows, excluded, held_out
+        self.seed = seed
+        order = np.lexsort((labeled_ids, labels))
+        self.labeled_ids, self.labels = labeled_ids[order], labels[order]
+        _, which, counts = np.unique(self.labels, return_inverse=True, return_counts=True)
+        weights = counts[which] ** -float(balance) if len(labels) else np.zeros(0)
+        self._cumulative = np.cumsum(weights / weights.sum()) if len(labels) else weights
+
+    def labeled(self, step: int, n: int) -> tuple[Ids, Ids]:
+        """Return (row ids, labels) of n labeled rows, int64 [n] each; none where nothing is labeled.
+
+        Systematic sampling: one uniform, then equal steps through the distribution function, so that n draws cover the
+        labels as evenly as n allows.
+        """
+        if n == 0 or len(self.labels) == 0:
+            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        points = (np.arange(n) + streams.stream(self.seed, "labeled rows", step).random()) / n
+        chosen = np.minimum(np.searchsorted(self._cumulative, points, side="right"), len(self.labels) - 1)
+        return self.labeled_ids[chosen], self.labels[chosen]
+
+    def unlabeled(self, step: int, n: int) -> Ids:
+        """Return n rows drawn uniformly from all that are neither excluded nor held out, int64 [n].
+
+        By rejection, so that nothing of the pool's size is ever held. Rows that are labeled may be among them.
+        """
+        source = streams.stream(self.seed, "unlabeled rows", step)
+        found = np.zeros(0, np.int64)
+        for _ in range(1000):
+            candidates = source.integers(0, self.total_rows, size=2 * n + 8)
+            found = np.concatenate([found, candidates[self.usable(candidates)]])
+            if len(found) >= n:
+                return found[:n]
+        raise TrainingError(
+            f"training: {len(found)} usable rows found in {1000 * (2 * n + 8)} draws of {self.total_rows} pool rows;\n"
+            "nearly all rows are held out or skipped: lower evaluate.holdout or check `distal data info`."
+        )
+
+    def usable(self, row_ids: Ids) -> npt.NDArray[np.bool_]:
+        """Return which rows are neither excluded nor held out, bool [n]."""
+        keep = np.ones(len(row_ids), np.bool_)
+        if len(self.excluded):
+            at = np.minimum(np.searchsorted(self.excluded, row_ids), len(self.excluded) - 1)
+            keep &= self.excluded[at] != row_ids
+        if self.held_out is not None:
+            keep &= ~self.held_out(row_ids)
+        return keep

@@ -1,0 +1,166 @@
+"""Hold a model under training, whole: networks, averages, optimizers and the step, which is the random state."""
+
+import copy
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from distal.config import Config, NetConfig
+from distal.errors import RunError, TrainingError
+from distal.losses.supervised import one_hot
+from distal.nets import Discriminator, Generator, build_discriminator, build_generator, get_network
+from distal.nets.precision import autocast, resolve
+from distal.nets.scorer import Scorer, to_bytes_image
+from distal.nets.weights import pack, unpack
+from distal.train.step import Objective
+
+M = TypeVar("M", bound=nn.Module)
+
+BETAS = (0.0, 0.99)
+"""Adam's: no momentum, the usual choice against rotation around the equilibrium (Mescheder et al. 2018; R3GAN)."""
+
+GENERATE_ROWS = 256
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+class TrainState:
+    """Own G, D, their averages, both optimizers and the number of steps done.
+
+    Every random number of step t comes from streams named by the seed and t, so this is all there is to save.
+    """
+
+    def __init__(
+        self, config: Config, image_size: int, channels: int, classes: int, device: torch.device | str = "cpu"
+    ) -> None:
+        self.config, self.image_size, self.channels, self.classes = config, image_size, channels, classes
+        self.device = torch.device(device)
+        network = get_network(config.net.name, image_size)
+        self.layout = torch.channels_last if network.convolutional else torch.contiguous_format
+        arithmetic = resolve(config.train.precision, self.device, network.convolutional)
+        self.objective = Objective.resolve(config.train, image_size * image_size, arithmetic, self.device)
+        self.step = 0
+        shape = (image_size, channels, classes, config.seed)
+        self.G = self._placed(build_generator(config.net, *shape))
+        self.D = self._placed(build_discriminator(config.net, *shape))
+        self.averaged_G: Generator = copy.deepcopy(self.G).requires_grad_(False)
+        self.averaged_D: Discriminator = copy.deepcopy(self.D).requires_grad_(False)
+        self.optimizers = (
+            _adam(self.G.parameters(), config.train.learning_rate_g),
+            _adam(self.D.parameters(), config.train.learning_rate_d),
+        )
+
+    def _placed(self, module: M) -> M:
+        return module.to(self.device, memory_format=self.layout)  # type: ignore[call-overload,no-any-return]
+
+    @classmethod
+    def create(
+        cls, config: Config, image_size: int, channels: int, classes: int, device: torch.device | str = "cpu"
+    ) -> "TrainState":
+        """Start untrained, all weights a function of config.seed. ConfigError for unknown names in config."""
+        return cls(config, image_size, channels, classes, device)
+
+    @torch.no_grad()
+    def generate(self, latents: Tensor, labels: Tensor) -> Tensor:
+        """Return uint8 images [n, C, H, W] of the averaged G for latents [n, latent_dim] and int64 labels [n].
+
+        A class without any label yet may be asked for: the images are then of whatever the untrained embedding says.
+        """
+        images = []
+        for z, y in zip(torch.split(latents, GENERATE_ROWS), torch.split(labels, GENERATE_ROWS), strict=True):
+            classes = one_hot(y.to(self.device), self.classes)
+            with autocast(self.objective.arithmetic, self.device):
+                images.append(to_bytes_image(self.averaged_G(z.to(self.device), classes)))
+        empty = torch.zeros(0, self.channels, self.image_size, self.image_size, dtype=torch.uint8, device=self.device)
+        return torch.cat([empty, *images])
+
+    def scorer(self) -> Scorer:
+        """Return a scorer with a copy of the averaged D."""
+        size, channels, classes = self.image_size, self.channels, self.classes
+        D = copy.deepcopy(self.averaged_D)
+        return Scorer(D, self.config.net, size, channels, classes, self.config.train.precision, self.device)
+
+    def _modules(self) -> dict[str, nn.Module]:
+        return {
+            "generator": self.G,
+            "discriminator": self.D,
+            "averaged_generator": self.averaged_G,
+            "averaged_discriminator": self.averaged_D,
+        }
+
+    def to_files(self) -> dict[str, bytes]:
+        """Return the whole state as files by name: safetensors, and manifest.json with the SHA-256 of each."""
+        files = {f"{name}.safetensors": pack(m.state_dict()) for name, m in self._modules().items()}
+        for name, module, optimizer in self._optimized():
+            files[f"optimizer_{name}.safetensors"] = pack(_moments(module, optimizer))
+        manifest = {
+            "format": 1,
+            "step": self.step,
+            "image_size": self.image_size,
+            "channels": self.channels,
+            "classes": self.classes,
+            "net": self.config.net.model_dump(mode="json"),
+            "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
+        }
+        files["manifest.json"] = json.dumps(manifest, indent=2, sort_keys=True).encode()
+        return files
+
+    @classmethod
+    def from_files(cls, config: Config, files: Mapping[str, bytes], device: torch.device | str = "cpu") -> "TrainState":
+        """Restore `to_files` exactly. RunError where a file is missing or damaged or the networks differ."""
+        manifest = json.loads(files["manifest.json"]) if "manifest.json" in files else {}
+        for name, digest in manifest.get("sha256", {"manifest.json": ""}).items():
+            if hashlib.sha256(files.get(name, b"")).hexdigest() != digest:
+                raise RunError(
+                    f"checkpoint: {name} is missing or damaged (its SHA-256 is not the manifest's).\n"
+                    "Delete this round's folder except labels.parquet; the round is then trained again."
+                )
+        if NetConfig.model_validate(manifest["net"]) != config.net:
+            raise RunError("checkpoint: it was written with another `net` configuration; resume with the run's own.")
+        state = cls(config, manifest["image_size"], manifest["channels"], manifest["classes"], device)
+        state.step = manifest["step"]
+        for name, module in state._modules().items():
+            module.load_state_dict(unpack(files[f"{name}.safetensors"]))
+        for name, module, optimizer in state._optimized():
+            _restore_moments(module, optimizer, unpack(files[f"optimizer_{name}.safetensors"]))
+        return state
+
+    def _optimized(self) -> list[tuple[str, nn.Module, torch.optim.Optimizer]]:
+        return [("generator", self.G, self.optimizers[0]), ("discriminator", self.D, self.optimizers[1])]
+
+    def require_finite(self, losses: Mapping[str, float], round_steps: str) -> None:
+        """Raise TrainingError unless every loss is a finite number."""
+        if all(abs(value) < float("inf") for value in losses.values()):
+            return
+        listed = ", ".join(f"{name}={value:.3g}" for name, value in losses.items())
+        raise TrainingError(
+            f"training: loss not finite by update {self.step} ({round_steps}): {listed}.\n"
+            "Halve train.learning_rate_g and train.learning_rate_d, or raise train.regularizers.r1 and r2 tenfold;\n"
+            "if precision is bf16, try train.precision=fp32. The last committed round is intact: distal resume."
+        )
+
+
+def _adam(parameters: Iterable[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
+    return torch.optim.Adam(parameters, lr=learning_rate, betas=BETAS, fused=True)
+
+
+def _moments(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return Adam's state by parameter name; empty before the first step."""
+    return {
+        f"{key}.{name}": value
+        for name, p in module.named_parameters()
+        for key, value in optimizer.state.get(p, {}).items()
+    }
+
+
+def _restore_moments(module: nn.Module, optimizer: torch.optim.Optimizer, saved: Mapping[str, Tensor]) -> None:
+    for name, p in module.named_parameters():
+        if f"step.{name}" not in saved:
+            continue
+        # The fused kernel walks memory, not indices: moments must lie as their parameter does (channels-last).
+        restored = {key: torch.empty_like(p).copy_(saved[f"{key}.{name}"]).detach() for key in MOMENTS}
+        step_device = p.device if p.is_cuda else torch.device("cpu")
+        optimizer.state[p] = {"step": saved[f"step.{name}"].to(step_device), **restored}

@@ -1,0 +1,185 @@
+"""Update D, then G, once: min over G, max over D of L(G, D) + sum_i lambda_i R_i(G, D), with few labels.
+
+Semi-supervised as S3GAN (Lucic et al. 2019, section 3.2): a labeled row is judged under its label, an unlabeled one
+under the soft prediction of the (averaged) head. The generated partner of each row is of the same class, drawn from
+that prediction, so the relativistic loss compares like with like. The head learns from labels (cross-entropy) and from
+its own confident predictions (FixMatch, Sohn et al. 2020); the augmented view that D sees anyway is the strong view.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from distal.communicator import Communicator
+from distal.config import TrainConfig
+from distal.losses.adversarial import AdversarialLoss, get_adversarial
+from distal.losses.regularizers import Regularizer, StepTensors, get_regularizers
+from distal.losses.supervised import cross_entropy, one_hot, pseudo_label, sample_classes
+from distal.nets import Discriminator, Generator
+from distal.nets.precision import autocast
+from distal.train.augment import Augmentation, augment, get_augmentations
+from distal.train.batch import Batch
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Hold everything that the configuration says about a step, resolved once."""
+
+    train: TrainConfig
+    adversarial: AdversarialLoss
+    regularizers: Mapping[str, tuple[Regularizer, float]]
+    augmentations: list[Augmentation]
+    arithmetic: str
+    device: torch.device
+
+    @classmethod
+    def resolve(cls, train: TrainConfig, pixels: int, arithmetic: str, device: torch.device) -> "Objective":
+        """Look every name up. ConfigError for an unknown one. pixels: height x width of an image."""
+        return cls(
+            train,
+            get_adversarial(train.adversarial),
+            get_regularizers(train.regularizers, pixels),
+            get_augmentations(train.augment),
+            arithmetic,
+            device,
+        )
+
+    def due(self, player: str, step: int) -> dict[str, tuple[Regularizer, float]]:
+        """Return the regularizers of G or D that apply at this step, lazy ones with their weight times the interval."""
+        n = self.train.lazy_interval
+        return {
+            name: (r, weight * (n if r.lazy else 1))
+            for name, (r, weight) in self.regularizers.items()
+            if r.player in (player, "both") and (not r.lazy or step % n == 0)
+        }
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Hold the classes of a step: y_real [n, K] (one-hot or soft), y_fake one-hot [n, K], predicted [u, K] of the
+    unlabeled rows."""
+
+    y_real: Tensor
+    y_fake: Tensor
+    predicted: Tensor
+
+
+@torch.no_grad()
+def condition(averaged: Discriminator, batch: Batch, classes: int, objective: Objective) -> Conditions:
+    """Decide the classes of real rows and of their generated partners."""
+    labeled = len(batch.labels)
+    with autocast(objective.arithmetic, objective.device):
+        predicted = averaged.classify(averaged.features(batch.images[labeled:])).float().softmax(1)
+    known = one_hot(batch.labels, classes)
+    drawn = sample_classes(predicted, batch.class_uniforms[labeled:])
+    return Conditions(torch.cat([known, predicted]), torch.cat([known, one_hot(drawn, classes)]), predicted)
+
+
+def discriminator_losses(
+    D: Discriminator, fake: Tensor, batch: Batch, classes: Conditions, objective: Objective, step: int
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return this rank's share of D's loss and of each of its terms, unweighted, by name. fake: without a graph."""
+    n, labeled, train = len(batch.images), len(batch.labels), objective.train
+    due = objective.due("D", step)
+    with torch.no_grad():
+        real = augment(batch.images, batch.augment_real, objective.augmentations)
+        x = torch.cat([real, augment(fake, batch.augment_fake, objective.augmentations)])
+    x.requires_grad_(bool(due))
+    y = torch.cat([classes.y_real, classes.y_fake])
+    with autocast(objective.arithmetic, objective.device):
+        features = D.features(x)
+        logits = D.logits(features, y).float()
+        class_logits = D.classify(features[:n])
+    terms = {"d": objective.adversarial.discriminator(logits[:n], logits[n:]) * batch.share}
+    loss = terms["d"]
+    tensors = StepTensors(x, logits, y)
+    for name, (r, weight) in due.items():
+        terms[name] = r.function(tensors) * batch.share
+        loss = loss + weight * terms[name]
+    if batch.labeled_total:
+        known = cross_entropy(class_logits[:labeled], classes.y_real[:labeled])
+        terms["head"] = known.sum() / batch.labeled_total
+        loss = loss + train.head_weight * terms["head"]
+        if train.pseudo_label_weight and batch.total > batch.labeled_total:
+            own = pseudo_label(class_logits[labeled:], classes.predicted, train.pseudo_label_threshold)
+            terms["pseudo_label"] = own.sum() / (batch.total - batch.labeled_total)
+            loss = loss + train.pseudo_label_weight * terms["pseudo_label"]
+    return loss, terms
+
+
+def generator_losses(
+    D: Discriminator, fake: Tensor, batch: Batch, classes: Conditions, objective: Objective, step: int
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return this rank's share of G's loss and of each of its terms. fake: with its graph; D asks for no gradient."""
+    train = objective.train
+    due = objective.due("G", step)
+    fake = augment(fake, batch.augment_fake, objective.augmentations)
+    with autocast(objective.arithmetic, objective.device):
+        features = D.features(fake)
+        fake_logits = D.logits(features, classes.y_fake).float()
+        class_logits = D.classify(features)
+    real_logits, real = torch.zeros_like(fake_logits), batch.images
+    if objective.adversarial.relative or due:
+        with torch.no_grad(), autocast(objective.arithmetic, objective.device):
+            real = augment(batch.images, batch.augment_real, objective.augmentations)
+            real_logits = D.logits(D.features(real), classes.y_real).float()
+    terms = {"g": objective.adversarial.generator(real_logits, fake_logits) * batch.share}
+    loss = terms["g"]
+    if due:
+        y = torch.cat([classes.y_real, classes.y_fake])
+        tensors = StepTensors(torch.cat([real, fake]), torch.cat([real_logits, fake_logits]), y)
+        for name, (r, weight) in due.items():
+            terms[f"{name}_g"] = r.function(tensors) * batch.share
+            loss = loss + weight * terms[f"{name}_g"]
+    if train.class_weight and batch.labeled_total:
+        terms["class"] = cross_entropy(class_logits, classes.y_fake).sum() / batch.total
+        loss = loss + train.class_weight * terms["class"]
+    return loss, terms
+
+
+def descend(
+    module: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, terms: dict[str, Tensor], comm: Communicator
+) -> dict[str, Tensor]:
+    """Step down the loss of the global batch; return the terms summed over ranks.
+
+    One flat exchange carries the gradients and the terms. A parameter that no term touched has gradient zero on every
+    rank, so that all ranks exchange the same tensors.
+    """
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    for p in module.parameters():
+        if p.grad is None:
+            p.grad = torch.zeros_like(p)
+    totals = torch.stack([t.detach() for t in terms.values()])
+    comm.sum_([*(p.grad for p in module.parameters() if p.grad is not None), totals])
+    optimizer.step()
+    return dict(zip(terms, totals.unbind(), strict=True))
+
+
+def update(
+    G: Generator,
+    D: Discriminator,
+    averaged_D: Discriminator,
+    optimizers: tuple[torch.optim.Optimizer, torch.optim.Optimizer],
+    batch: Batch,
+    objective: Objective,
+    step: int,
+    comm: Communicator,
+) -> dict[str, Tensor]:
+    """Make step number `step` (from 0): D's phase, then G's, on the same generated images; return the terms by name.
+
+    G runs once: D's phase sees its images without their graph, G's phase uses the graph. D's weights ask for no
+    gradient in G's phase.
+    """
+    classes = condition(averaged_D, batch, G.classes, objective)
+    with autocast(objective.arithmetic, objective.device):
+        fake = G(batch.latents, classes.y_fake).float()
+    loss, terms = discriminator_losses(D, fake.detach(), batch, classes, objective, step)
+    done = descend(D, optimizers[1], loss, terms, comm)
+    D.requires_grad_(False)
+    loss, terms = generator_losses(D, fake, batch, classes, objective, step)
+    done |= descend(G, optimizers[0], loss, terms, comm)
+    D.requires_grad_(True)
+    return done
