@@ -118,6 +118,7 @@ def time_bars(rounds: Sequence[int], lines: Sequence[Line]) -> str:
         axes.set_xlim(min(rounds) - 0.8, max(rounds) + 0.8)
         axes.set_xlabel("round")
         axes.set_ylabel(unit)
+        axes.yaxis.set_major_locator(MaxNLocator(5))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
         _legend(axes, len(lines))
         return _svg(figure, "time", f"Time of each round by phase, in {unit}")
@@ -143,7 +144,8 @@ def _draw(axes: Any, labels: Sequence[int], lines: Sequence[Line]) -> None:
     if len(set(labels)) <= _MANY:
         axes.set_xticks(sorted(set(labels)))
     else:
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.set_xlabel("labels spent")
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from distal.report.collect import PHASES, Metrics, RoundRecord, RunRecord, ScoreLine
 from distal.report.figures import Line, distance_curves, share_curves, time_bars
-from distal.report.wording import count, duration, number, percent, score_title
+from distal.report.wording import count, duration, number, percent, score_title, short_title
 
 _WAIT_DWARFS = (
     5.0  # waiting for people beyond this multiple of all other time would flatten every bar: left out, and said
@@ -91,14 +91,16 @@ def status(record: RunRecord, stop_reason: str | None) -> tuple[str, str]:
 def tiles(record: RunRecord) -> list[Tile]:
     """Return the numbers of the headline."""
     measured = record.measured
-    asked = sum(len(r.asked) - r.count("waiting") for r in record.rounds)
+    answered = sum(len(r.asked) - r.count("waiting") for r in record.rounds)
     declined = sum(r.count("declined") for r in record.rounds)
     budget = _budget(record)
-    details = [f"of {budget:,}" if budget else "", f"{declined:,} declined" if declined else ""]
+    details = [f"{answered:,} of {budget:,} answered" if budget else f"{answered:,} answered"]
+    if declined:
+        details.append(f"{declined:,} declined")
     last = measured[-1][1] if measured else None
     if last is not None and abs(last.cost - last.asked) > 1e-9:
         details.append(f"cost {number(last.cost)}")
-    found = [Tile("Labels spent", f"{asked:,}", ", ".join(d for d in details if d))]
+    found = [Tile("Labels", f"{record.labels:,}", ", ".join(details))]
     if last is None:
         return found
     found.append(_distance_tile(measured))
@@ -113,14 +115,15 @@ def tiles(record: RunRecord) -> list[Tile]:
 
 def _distance_tile(measured: list[tuple[int, Metrics]]) -> Tile:
     goal = measured[-1][1].goal
+    title = short_title(goal)
     known = [(r, v) for r, m in measured if (v := m.value(goal)) is not None]
     if not known:
-        return Tile(score_title(goal), "–", "could not be computed")
+        return Tile(title, "–", "could not be computed")
     best_round, best = min(known, key=lambda pair: pair[1])
     detail = f"from {number(known[0][1])}" if len(known) > 1 else ""
     if best < known[-1][1]:
         detail += f"; best {number(best)} in round {best_round}"
-    return Tile(score_title(goal), number(known[-1][1]), detail)
+    return Tile(title, number(known[-1][1]), detail)
 
 
 def _budget(record: RunRecord) -> int | None:
@@ -185,7 +188,7 @@ def class_rows(record: RunRecord, classes: Sequence[str]) -> list[ClassRow]:
         name = class_name(label, classes)
         by_round = ((r.round, sum(row.label == label for row in r.asked)) for r in record.rounds)
         distance = last.value(f"{last.goal}_class", name) if last else None
-        agreement = (last.value("agreement_class", name) or last.value("agreement", name)) if last else None
+        agreement = last.value("agreement_class", name) if last else None
         rows.append(ClassRow(name, tuple(pair for pair in by_round if pair[1]), distance, agreement))
     return rows
 
@@ -209,8 +212,7 @@ def warnings(record: RunRecord) -> list[str]:
                 "(its hash differs): distances before and after cannot be compared."
             )
         seen = (number_, line)
-    notes = {line.note for _, m in record.measured[-1:] for line in m.scores if line.note and line.class_name is None}
-    return found + sorted(notes)
+    return found
 
 
 def spread(rounds: Sequence[RoundRecord], most: int) -> list[RoundRecord]:

@@ -1,5 +1,7 @@
 """Say numbers, times and the names of scores as a reader of the report expects them."""
 
+import re
+
 _SHARES = {"accuracy": "Accuracy of the classifier head", "agreement": "Agreement with the class asked"}
 
 
@@ -61,3 +63,8 @@ def score_title(name: str) -> str:
         if name.startswith(prefix):
             return f"{words} ({name.removeprefix(prefix)})"
     return _SHARES.get(name, name)
+
+
+def short_title(name: str) -> str:
+    """Return a score's name in words without its extractor, for places that name the extractor elsewhere."""
+    return re.sub(r" \([^)]*\)", "", score_title(name))

@@ -146,6 +146,7 @@ def _environment() -> Environment:
         "duration": wording.duration,
         "count": wording.count,
         "score_title": wording.score_title,
+        "short_title": wording.short_title,
     }
     environment.filters.update(filters)
     return environment
