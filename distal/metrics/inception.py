@@ -1,0 +1,98 @@
+"""The extractor ``inception``: any TorchScript module from a file or URL, first of all NVIDIA's Inception-v3 export.
+
+``inception-2015-12-05.pt`` (TensorFlow's weights, with its resizing inside) is called with ``return_features=True`` and
+gives the 2048 pool3 features that published FIDs are made of (Heusel et al. 2017). Another module is called with the
+images alone. Only `torch.jit.load` reads the file, so nothing is unpickled.
+"""
+
+import hashlib
+import io
+import logging
+import urllib.error
+import urllib.request
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from distal.errors import ConfigError, EvaluationError
+from distal.metrics.cache import cached, on_first_rank
+from distal.metrics.extractor import Extractor, ExtractorRequest
+
+TIMEOUT_S = 30
+LARGEST_BYTES = 2**30
+logger = logging.getLogger(__name__)
+
+
+def build_inception(request: ExtractorRequest) -> Extractor:
+    """Load the module at evaluate.extractor_path and put it on the communicator's device.
+
+    The module takes uint8 [N, 3, H, W] and resizes them itself; grey images are tiled to three channels. A URL is
+    fetched once by rank 0 and kept in the store. Raises ConfigError without a path, EvaluationError where the file
+    cannot be had or is no TorchScript module.
+    """
+    path = request.path
+    if not path:
+        raise ConfigError(
+            "evaluate.extractor=inception needs evaluate.extractor_path: the path or URL of a TorchScript file\n"
+            "(inception-2015-12-05.pt of stylegan2-ada-pytorch). Offline, use evaluate.extractor=pool-cnn."
+        )
+    if path.startswith(("http://", "https://")):
+        name = hashlib.sha256(path.encode()).hexdigest()[:32]
+        data = cached(request.store, f"extractors/{name}.pt", request.comm, lambda: _fetch(path))
+    else:
+        data = on_first_rank(request.comm, lambda: _read(path))
+    module = _load(data, path, request.comm.device)
+    forward: Any = module.forward
+    returns_features = any(argument.name == "return_features" for argument in forward.schema.arguments)
+
+    def features(images: Tensor) -> Tensor:
+        rgb = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
+        output: Tensor = module(rgb, return_features=True) if returns_features else module(rgb)
+        if not isinstance(output, Tensor) or output.ndim < 2 or len(output) != len(images):
+            raise EvaluationError(f"{path} must return one feature vector an image, a tensor [N, F].")
+        return output.flatten(1)
+
+    return Extractor("inception", hashlib.sha256(data).hexdigest(), features)
+
+
+def _read(path: str) -> bytes:
+    try:
+        return Path(path).expanduser().read_bytes()
+    except OSError as error:
+        raise EvaluationError(
+            f"Cannot read evaluate.extractor_path={path}: {error.strerror}.\nGive a TorchScript file that is there."
+        ) from error
+
+
+def _fetch(url: str) -> bytes:
+    logger.info("inception: fetching %s", url)
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
+            data: bytes = response.read(LARGEST_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        raise EvaluationError(
+            f"Cannot fetch evaluate.extractor_path={url}: {reason}.\n"
+            "Offline, give a local copy's path there, or use evaluate.extractor=pool-cnn."
+        ) from error
+    if len(data) > LARGEST_BYTES:
+        raise EvaluationError(f"evaluate.extractor_path={url} is larger than {LARGEST_BYTES} bytes; not an extractor.")
+    return data
+
+
+def _load(data: bytes, path: str, device: torch.device) -> torch.jit.ScriptModule:
+    try:
+        with warnings.catch_warnings():  # torch deprecates TorchScript; the published file exists in no other form
+            warnings.simplefilter("ignore", DeprecationWarning)
+            module: torch.jit.ScriptModule = torch.jit.load(  # type: ignore[no-untyped-call]
+                io.BytesIO(data), map_location=device
+            )
+    except (RuntimeError, ValueError) as error:
+        raise EvaluationError(
+            f"evaluate.extractor_path={path} is not a TorchScript module ({len(data)} bytes).\n"
+            "Give a file saved by torch.jit.save, such as inception-2015-12-05.pt."
+        ) from error
+    return module.eval()

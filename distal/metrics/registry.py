@@ -1,0 +1,32 @@
+"""List the feature extractors by name."""
+
+from importlib.metadata import entry_points
+
+from distal.errors import ConfigError, nearest_name
+from distal.metrics.extractor import ExtractorBuilder
+from distal.metrics.inception import build_inception
+from distal.metrics.pool_cnn import build_pool_cnn
+
+GROUP = "distal.extractors"
+
+EXTRACTORS: dict[str, ExtractorBuilder] = {
+    "inception": build_inception,
+    "pool-cnn": build_pool_cnn,
+}
+
+
+def get_extractor(name: str) -> ExtractorBuilder:
+    """Return the builder of this name, from here or from an installed package's entry points in `distal.extractors`.
+
+    Raises ConfigError with the known names.
+    """
+    if name in EXTRACTORS:
+        return EXTRACTORS[name]
+    others = {point.name: point for point in entry_points(group=GROUP)}
+    if name in others:
+        builder: ExtractorBuilder = others[name].load()
+        return builder
+    known = sorted({*EXTRACTORS, *others})
+    raise ConfigError(
+        f"evaluate.extractor={name} is not known: {', '.join(known)}. {nearest_name(name, known)}".strip()
+    )

@@ -1,0 +1,112 @@
+"""Describe the reference split in an extractor's features, once, and keep it in the run's storage."""
+
+import hashlib
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from distal.communicator import Communicator
+from distal.errors import EvaluationError
+from distal.metrics.cache import Store, cached, on_first_rank
+from distal.metrics.extractor import Extractor
+from distal.metrics.frechet import Gaussian, frechet_distance
+from distal.metrics.kernel import within_sum
+from distal.metrics.reference import IntArray, ReferenceSplit
+
+VERSION = 1  # raise it with any change to what is kept
+BATCH = 128
+KERNEL_ROWS = 4096  # images a side that the kernel distance compares at most: its time grows with the square
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ReferenceStatistics:
+    """Hold what distances from the reference need; about 12 bytes x images x features in memory.
+
+    features: float32 [n, F] in the split's order. gaussian: of all of them. by_class: of each class's labeled images,
+    only where there are two or more. kernel_rows: float32 [m, F], spread evenly over the split, m at most KERNEL_ROWS.
+    within: sum of the kernel over pairs of them. halves: distance between the two halves of the reference, which tells
+    how small a distance can be seen at this number of images.
+    """
+
+    features: Tensor
+    gaussian: Gaussian
+    by_class: dict[int, Gaussian]
+    kernel_rows: Tensor
+    within: float
+    halves: float
+
+
+def reference_statistics(
+    split: ReferenceSplit, extractor: Extractor, store: Store, comm: Communicator
+) -> ReferenceStatistics:
+    """Load the statistics from the store, or compute them over all ranks and keep them.
+
+    Raises EvaluationError where features of reference images are not finite.
+    """
+    text = f"{VERSION} {extractor.name} {extractor.hash} {split.key}"
+    path = f"references/{hashlib.sha256(text.encode()).hexdigest()[:32]}.safetensors"
+    if not on_first_rank(comm, lambda: store.has(path)):
+        features = _all_features(split, extractor, comm)
+        within = float(within_sum(_spread(features), comm))
+        cached(store, path, comm, lambda: _summarize(features, within))
+    state = {
+        name: tensor.to(comm.device) for name, tensor in load(cached(store, path, comm, lambda: _missing(path))).items()
+    }
+    features = state["features"]
+    by_class = {}
+    for label in np.unique(split.labels[split.labels >= 0]):
+        members = torch.from_numpy(np.flatnonzero(split.labels == label)).to(comm.device)
+        if len(members) >= 2:
+            by_class[int(label)] = Gaussian.from_features(features[members])
+    gaussian = Gaussian(state["mean"], state["half"], len(features))
+    within, halves = state["within_and_halves"].tolist()
+    return ReferenceStatistics(features, gaussian, by_class, _spread(features), within, halves)
+
+
+def gather_rows(positions: IntArray, features: Tensor, comm: Communicator) -> Tensor:
+    """Return the rows [n, F] of all ranks in the order of their global positions, int64 [n], on every rank."""
+    pieces = comm.gather((positions, features.cpu().numpy()))
+    order = np.argsort(np.concatenate([p for p, _ in pieces]), kind="stable")
+    rows = np.concatenate([f for _, f in pieces])[order]
+    return torch.from_numpy(rows).to(features.device)
+
+
+def _all_features(split: ReferenceSplit, extractor: Extractor, comm: Communicator) -> Tensor:
+    mine = [(positions, extractor(images)) for positions, images in split.batches(comm, BATCH)]
+    width = max(comm.gather(mine[0][1].shape[1] if mine else 0))
+    rows = torch.cat([torch.zeros(0, width, device=comm.device), *(features for _, features in mine)])
+    positions = np.concatenate([np.zeros(0, np.int64), *(positions for positions, _ in mine)])
+    features = gather_rows(positions, rows, comm)
+    bad = int((~torch.isfinite(features).all(1)).sum())
+    if bad:
+        raise EvaluationError(
+            f"{bad} of {len(features)} reference images have features of {extractor.name} that are not finite."
+        )
+    logger.info("reference: %d images, %d features of %s", len(features), width, extractor.name)
+    return features
+
+
+def _summarize(features: Tensor, within: float) -> bytes:
+    gaussian = Gaussian.from_features(features)
+    even, odd = Gaussian.from_features(features[::2]), Gaussian.from_features(features[1::2])
+    numbers = torch.tensor([within, frechet_distance(even, odd)], dtype=torch.float64)
+    state = {"features": features, "mean": gaussian.mean, "half": gaussian.half, "within_and_halves": numbers}
+    data: bytes = save({name: tensor.cpu().contiguous() for name, tensor in state.items()})
+    return data
+
+
+def _spread(features: Tensor) -> Tensor:
+    """Return at most KERNEL_ROWS rows, evenly spread."""
+    n = len(features)
+    if n <= KERNEL_ROWS:
+        return features
+    return features[torch.linspace(0, n - 1, KERNEL_ROWS, dtype=torch.float64, device=features.device).long()]
+
+
+def _missing(path: str) -> bytes:
+    raise EvaluationError(f"The reference statistics {path} vanished from the run's storage while they were read.")
