@@ -1,0 +1,194 @@
+"""Decode each image of a pool once per machine, into memory-mapped chunks that all processes share."""
+
+import errno
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import shutil
+import threading
+import warnings
+from collections import OrderedDict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import PIL
+import pyarrow as pa
+import pyarrow.compute as pc
+from PIL import Image
+
+from distal.data.chunks import Skipped, map_chunk, read_skips, write_chunk
+from distal.data.decode import DecodeSpec, UndecodableError, decode
+from distal.data.rows import RowReader
+from distal.data.schema import Columns
+from distal.data.source import Source
+from distal.errors import StorageError
+
+_LOGGER = logging.getLogger(__name__)
+_LAYOUT = 1  # raise when the meaning of cached pixels changes
+_CHUNK_ROWS = 2048
+_LOCKS = 64
+_OPEN_MAPS = 4096  # the kernel allows a process 65,530 maps
+_THREADS = 4
+
+
+def cache_folder(configured: str | None) -> Path:
+    """Return the folder of decoded images on this machine: pool.cache, else distal's part of the user's cache."""
+    if configured is not None:
+        return Path(configured).expanduser().absolute()
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if os.path.isabs(base) else Path("~/.cache").expanduser()) / "distal"
+
+
+@contextmanager
+def cache_lock(path: Path) -> Iterator[None]:
+    """Hold a lock between processes and threads of this machine; the kernel frees it when its holder dies.
+
+    Raises StorageError where the folder cannot be written.
+    """
+    with storage_errors(path.parent, 0):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stream = path.open("ab")
+    with stream:
+        with storage_errors(path.parent, 0):
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def storage_errors(folder: Path, needed_bytes: int) -> Iterator[None]:
+    """Turn an OSError of writing the cache into a StorageError that says where, how much, and what to do."""
+    try:
+        yield
+    except OSError as error:
+        hint = "Set pool.cache to a local folder with space that you may write to."
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            free = shutil.disk_usage(folder).free
+            raise StorageError(
+                f"The disk of {folder} is full: {needed_bytes / 1e6:,.0f} MB are needed for all decoded images, "
+                f"{free / 1e6:,.0f} MB are free.\n{hint}"
+            ) from error
+        raise StorageError(f"Cannot write decoded images to {folder}: {error.strerror or error}\n{hint}") from error
+
+
+class DecodedCache:
+    """Hold the decoded images of one source under one set of decode parameters.
+
+    Chunks of several blocks are decoded when first asked for, under a lock, by whichever process comes first.
+    """
+
+    def __init__(self, folder: Path, source: Source, columns: Columns, spec: DecodeSpec, block_rows: int) -> None:
+        self._source = source
+        self._columns = columns
+        self._spec = spec
+        self.chunk_rows = max(1, _CHUNK_ROWS // block_rows) * block_rows
+        parameters = [_LAYOUT, PIL.__version__, source.fingerprint, columns.image, asdict(spec), self.chunk_rows]
+        key = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()[:32]
+        self._folder = folder / "decoded" / key
+        self._reader = RowReader(source, columns.image)
+        self._turn = threading.Lock()
+        self._maps: OrderedDict[int, npt.NDArray[np.uint8]] = OrderedDict()
+
+    @property
+    def chunks(self) -> int:
+        """Return the number of chunks, decoded or not."""
+        return -(-self._source.rows // self.chunk_rows)
+
+    def chunk(self, index: int) -> npt.NDArray[np.uint8]:
+        """Return the chunk's images as a read-only map, uint8 [n, C, H, W]; decode them if nobody has."""
+        with self._turn:
+            mapped = self._maps.get(index)
+            if mapped is None:
+                mapped = map_chunk(self._path(index), self._shape(index))
+                if mapped is None:
+                    mapped = self._decode_once(index)
+                self._maps[index] = mapped
+                if len(self._maps) > _OPEN_MAPS:
+                    self._maps.popitem(last=False)
+            return mapped
+
+    def skips(self, index: int) -> list[Skipped]:
+        """Return the images of a chunk that could not be decoded, by row id; decode the chunk if nobody has."""
+        for _ in range(2):
+            self.chunk(index)
+            found = read_skips(self._path(index), index * self.chunk_rows)
+            if found is not None:
+                return found
+            with self._turn:  # damaged or deleted since it was mapped: decode it anew
+                self._maps.pop(index, None)
+                self._path(index).unlink(missing_ok=True)
+        raise StorageError(
+            f"{self._path(index)} vanishes or is damaged again and again.\nSet pool.cache to a sound disk."
+        )
+
+    def decoded(self) -> list[int]:
+        """Return the chunks that lie decoded on this machine."""
+        return [index for index in range(self.chunks) if map_chunk(self._path(index), self._shape(index)) is not None]
+
+    def _path(self, index: int) -> Path:
+        return self._folder / f"chunk-{index:06d}.u8"
+
+    def _shape(self, index: int) -> tuple[int, int, int, int]:
+        rows = min(self.chunk_rows, self._source.rows - index * self.chunk_rows)
+        return rows, self._spec.channels, self._spec.image_size, self._spec.image_size
+
+    def _decode_once(self, index: int) -> npt.NDArray[np.uint8]:
+        """Decode a chunk unless another process does so first; a damaged file is replaced."""
+        path, shape = self._path(index), self._shape(index)
+        with cache_lock(self._folder / f"lock-{index % _LOCKS:02d}"):
+            mapped = map_chunk(path, shape)
+            if mapped is not None:
+                return mapped
+            first = index * self.chunk_rows
+            needed = self._source.rows * int(np.prod(shape[1:]))
+            with storage_errors(self._folder, needed):
+                skipped = write_chunk(path, self._decode_rows(first, first + shape[0]), first)
+            mapped = map_chunk(path, shape)
+        if skipped:
+            _LOGGER.warning(
+                "rows %d to %d: %d images cannot be decoded and are skipped", first, first + shape[0], skipped
+            )
+        if mapped is None:
+            raise StorageError(f"{path} does not hold what was just written to it.\nSet pool.cache to a sound disk.")
+        return mapped
+
+    def _decode_rows(self, start: int, stop: int) -> Iterator[tuple[npt.NDArray[np.uint8], list[Skipped]]]:
+        """Decode rows on a few threads (Pillow lets go of the GIL), a batch of the Parquet reader at a time."""
+        with warnings.catch_warnings(), ThreadPoolExecutor(min(_THREADS, len(os.sched_getaffinity(0)))) as threads:
+            # Pillow warns of sizes that pool.max_pixels already decides on.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            row = start
+            for array in self._reader.stream(start, stop):
+                encoded, paths = split_images(array, self._columns.nested)
+                pixels = np.zeros((len(array), *self._shape(0)[1:]), dtype=np.uint8)
+                reasons = threads.map(self._decode_into, pixels, encoded)
+                skipped = [
+                    Skipped(row + place, path, reason)
+                    for place, (path, reason) in enumerate(zip(paths, reasons, strict=True))
+                    if reason is not None
+                ]
+                row += len(array)
+                yield pixels, skipped
+
+    def _decode_into(self, target: npt.NDArray[np.uint8], data: bytes | None) -> str | None:
+        try:
+            target[...] = decode(data, self._spec)
+        except UndecodableError as error:
+            return str(error)
+        return None
+
+
+def split_images(array: pa.Array, nested: bool) -> tuple[list[bytes | None], list[str]]:
+    """Return the encoded bytes and the paths of an image column's rows; a missing path is empty."""
+    if not nested:
+        return array.to_pylist(), [""] * len(array)
+    encoded = pc.struct_field(array, "bytes").to_pylist()
+    if array.type.get_field_index("path") < 0:
+        return encoded, [""] * len(array)
+    return encoded, [path or "" for path in pc.struct_field(array, "path").to_pylist()]

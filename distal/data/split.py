@@ -1,0 +1,15 @@
+"""Split rows into those trained on and those held out, by a hash of the row id alone."""
+
+import numpy as np
+import numpy.typing as npt
+
+from distal.streams import row_uniforms
+
+
+def held_out(row_ids: npt.NDArray[np.int64], seed: int, fraction: float) -> npt.NDArray[np.bool_]:
+    """Return for each row id, int64 [n], whether it is held out for evaluation: bool [n].
+
+    A row is held out when its own uniform number is below `fraction`, in [0, 1]; the split of a row depends neither on
+    the other rows nor on who asks.
+    """
+    return row_uniforms(row_ids, seed, "holdout") < fraction

@@ -1,0 +1,239 @@
+"""Open a pool of images: rows by id, decoded once, with labels kept apart from everything that must not see them."""
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from distal.config import PoolConfig
+from distal.data.cache import DecodedCache, cache_folder, split_images
+from distal.data.chunks import Skipped
+from distal.data.decode import DecodeSpec, UndecodableError, is_grey, open_header
+from distal.data.digits import DIGITS, FINGERPRINT_TEXT, digits_file
+from distal.data.files import PoolFile, find_files
+from distal.data.labels import MISSING, count_labels, find_classes, read_labels
+from distal.data.rows import RowReader, take_rows
+from distal.data.schema import Columns, read_columns
+from distal.data.source import Source, open_source
+from distal.errors import PoolError
+
+_FIRST_IMAGES = 16
+_SIZES = (8, 16, 32, 64)
+
+RowIds = npt.NDArray[np.int64]
+
+
+def open_images(pool: PoolConfig) -> "ImageTable":
+    """Open the images that `pool` names. Footers, schemas and the first few images are read, nothing else.
+
+    Where nothing names the classes of string labels (or the footers keep no statistics of integer ones), the label
+    column is read too. Raises PoolError for whatever makes the pool unusable, StorageError where the embedded digits
+    cannot be written to the cache.
+    """
+    embedded = pool.path == DIGITS
+    files = find_files(str(digits_file(cache_folder(pool.cache))) if embedded else pool.path)
+    source, footers = open_source(files)
+    if embedded:
+        source = replace(source, fingerprint=hashlib.sha256(FINGERPRINT_TEXT.encode()).hexdigest())
+    columns = read_columns(source, footers, pool)
+    classes = find_classes(source, columns, footers)
+    image_size, channels = _decide_shape(source, columns, pool)
+    spec = DecodeSpec(image_size, channels, pool.fit, pool.normalize, pool.max_pixels)
+    return ImageTable(source, columns, spec, classes, pool.block_rows, pool.cache, embedded)
+
+
+class ImageTable:
+    """Give the images of a pool by row id, the ordinal over its sorted files.
+
+    Pixels come from memory-mapped chunks that are decoded once per machine. The table pickles to a few kilobytes
+    (paths and parameters), and opens its files and maps anew wherever it arrives.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        columns: Columns,
+        spec: DecodeSpec,
+        classes: tuple[str, ...] | None,
+        block_rows: int,
+        cache: str | None,
+        embedded: bool,
+    ) -> None:
+        self._source = source
+        self._columns = columns
+        self._spec = spec
+        self._cache_path = cache
+        self._embedded = embedded
+        self._decoded: DecodedCache | None = None
+        self.classes = classes
+        self.block_rows = block_rows
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_decoded": None}
+
+    @property
+    def rows(self) -> int:
+        """Return the number of rows of all files, skipped images included."""
+        return self._source.rows
+
+    @property
+    def blocks(self) -> int:
+        """Return the number of blocks of `block_rows` rows, the last one possibly shorter."""
+        return -(-self.rows // self.block_rows)
+
+    @property
+    def fingerprint(self) -> str:
+        """Return the sha256 (hex) over the files' names, sizes and footers in order."""
+        return self._source.fingerprint
+
+    @property
+    def image_size(self) -> int:
+        """Return the side of the decoded images in pixels."""
+        return self._spec.image_size
+
+    @property
+    def channels(self) -> int:
+        """Return 1 for grey, 3 for colour."""
+        return self._spec.channels
+
+    @property
+    def has_labels(self) -> bool:
+        """Return whether there is a label column; single labels may be missing from it."""
+        return self._columns.label is not None
+
+    @property
+    def source(self) -> Source:
+        """Return where the rows lie."""
+        return self._source
+
+    def block(self, block: int) -> npt.NDArray[np.uint8]:
+        """Return a read-only view of one block, uint8 [n, C, H, W], n = block_rows except in the last.
+
+        Decodes the block's chunk if no process of this machine has. Raises PoolError, StorageError.
+        """
+        if not 0 <= block < self.blocks:
+            raise PoolError(
+                f"Block {block} is outside the pool: it has {self.blocks} blocks of {self.block_rows} rows."
+            )
+        chunk, row = divmod(block * self.block_rows, self._cache().chunk_rows)
+        return self._cache().chunk(chunk)[row : row + self.block_rows]
+
+    def skipped(self, first_block: int, last_block: int) -> list[Skipped]:
+        """Return the images of blocks `first_block` to `last_block - 1` that cannot be decoded, by row id.
+
+        Decodes these blocks if no process of this machine has. Their pixels are zero everywhere else.
+        """
+        start, stop = first_block * self.block_rows, min(last_block * self.block_rows, self.rows)
+        size = self._cache().chunk_rows
+        found = [each for chunk in range(start // size, -(-stop // size)) for each in self._cache().skips(chunk)]
+        return [each for each in found if start <= each.row_id < stop]
+
+    def skipped_so_far(self) -> tuple[int, list[Skipped]]:
+        """Return how many rows lie decoded on this machine, and which of them were skipped; decodes nothing."""
+        size = self._cache().chunk_rows
+        chunks = self._cache().decoded()
+        rows = sum(min(size, self.rows - chunk * size) for chunk in chunks)
+        return rows, [each for chunk in chunks for each in self._cache().skips(chunk)]
+
+    def pixels(self, row_ids: RowIds) -> npt.NDArray[np.uint8]:
+        """Gather images by row id, int64 [n] in any order, repeats allowed: uint8 [n, C, H, W], a copy."""
+        self._check(row_ids)
+        gathered = np.empty((len(row_ids), self.channels, self.image_size, self.image_size), dtype=np.uint8)
+        chunk_of, place = np.divmod(row_ids, self._cache().chunk_rows)
+        for chunk in np.unique(chunk_of):
+            chosen = np.flatnonzero(chunk_of == chunk)
+            gathered[chosen] = self._cache().chunk(int(chunk))[place[chosen]]
+        return gathered
+
+    def originals(self, row_ids: RowIds) -> list[tuple[bytes, str]]:
+        """Return the encoded bytes and the path of each row as the pool has them; empty where missing."""
+        self._check(row_ids)
+        if len(row_ids) == 0:
+            return []
+        array = take_rows(self._local_source(), self._columns.image, row_ids)
+        encoded, paths = split_images(array, self._columns.nested)
+        return [(data or b"", path) for data, path in zip(encoded, paths, strict=True)]
+
+    def labels(self, row_ids: RowIds) -> npt.NDArray[np.int64]:
+        """Return the hidden labels, int64 [n], -1 where missing. For the dataset oracle and the evaluation alone.
+
+        Raises PoolError for a label outside the classes.
+        """
+        self._check(row_ids)
+        if not self.has_labels or self.classes is None or len(row_ids) == 0:
+            return np.full(len(row_ids), MISSING, dtype=np.int64)
+        return read_labels(self._local_source(), self._columns, self.classes, row_ids)
+
+    def class_counts(self) -> dict[str, int]:
+        """Return how many rows each class has by the hidden labels, in label order; empty without labels."""
+        if not self.has_labels or self.classes is None:
+            return {}
+        counts = count_labels(self._local_source(), self._columns, self.classes)
+        return dict(zip(self.classes, counts[:-1].tolist(), strict=True))
+
+    def first_images(self) -> list[tuple[bytes | None, str]]:
+        """Return the encoded bytes and paths of the first few rows, for a look at what the pool holds."""
+        return _first_images(self._local_source(), self._columns)
+
+    def _cache(self) -> DecodedCache:
+        if self._decoded is None:
+            folder = cache_folder(self._cache_path)
+            self._decoded = DecodedCache(folder, self._local_source(), self._columns, self._spec, self.block_rows)
+        return self._decoded
+
+    def _local_source(self) -> Source:
+        """Return the source as this machine has it: the embedded digits lie in each machine's own cache."""
+        if self._embedded and not Path(self._source.files[0].path).exists():
+            path = str(digits_file(cache_folder(self._cache_path)))
+            file = PoolFile(path, path, self._source.files[0].filesystem)
+            self._source = replace(self._source, files=(file,))
+        return self._source
+
+    def _check(self, row_ids: RowIds) -> None:
+        outside = (row_ids < 0) | (row_ids >= self.rows)
+        if outside.any():
+            raise PoolError(f"Row {int(row_ids[outside][0])} is outside the pool: its rows are 0 to {self.rows - 1}.")
+
+
+def _first_images(source: Source, columns: Columns) -> list[tuple[bytes | None, str]]:
+    arrays = RowReader(source, columns.image).stream(0, min(_FIRST_IMAGES, source.rows))
+    return [image for array in arrays for image in zip(*split_images(array, columns.nested), strict=True)]
+
+
+def _decide_shape(source: Source, columns: Columns, pool: PoolConfig) -> tuple[int, int]:
+    """Return side and channels: as configured, else as the first images are.
+
+    Raises PoolError where they are needed and none of the first images can be read.
+    """
+    if pool.image_size is not None and pool.channels is not None:
+        return pool.image_size, pool.channels
+    side, grey, readable, reason = 0, True, 0, ""
+    for data, _ in _first_images(source, columns):
+        try:
+            image = open_header(data, pool.max_pixels)
+            side = max(side, *image.size)
+            if pool.channels is None and grey:
+                grey = _shows_grey(image)
+        except UndecodableError as error:
+            reason = reason or str(error)
+            continue
+        readable += 1
+    if readable == 0:
+        raise PoolError(
+            f"None of the first images in column '{columns.image}' of {source.files[0].name} can be read: {reason}\n"
+            "Mend pool.image_column or the images, or set pool.image_size and pool.channels."
+        )
+    smallest = next((size for size in _SIZES if size >= side), _SIZES[-1])
+    return pool.image_size or smallest, pool.channels or (1 if grey else 3)
+
+
+def _shows_grey(image: Image.Image) -> bool:
+    try:
+        image.draft(None, (256, 256))
+        return is_grey(image)
+    except Exception as error:
+        raise UndecodableError(str(error)) from error
