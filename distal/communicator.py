@@ -75,5 +75,5 @@ class ProcessGroup:
             group = [t for t in tensors if t.dtype == dtype]
             flat = torch.cat([t.reshape(-1) for t in group])
             dist.all_reduce(flat)
-            for tensor, total in zip(group, flat.split([t.numel() for t in group]), strict=True):
+            for tensor, total in zip(group, torch.split(flat, [t.numel() for t in group]), strict=True):
                 tensor.copy_(total.view_as(tensor))

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 class Event:
     """State one fact of a run's progress.
 
-    round: 1-based; 0 before the first. phase: prepare, acquire, annotate, train, evaluate or commit.
+    round: 1-based; 0 before the first. phase: prepare (decode the pool), reference (extractor and statistics of the
+    held-out images), acquire, annotate, train, evaluate or commit.
     done, total: units of the phase's own work (blocks, rows, steps, images); total 0 where it is unknown.
     facts: numbers worth showing, such as losses by name or the round's scores.
     """

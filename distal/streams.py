@@ -1,8 +1,8 @@
 """Draw every random number from a named, seeded, counter-based stream.
 
-A stream is the Philox4x64 generator (Salmon et al. 2011) under a key that is a hash of the seed and of the stream's name.
-Nothing is carried from one draw to the next, so the numbers of step t, of round r or of row i are the same whoever draws
-them, in which order, on how many workers, and after however many restarts.
+A stream is the Philox4x64 generator (Salmon et al. 2011) under a key that is a hash of the seed and the stream's name.
+Nothing is carried from one draw to the next, so the numbers of step t, of round r or of row i are the same whoever
+draws them, in which order, on how many workers, and after however many restarts.
 """
 
 import hashlib

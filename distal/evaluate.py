@@ -1,0 +1,33 @@
+"""Score a committed round again, without Ray: against other held-out images, with more samples or another extractor."""
+
+from collections.abc import Sequence
+
+from distal.checkpoints import open_generator
+from distal.communicator import Alone
+from distal.data.chunks import Skipped
+from distal.errors import ConfigError
+from distal.metrics import Evaluator, Score
+from distal.resolve import override_config
+from distal.rounds import EVALUATION_CACHE
+from distal.rundir import RunDirectory
+from distal.setup import Opened
+
+
+def evaluate_round(run: RunDirectory, overrides: Sequence[str], round: int | None = None) -> list[Score]:
+    """Evaluate a committed round, the last one by default, under overrides of the section `evaluate`.
+
+    Raises:
+        ConfigError: an override outside `evaluate`, or a wrong one. RunError: no such run or round.
+    """
+    for override in overrides:
+        if not override.startswith("evaluate."):
+            raise ConfigError(f"'{override}': only keys under evaluate. can be overridden here.")
+    generator = open_generator(run, round)
+    opened = Opened(override_config(generator.saved.config, overrides))
+    skipped: list[Skipped] = opened.images.skipped(0, opened.images.blocks) if opened.holdout else []
+    rows = opened.reference_rows(skipped)
+    comm = Alone(generator.state.device)
+    cache = RunDirectory.open(opened.config.storage, EVALUATION_CACHE)
+    evaluator = Evaluator(opened.config, opened.reference, rows, opened.classes, cache)
+    evaluator.prepare(comm)
+    return evaluator.evaluate(generator.state.generate, generator.state.scorer(), comm)

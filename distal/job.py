@@ -1,0 +1,88 @@
+"""Carry the rounds to where they run: what a training worker is given, and how it speaks with the driver."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distal.communicator import Communicator
+from distal.errors import DistalError
+from distal.ledger import Answer, Query
+from distal.link import Collect, Interrupted, Link
+from distal.oracle import Oracle, build_oracle
+from distal.rounds import Outcome, RoundResult, Setup, Shards, run_rounds
+
+WRITER_WAIT_S = 60.0
+"""How long rank 0 waits for a predecessor that is being killed to let go of the run directory."""
+
+
+class DriverOracle:
+    """Be, on rank 0, the oracle that lives in the driver's process."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def submit(self, query: Query) -> None:
+        """Leave the query to `collect`: the driver submits it to the real oracle."""
+
+    def collect(self, query: Query, pending: npt.NDArray[np.int64]) -> Iterator[list[Answer]]:
+        """Yield answers that the driver has already made durable."""
+        yield from self._link.ask(Collect(query, pending))
+
+    def waiting(self, query: Query, pending: npt.NDArray[np.int64]) -> str:
+        """Say what is missing."""
+        return f"waiting for {len(pending)} labels: the driver's oracle has not answered; run again to ask for them"
+
+
+@dataclass(frozen=True)
+class Job:
+    """Run the rounds on one rank: what travels to the training workers."""
+
+    setup: Setup
+    shards: Shards
+    oracle_in_driver: bool
+    call: Callable[..., Any]
+
+    def __call__(self, comm: Communicator) -> None:
+        """Run the rounds; on rank 0, send the driver how they ended."""
+        link = Link(self.call)
+        if comm.broadcast(comm.rank == 0 and self.call("stopped")):
+            self._finish(comm, Outcome("interrupted", "driver", "stopped by the driver"))
+            return
+        try:
+            if comm.rank == 0:
+                with self.setup.run.lock("writer", wait_s=WRITER_WAIT_S):
+                    end: Outcome | DistalError = self._run(comm, link)
+            else:
+                end = self._run(comm, link)
+        except Interrupted:
+            if comm.size > 1:
+                raise
+            end = Outcome("interrupted", "driver", "stopped by the driver")
+        except DistalError as error:
+            end = error
+        self._finish(comm, end)
+
+    def _run(self, comm: Communicator, link: Link) -> Outcome:
+        setup = self.setup
+        oracle: Oracle = (
+            DriverOracle(link)
+            if self.oracle_in_driver
+            else build_oracle(setup.config, setup.images, setup.classes, setup.run, None)
+        )
+        if comm.rank > 0:
+            return run_rounds(setup, self.shards, oracle, comm)
+
+        def on_commit(result: RoundResult) -> bool:
+            try:
+                return all(link.ask(result))
+            except Interrupted:
+                return False
+
+        return run_rounds(setup, self.shards, oracle, comm, link.tell, on_commit)
+
+    def _finish(self, comm: Communicator, end: Outcome | DistalError) -> None:
+        if comm.rank == 0:
+            self.call("send", end)

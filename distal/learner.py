@@ -1,0 +1,259 @@
+"""The driver's object: start the shard actors and the trainer, serve what belongs to this process, hand out rounds."""
+
+import json
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import ray
+
+from distal.checkpoints import open_generator
+from distal.config import Config
+from distal.errors import ClusterError, ConfigError, DistalError
+from distal.job import Job
+from distal.ledger import Ledger
+from distal.link import LastReply, Mailbox, Question
+from distal.oracle import Oracle, build_oracle
+from distal.pool.actors import ShardActors
+from distal.progress import Event, Listener, ignore
+from distal.query import Strategy
+from distal.report import write_report
+from distal.resolve import check_names, make_config, read_config
+from distal.resources import divide_resources
+from distal.rounds import Outcome, RoundResult, Setup
+from distal.rundir import RunDirectory
+from distal.setup import Opened
+from distal.train.parallel import launch
+
+logger = logging.getLogger(__name__)
+
+OBJECT_STORE_BYTES = 256 * 2**20
+END_WAIT_S = 60.0
+
+
+class ActiveLearner:
+    """Grow a generator from few labels: run, iterate over rounds, generate.
+
+    Args:
+        config: a Config, a mapping, a YAML file, or None for the defaults (the embedded digits).
+        oracle: a function from an `Item` to a label (class name, index, or None to decline), called in this process;
+            or an object with `submit`, `collect` and `waiting`. None takes `oracle.kind` of the configuration.
+        strategy: a `Strategy` to use instead of `query.strategy`.
+        address: Ray cluster, as `address` in the configuration ("auto" for the running one).
+        listen: hears progress events.
+
+    Attributes:
+        outcome_: how the last `run()` or `rounds()` ended.
+        results_: the rounds committed by it.
+
+    Raises:
+        ConfigError, PoolError: whatever is wrong with the configuration or the data, before any process starts.
+    """
+
+    def __init__(
+        self,
+        config: Config | Mapping[str, Any] | str | Path | None = None,
+        *,
+        oracle: Callable[..., Any] | Oracle | None = None,
+        strategy: Strategy | None = None,
+        address: str | None = None,
+        listen: Listener = ignore,
+    ) -> None:
+        config = _config(config)
+        if oracle is not None and config.oracle.kind != "callable":
+            config = config.model_copy(update={"oracle": config.oracle.model_copy(update={"kind": "callable"})})
+        if strategy is not None:
+            config = config.model_copy(update={"query": config.query.model_copy(update={"strategy": strategy.name})})
+        else:
+            check_names(config)
+        if config.oracle.kind == "callable" and oracle is None:
+            raise ConfigError(
+                "oracle.kind: 'callable' needs a function from Python: ActiveLearner(config, oracle=function).\n"
+                "From the command line use oracle.kind=dataset or oracle.kind=files."
+            )
+        self._opened = Opened(config)
+        self.config = self._opened.config
+        self.run_directory = RunDirectory.open(config.storage, config.name)
+        self._oracle = oracle
+        self._strategy = strategy
+        self._address = address or config.address
+        self._listen = listen
+        self.outcome_: Outcome | None = None
+        self.results_: list[RoundResult] = []
+
+    def run(self) -> Outcome:
+        """Run rounds until the run ends or waits for labels; a run that exists is continued where it stopped.
+
+        Raises:
+            DistalError: what went wrong; everything committed and every label answered is kept.
+        """
+        for _ in self.rounds():
+            pass
+        assert self.outcome_ is not None
+        return self.outcome_
+
+    def rounds(self) -> Iterator[RoundResult]:
+        """Run rounds one by one; the next begins when it is asked for, so leaving the loop ends the run cleanly."""
+        run = self.run_directory
+        self.results_ = []
+        with run.lock("driver"):
+            self._opened.write_or_compare(run)
+            run.delete("stopped.json")
+            with cluster(self._address), self._shards() as shards:
+                self._listen(Event(0, "prepare", 0, self._opened.images.rows))
+                ready = shards.prepare()
+                skipped = [s for shard in ready for s in shard.skipped]
+                available = sum(shard.available for shard in ready)
+                setup = self._opened.setup(run, skipped, available, self._strategy)
+                facts: dict[str, float | str] = {"available": available, "skipped": len(skipped)}
+                self._listen(Event(0, "prepare", self._opened.images.rows, self._opened.images.rows, facts))
+                yield from self._serve(setup, shards)
+            self._close(run)
+
+    def generate(self, labels: npt.NDArray[np.int64], seed: int = 0) -> npt.NDArray[np.uint8]:
+        """Generate one uint8 image [C, H, W] for each class index, from the last committed round."""
+        return open_generator(self.run_directory).images(labels, seed)
+
+    @contextmanager
+    def _shards(self) -> Iterator[ShardActors]:
+        config, images = self.config, self._opened.images
+        resources = divide_resources(config, ray.cluster_resources())
+        shards = ShardActors(
+            images,
+            config.pool.shards,
+            self._opened.holdout,
+            config.seed,
+            resources.shard_cpus,
+            resources.shard_gpus,
+            config.name,
+        )
+        try:
+            yield shards
+        finally:
+            shards.close()
+
+    def _serve(self, setup: Setup, shards: ShardActors) -> Iterator[RoundResult]:
+        """Run the rounds in a thread or on workers, and answer from this thread what they ask of the driver."""
+        config = self.config
+        mailbox = _open_mailbox(config.train.workers)
+        job = Job(setup, shards, self._oracle is not None, mailbox)
+        resources = divide_resources(config, ray.cluster_resources())
+        cpus, gpus = resources.worker_cpus, resources.worker_gpus
+        failure: list[BaseException] = []
+
+        def train() -> None:
+            try:
+                launch(job, config.train.workers, cpus, gpus, config.train.threads, f"{setup.run.uri}/.train")
+            except BaseException as error:  # noqa: BLE001 - handed to the main thread, which raises it
+                failure.append(error)
+
+        thread = threading.Thread(target=train, name="distal-rounds", daemon=True)
+        thread.start()
+        end: Outcome | DistalError | None = None
+        try:
+            while end is None:
+                message = mailbox("receive", 0.5)
+                if message is None:
+                    if not thread.is_alive():
+                        break
+                elif isinstance(message, Question) and isinstance(message.message, RoundResult):
+                    self.results_.append(message.message)
+                    yield message.message
+                    mailbox("reply", message.ticket, True)
+                    mailbox("reply", message.ticket, LastReply())
+                elif isinstance(message, Question):
+                    self._answer(setup, mailbox, message)
+                elif isinstance(message, Event):
+                    self._listen(message)
+                else:
+                    end = message
+        finally:
+            if end is None:
+                mailbox("stop")
+            thread.join(timeout=END_WAIT_S)
+            setup.run.delete(".train")
+        if failure:
+            raise failure[0]
+        if isinstance(end, DistalError):
+            raise end
+        self.outcome_ = end
+
+    def _answer(self, setup: Setup, mailbox: Callable[..., Any], question: Question) -> None:
+        """Ask the user's oracle, here, for what is still pending; every answer is durable before the next is asked."""
+        query = question.message.query
+        ledger = Ledger(setup.run)
+        oracle = self._build_oracle(setup)
+        error: DistalError | None = None
+        try:
+            oracle.submit(query)
+            for answers in oracle.collect(query, ledger.pending(query)):
+                ledger.record(query.round, answers)
+                mailbox("reply", question.ticket, answers)
+        except DistalError as raised:
+            error = raised
+        mailbox("reply", question.ticket, LastReply(error))
+
+    def _build_oracle(self, setup: Setup) -> Oracle:
+        if self._oracle is None or hasattr(self._oracle, "collect"):
+            assert self._oracle is not None
+            return self._oracle  # type: ignore[return-value]
+        return build_oracle(setup.config, setup.images, setup.classes, setup.run, self._oracle)
+
+    def _close(self, run: RunDirectory) -> None:
+        outcome = self.outcome_
+        if outcome is not None and outcome.kind == "stopped":
+            run.write("stopped.json", json.dumps({"reason": outcome.reason, "message": outcome.message}).encode())
+        write_report(run, self._opened.images, self._opened.classes, None if outcome is None else outcome.message)
+
+
+@contextmanager
+def cluster(address: str | None) -> Iterator[None]:
+    """Be connected to Ray: to the session this process already has, to `address`, or to a local one for the while.
+
+    Raises:
+        ClusterError: the address cannot be reached.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
+    if address is None and "RAY_ADDRESS" not in os.environ:
+        quiet |= {"num_cpus": os.cpu_count(), "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
+    try:
+        ray.init(address=address, **quiet)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ClusterError(
+            f"address: no Ray cluster answers at '{address or os.environ.get('RAY_ADDRESS', 'local')}' "
+            f"({str(error).splitlines()[0][:150]}).\nStart one with 'ray start --head', or leave the address out."
+        ) from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _open_mailbox(workers: int) -> Callable[..., Any]:
+    if workers == 0:
+        mailbox = Mailbox()
+        return lambda method, *args: getattr(mailbox, method)(*args)
+    actor = ray.remote(num_cpus=0, max_concurrency=8)(Mailbox).remote()
+    return partial(_call_actor, actor)
+
+
+def _call_actor(actor: Any, method: str, *args: Any) -> Any:
+    return ray.get(getattr(actor, method).remote(*args))
+
+
+def _config(config: Config | Mapping[str, Any] | str | Path | None) -> Config:
+    if isinstance(config, Config):
+        return config
+    if config is None or isinstance(config, str | Path):
+        return read_config(config)
+    return make_config(config)

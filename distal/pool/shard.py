@@ -1,0 +1,123 @@
+"""Hold whole blocks of the pool and score them, in one process, without Ray."""
+
+import time
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from distal.data.chunks import Skipped
+from distal.data.split import held_out
+from distal.data.table import ImageTable
+from distal.nets.scorer import Scorer
+from distal.query import Selector, Strategy, View
+
+Ids = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Report a shard whose blocks are decoded: its rows, how many may be asked, and what was skipped."""
+
+    rows: int
+    available: int
+    skipped: list[Skipped]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Report one pass of the scorer over a shard."""
+
+    rows: int
+    seconds: float
+
+
+class Shard:
+    """Own the blocks [first_block, last_block) of a pool: decode them once, score them each round, answer a selection.
+
+    Args:
+        images: the pool's table. holdout, seed: the fraction of rows kept for evaluation and the seed of that split;
+            a holdout of 0 keeps none. device: where the scorer runs. threads: CPU threads, the same on every shard,
+            so that a score does not depend on the sharding.
+    """
+
+    def __init__(
+        self,
+        images: ImageTable,
+        first_block: int,
+        last_block: int,
+        holdout: float,
+        seed: int,
+        device: str = "cpu",
+        threads: int = 1,
+    ) -> None:
+        torch.set_num_threads(threads)
+        self.images = images
+        self.blocks = range(first_block, last_block)
+        self.device = torch.device(device)
+        self.seed = seed
+        first_row = first_block * images.block_rows
+        last_row = min(last_block * images.block_rows, images.rows)
+        self.row_ids: Ids = np.arange(first_row, last_row, dtype=np.int64)
+        self.usable = ~held_out(self.row_ids, seed, holdout)
+        self.selector: Selector | None = None
+
+    def prepare(self) -> Ready:
+        """Decode the blocks into the cache, where they are not there yet, and leave out what cannot be read."""
+        skipped = self.images.skipped(self.blocks.start, self.blocks.stop)
+        if len(self.row_ids):
+            self.usable[[s.row_id - int(self.row_ids[0]) for s in skipped]] = False
+        return Ready(len(self.row_ids), int(self.usable.sum()), skipped)
+
+    def open_round(self, round: int, strategy: Strategy, scorer: bytes | None, asked: Ids, labeled: Ids) -> Scored:
+        """Score every row as the strategy needs it and make the shard ready for a selection.
+
+        Args:
+            scorer: `Scorer.to_bytes()`, or None where the strategy needs no model. asked: sorted row ids of the whole
+                pool that were asked before; they are not asked again. labeled: those of them that have a label.
+        """
+        started = time.perf_counter()
+        tensors = {} if scorer is None else self._score(scorer, strategy.tensors)
+        view = View(
+            row_ids=self.row_ids,
+            available=self.usable & ~np.isin(self.row_ids, asked),
+            labeled=np.isin(self.row_ids, labeled),
+            block_rows=self.images.block_rows,
+            seed=self.seed,
+            round=round,
+            **tensors,
+        )
+        self.selector = Selector(view, strategy)
+        return Scored(len(self.row_ids), time.perf_counter() - started)
+
+    def select(self, method: str, *args: Any) -> Any:
+        """Answer one call of the selection (see `distal.query.selection.Selector`)."""
+        if self.selector is None:
+            raise RuntimeError("select() before open_round(): the shard has no scores yet")
+        return getattr(self.selector, method)(*args)
+
+    def _score(self, scorer_bytes: bytes, wanted: frozenset[str]) -> dict[str, torch.Tensor]:
+        scorer = Scorer.from_bytes(scorer_bytes, self.device)
+        parts: dict[str, list[torch.Tensor]] = {name: [] for name in wanted}
+        with torch.inference_mode():
+            for block in self.blocks:
+                pixels = torch.from_numpy(np.array(self.images.block(block)))
+                scores = scorer(pixels.to(self.device))
+                for name, tensors in parts.items():
+                    tensors.append(getattr(scores, name))
+        return {name: torch.cat(tensors) for name, tensors in parts.items()}
+
+
+def divide_blocks(blocks: int, shards: int) -> list[tuple[int, int]]:
+    """Divide blocks into at most `shards` contiguous runs of nearly equal length, none of them empty.
+
+    >>> divide_blocks(5, 2)
+    [(0, 3), (3, 5)]
+    """
+    shards = max(1, min(shards, blocks))
+    base, more = divmod(blocks, shards)
+    starts = [i * base + min(i, more) for i in range(shards + 1)]
+    return list(pairwise(starts))

@@ -1,0 +1,216 @@
+"""Turn YAML, Python values and dotted overrides into a checked Config, or say which key is wrong and what is right.
+
+This is the edge: what passes here has known names and allowed values, so bad configuration never reaches a cluster.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from distal.config import Config
+from distal.errors import ConfigError, nearest_name
+from distal.losses import ADVERSARIAL, REGULARIZERS
+from distal.metrics import EXTRACTORS
+from distal.nets import NETWORKS
+from distal.oracle import ORACLES
+from distal.query import get_strategy
+from distal.train.augment import AUGMENTATIONS
+
+
+def read_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -> Config:
+    """Read a YAML file (or start from the defaults), apply ``key.sub=value`` overrides, and check the result.
+
+    Values of overrides are YAML: ``query.batch=20``, ``pool.classes=[cat, dog]``, ``stop.fid=null``. The mapping
+    `resolved` that a run directory's config.yaml carries is a record of that run and is not read.
+
+    Raises:
+        ConfigError: the file or an override is unreadable, a key is unknown, a value is refused.
+    """
+    tree = {} if path is None else _read_yaml(Path(path))
+    tree.pop("resolved", None)
+    for override in overrides:
+        _apply(tree, override)
+    return make_config(tree)
+
+
+def override_config(config: Config, overrides: Iterable[str]) -> Config:
+    """Apply ``key.sub=value`` overrides to a Config and check the result.
+
+    Raises:
+        ConfigError: as `read_config`.
+    """
+    tree = config.model_dump(mode="json")
+    for override in overrides:
+        _apply(tree, override)
+    return make_config(tree)
+
+
+def make_config(tree: Mapping[str, Any]) -> Config:
+    """Check a tree of plain values and build the Config from it.
+
+    Raises:
+        ConfigError: naming the first wrong key, what was given, what is allowed, and the nearest known name.
+    """
+    try:
+        config = Config.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(_explain(error)) from None
+    check_names(config)
+    return config
+
+
+def check_names(config: Config) -> None:
+    """Check the names that live in registries, and the keys that must agree with one another.
+
+    Raises:
+        ConfigError: an unknown name, with the known ones and the nearest match; or two keys that do not fit.
+    """
+    for key, name in (("query.strategy", config.query.strategy), ("query.cold_start", config.query.cold_start)):
+        try:
+            get_strategy(name)
+        except ConfigError as error:
+            raise ConfigError(f"{key}: {error}") from None
+    _known("oracle.kind", config.oracle.kind, ORACLES)
+    _known("net.name", config.net.name, [*NETWORKS, "auto"])
+    _known("train.adversarial", config.train.adversarial, ADVERSARIAL)
+    _known("evaluate.extractor", config.evaluate.extractor, EXTRACTORS)
+    for name in config.train.regularizers:
+        _known("train.regularizers", name, REGULARIZERS)
+    for name in config.train.augment:
+        _known("train.augment", name, AUGMENTATIONS)
+    workers = config.train.workers
+    if workers > 1 and config.train.batch_size % workers:
+        raise ConfigError(
+            f"train.batch_size: {config.train.batch_size} images cannot be divided evenly among {workers} workers.\n"
+            f"Set train.batch_size to a multiple of train.workers."
+        )
+    if config.stop.labels is not None and config.stop.labels > config.rounds * config.query.batch:
+        raise ConfigError(
+            f"stop.labels: a budget of {config.stop.labels} cannot be spent in {config.rounds} rounds "
+            f"of {config.query.batch} labels.\nRaise rounds or query.batch, or lower stop.labels."
+        )
+
+
+def print_config(config: Config, resolved: Mapping[str, Any] | None = None) -> str:
+    """Write the whole tree as YAML that `read_config` reads back; `resolved` is added as a record at its end."""
+    tree = config.model_dump(mode="json")
+    if resolved is not None:
+        tree["resolved"] = dict(resolved)
+    return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+
+
+def describe_config(config: Config) -> str:
+    """Write the whole tree as YAML with each field's description as a comment above it."""
+    return "\n".join(_described(config, indent=0)) + "\n"
+
+
+def differing_keys(one: Config, other: Config) -> list[str]:
+    """Return the dotted keys whose values differ, in the order of the tree."""
+    flat_one, flat_other = (dict(_leaves(config.model_dump(mode="json"))) for config in (one, other))
+    return [key for key in {**flat_one, **flat_other} if flat_one.get(key) != flat_other.get(key)]
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: the configuration cannot be read ({error}).") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())[:300]}") from None
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: expected keys such as 'pool:' at the top, found {type(tree).__name__}.")
+    return tree
+
+
+def _apply(tree: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"'{override}': expected key=value, for example query.strategy=margin.")
+    try:
+        value = yaml.safe_load(text) if text else ""
+    except yaml.YAMLError:
+        raise ConfigError(f"{key}: '{text}' is not a YAML value; quote it if it holds any of : [ ] {{ }} #.") from None
+    *parents, leaf = key.strip().split(".")
+    for depth, parent in enumerate(parents):
+        branch = tree.setdefault(parent, {})
+        if branch is None:
+            branch = tree[parent] = {}
+        if not isinstance(branch, dict):
+            raise ConfigError(f"{key}: '{'.'.join(parents[: depth + 1])}' holds a value, not a section with keys.")
+        tree = branch
+    if leaf == "":
+        raise ConfigError(f"'{override}': the key ends in a dot.")
+    tree[leaf] = value
+
+
+def _known(key: str, name: str, known: Iterable[str]) -> None:
+    if name not in known:
+        hint = nearest_name(name, known)
+        raise ConfigError(
+            f"{key}: unknown name '{name}'{'; ' + hint if hint else '.'}\nKnown: {', '.join(sorted(known))}."
+        )
+
+
+def _explain(error: ValidationError) -> str:
+    problems = error.errors(include_url=False)
+    first = problems[0]
+    location = [str(part) for part in first["loc"]]
+    key = ".".join(location)
+    section, field = _field_at(location)
+    if first["type"] == "extra_forbidden" and section is not None:
+        hint = nearest_name(location[-1], section.model_fields)
+        lines = [f"{key}: unknown key{'; ' + hint if hint else '.'}", f"Known here: {', '.join(section.model_fields)}."]
+    else:
+        given = repr(first["input"])
+        lines = [f"{key}: {first['msg'][0].lower()}{first['msg'][1:]}; given: {given[:80]}"]
+        if field is not None and field.description:
+            lines.append(f"{key} is: {field.description}.")
+    if len(problems) > 1:
+        lines.append(
+            f"({len(problems) - 1} more wrong: {', '.join('.'.join(map(str, p['loc'])) for p in problems[1:4])})"
+        )
+    return "\n".join(lines)
+
+
+def _field_at(location: list[str]) -> tuple[type[BaseModel] | None, FieldInfo | None]:
+    section: type[BaseModel] = Config
+    field: FieldInfo | None = None
+    for part in location:
+        if part not in section.model_fields:
+            break
+        field = section.model_fields[part]
+        inner = field.annotation
+        candidates = [inner, *get_args(inner)]
+        nested = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
+        if nested is None:
+            return section, field
+        section = nested
+    return section, field
+
+
+def _described(section: BaseModel, indent: int) -> Iterable[str]:
+    pad = "  " * indent
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, BaseModel):
+            yield f"\n{pad}# {(type(value).__doc__ or '').splitlines()[0]}"
+            yield f"{pad}{name}:"
+            yield from _described(value, indent + 1)
+        else:
+            yield f"{pad}# {field.description}"
+            rendered = yaml.safe_dump({name: value}, default_flow_style=None, sort_keys=False, allow_unicode=True)
+            yield from (pad + line for line in rendered.rstrip().splitlines())
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for name, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value

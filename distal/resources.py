@@ -1,0 +1,55 @@
+"""Divide a cluster's CPUs and GPUs between shard actors and training workers, which take turns."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from distal.config import Config
+from distal.errors import ClusterError
+
+GRAIN = 1e-3
+"""Ray counts fractions of a CPU; shares are rounded down to this, so that their sum always fits."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """State what one shard actor and one training worker reserve."""
+
+    shard_cpus: float
+    shard_gpus: float
+    worker_cpus: float
+    worker_gpus: float
+
+
+def divide_resources(config: Config, total: Mapping[str, float]) -> Resources:
+    """Share the CPUs: with workers, half to the shards and half to the workers; without, all to the shards.
+
+    At most 1 CPU each, since each runs one thread. A worker takes a GPU where there are as many as workers.
+
+    Args:
+        total: what the cluster has, with the keys "CPU" and "GPU" (`ray.cluster_resources()`).
+
+    Raises:
+        ClusterError: the cluster has less than the shards and the workers need together.
+    """
+    cpus, gpus = total.get("CPU", 0.0), total.get("GPU", 0.0)
+    shards, workers = config.pool.shards, config.train.workers
+    pool_share = cpus / 2 if workers else cpus
+    given_gpus = config.train.gpus_per_worker
+    resources = Resources(
+        shard_cpus=config.pool.cpus_per_shard or _share(pool_share, shards),
+        shard_gpus=config.pool.gpus_per_shard,
+        worker_cpus=_share(cpus / 2, workers) if workers else 0.0,
+        worker_gpus=(float(0 < workers <= gpus) if given_gpus is None else given_gpus),
+    )
+    need_cpus = shards * resources.shard_cpus + workers * resources.worker_cpus
+    need_gpus = shards * resources.shard_gpus + workers * resources.worker_gpus
+    if need_cpus > cpus + GRAIN or need_gpus > gpus + GRAIN:
+        raise ClusterError(
+            f"{shards} shards and {workers} workers need {need_cpus:g} CPUs and {need_gpus:g} GPUs; the cluster has "
+            f"{cpus:g} and {gpus:g}.\nLower pool.cpus_per_shard, pool.gpus_per_shard, train.gpus_per_worker or the counts."
+        )
+    return resources
+
+
+def _share(cpus: float, among: int) -> float:
+    return max(GRAIN, min(1.0, int(cpus / among / GRAIN) * GRAIN))

@@ -1,0 +1,333 @@
+"""Run rounds: acquire, annotate, train, evaluate, commit; the one place that knows all five phases.
+
+The same function runs in the driver's process and on every rank of a Ray Train worker group; it knows neither Train
+nor Tune. Rank 0 decides, talks to the pool and the oracle, and writes; the other ranks wait on a broadcast. State is what is
+on disk: each phase ends with a file, and a run that is taken up again starts at the first phase whose file is missing.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from distal.communicator import Communicator
+from distal.config import Config
+from distal.data.split import held_out
+from distal.data.table import ImageTable
+from distal.errors import DistalError
+from distal.ledger import Ledger, Query
+from distal.metrics import Evaluator, Score
+from distal.oracle import Oracle
+from distal.pool.shard import Scored
+from distal.progress import Event, Listener, ignore
+from distal.query import ShardGroup, Strategy, get_strategy, select
+from distal.report.grid import sample_grid
+from distal.rundir import RunDirectory, round_path
+from distal.stopping import Stop, decide_stop
+from distal.streams import normal
+from distal.train import TrainingRows, TrainState, train_round
+
+logger = logging.getLogger(__name__)
+
+Ids = npt.NDArray[np.int64]
+T = TypeVar("T")
+SAMPLES_PER_CLASS = 10
+EVALUATION_CACHE = "evaluation-cache"
+"""Folder of the storage, shared by its runs, with trained extractors and reference statistics by hash."""
+
+
+class Shards(ShardGroup, Protocol):
+    """Score the pool, then answer the calls of a selection."""
+
+    def open_round(
+        self, round: int, strategy: Strategy, scorer: bytes | None, asked: Ids, labeled: Ids
+    ) -> list[Scored]:
+        """Score every row with the broadcast scorer."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Hold what a run is, resolved and checked, the same on every rank.
+
+    images: the pool. reference, reference_rows: the held-out images. holdout: the fraction of the pool kept for
+    evaluation, 0 where the reference is another set. skipped: sorted row ids that cannot be decoded. available: rows
+    that may be asked over the whole run.
+    """
+
+    config: Config
+    run: RunDirectory
+    images: ImageTable
+    reference: ImageTable
+    reference_rows: Ids
+    classes: tuple[str, ...]
+    holdout: float
+    skipped: Ids
+    available: int
+    strategy: Strategy
+
+
+@dataclass(frozen=True)
+class RoundResult:
+    """Show one committed round: its number and the contents of its metrics.json."""
+
+    round: int
+    metrics: dict[str, Any]
+
+    @property
+    def distance(self) -> float | None:
+        """Return the goal's value: the Frechet distance that stopping follows, None where it is undefined."""
+        goal = self.metrics["goal"]
+        return next((s["value"] for s in self.metrics["scores"] if s["name"] == goal and s["class"] is None), None)
+
+    def score(self, name: str) -> float | None:
+        """Return the value of a score over all classes, None where it is absent or undefined."""
+        return next((s["value"] for s in self.metrics["scores"] if s["name"] == name and s["class"] is None), None)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Say how the rounds ended: stopped (for good), waiting (for labels), interrupted or failed."""
+
+    kind: str
+    reason: str
+    message: str
+
+
+def run_rounds(
+    setup: Setup,
+    shards: Shards,
+    oracle: Oracle,
+    comm: Communicator,
+    listen: Listener = ignore,
+    on_commit: Callable[[RoundResult], bool] = lambda result: True,
+) -> Outcome:
+    """Run rounds until the goal, the budget or patience ends them, or until labels are awaited.
+
+    Args:
+        comm: connects the ranks. listen: hears progress on rank 0. on_commit: hears each committed round on rank 0;
+            False ends the loop there.
+
+    Raises:
+        DistalError: the same on every rank.
+    """
+    ledger = Ledger(setup.run)
+    cache = RunDirectory.open(setup.config.storage, EVALUATION_CACHE)
+    evaluator = Evaluator(setup.config, setup.reference, setup.reference_rows, setup.classes, cache)
+    if comm.rank == 0:
+        listen(Event(0, "reference", 0, len(setup.reference_rows)))
+    evaluator.prepare(comm)
+    state = restore(setup, comm)
+    while True:
+        stop = _decide(comm, partial(should_stop, setup, ledger))
+        if stop is not None:
+            return Outcome("stopped", stop.reason, stop.message)
+        round = _decide(comm, lambda: len(setup.run.committed()) + 1)
+        seconds: dict[str, float] = {}
+        with_time = partial(_timed, seconds)
+        choose = partial(acquire, setup, ledger, shards, state, round, listen)
+        query = with_time("acquire", partial(_decide, comm, choose))
+        waiting = with_time("annotate", partial(_decide, comm, partial(annotate, ledger, oracle, query, listen)))
+        if waiting is not None:
+            return Outcome("waiting", "labels", waiting)
+        state, losses = with_time("train", partial(train, setup, ledger, state, comm, round, listen))
+        scores = with_time("evaluate", partial(evaluate, setup, evaluator, state, comm, round, listen))
+        result = _decide(comm, partial(commit, setup, ledger, evaluator, state, round, losses, scores, seconds))
+        if comm.rank == 0:
+            listen(Event(round, "commit", round, setup.config.rounds, _headline(result)))
+        if not _decide(comm, partial(on_commit, result)):
+            return Outcome("interrupted", "driver", f"stopped by the driver after round {round}")
+
+
+def restore(setup: Setup, comm: Communicator) -> TrainState:
+    """Return the state after the last committed round, or a fresh one before the first."""
+    committed = _decide(comm, lambda: setup.run.committed())
+    if committed:
+        return _load(setup, comm, committed[-1])
+    return TrainState.create(
+        setup.config, setup.images.image_size, setup.images.channels, len(setup.classes), comm.device
+    )
+
+
+def should_stop(setup: Setup, ledger: Ledger) -> Stop | None:
+    """Return why no further round begins, from what is committed; an open query is always finished first."""
+    rounds = setup.run.committed()
+    if ledger.read_query(len(rounds) + 1) is not None:
+        return None
+    asked = len(ledger.asked())
+    distances = [read_result(setup.run, r).distance for r in rounds]
+    return decide_stop(setup.config, distances, asked, setup.available - asked)
+
+
+def acquire(setup: Setup, ledger: Ledger, shards: Shards, state: TrainState, round: int, listen: Listener) -> Query:
+    """Choose the rows to ask next: score the shards, merge their candidates, write the query before it is asked."""
+    written = ledger.read_query(round)
+    if written is not None:
+        return written
+    config = setup.config
+    asked = ledger.asked()
+    batch = min(config.query.batch, config.label_budget - len(asked), setup.available - len(asked))
+    strategy = setup.strategy if round > 1 else get_strategy(config.query.cold_start)
+    scorer = state.scorer().to_bytes() if strategy.needs else None
+    listen(Event(round, "acquire", 0, batch))
+    scored = shards.open_round(round, strategy, scorer, asked, ledger.labels().row_ids)
+    selection = select(shards, strategy, batch, config.seed, round)
+    query = Query(round, selection.row_ids, selection.scores, strategy.name)
+    ledger.write_query(query)
+    rows, slowest = sum(s.rows for s in scored), max(s.seconds for s in scored)
+    facts: dict[str, float | str] = {"rows": rows, "seconds": slowest, "passes": selection.passes}
+    listen(Event(round, "acquire", batch, batch, {**facts, "strategy": strategy.name, "bytes": selection.bytes_moved}))
+    return query
+
+
+def annotate(ledger: Ledger, oracle: Oracle, query: Query, listen: Listener) -> str | None:
+    """Have the pending rows labeled, each answer durable before the next; return what is awaited, or None when done."""
+    pending = ledger.pending(query)
+    total = len(query.row_ids)
+    listen(Event(query.round, "annotate", total - len(pending), total))
+    if len(pending) == 0:
+        return None
+    oracle.submit(query)
+    for answers in oracle.collect(query, pending):
+        ledger.record(query.round, answers)
+        listen(Event(query.round, "annotate", len(ledger.answers(query.round)), total))
+    pending = ledger.pending(query)
+    return oracle.waiting(query, pending) if len(pending) else None
+
+
+def train(
+    setup: Setup, ledger: Ledger, state: TrainState, comm: Communicator, round: int, listen: Listener
+) -> tuple[TrainState, dict[str, float]]:
+    """Update G and D for a round's steps on every rank, and leave a checkpoint; return it and the mean losses."""
+    folder = round_path(round, "checkpoint")
+    if _decide(comm, lambda: setup.run.has(f"{folder}/manifest.json")):
+        losses = _decide(comm, lambda: json.loads(setup.run.read(f"{folder}/losses.json")))
+        return _load(setup, comm, round), losses
+    labels = _decide(comm, ledger.labels)
+    rows = TrainingRows(
+        setup.images,
+        total_rows=setup.images.rows,
+        excluded=setup.skipped,
+        held_out=partial(held_out, seed=setup.config.seed, fraction=setup.holdout) if setup.holdout else None,
+        labeled_ids=labels.row_ids,
+        labels=labels.labels,
+        seed=setup.config.seed,
+    )
+    steps = setup.config.train.steps
+
+    def on_progress(done: int, losses: dict[str, float]) -> None:
+        if comm.rank == 0:
+            listen(Event(round, "train", done, steps, dict(losses)))
+
+    losses = train_round(state, rows, comm, steps, on_progress)
+    if comm.rank == 0:
+        files = state.to_files()
+        manifest = files.pop("manifest.json")
+        setup.run.write(f"{folder}/losses.json", _json(losses))
+        for name, data in files.items():
+            setup.run.write(f"{folder}/{name}", data)
+        setup.run.write(f"{folder}/manifest.json", manifest)
+    return state, losses
+
+
+def evaluate(
+    setup: Setup, evaluator: Evaluator, state: TrainState, comm: Communicator, round: int, listen: Listener
+) -> list[Score]:
+    """Score G and the head against the held-out images on every rank, and draw the sample grid."""
+
+    def on_progress(done: int, total: int) -> None:
+        if comm.rank == 0:
+            listen(Event(round, "evaluate", done, total))
+
+    scores = evaluator.evaluate(state.generate, state.scorer(), comm, on_progress)
+    if comm.rank == 0:
+        classes = len(setup.classes)
+        latents = normal((SAMPLES_PER_CLASS * classes, setup.config.net.latent_dim), 0, "samples")
+        labels = torch.arange(classes).repeat_interleave(SAMPLES_PER_CLASS)
+        grid = sample_grid(state.generate(latents, labels).cpu().numpy(), columns=SAMPLES_PER_CLASS)
+        setup.run.write(round_path(round, "samples.png"), grid)
+    return scores
+
+
+def commit(
+    setup: Setup,
+    ledger: Ledger,
+    evaluator: Evaluator,
+    state: TrainState,
+    round: int,
+    losses: dict[str, float],
+    scores: list[Score],
+    seconds: dict[str, float],
+) -> RoundResult:
+    """Write metrics.json, then COMMITTED."""
+    metrics = {
+        "round": round,
+        "labels": len(ledger.labels().row_ids),
+        "asked": len(ledger.asked()),
+        "cost": ledger.cost(),
+        "steps": state.step,
+        "goal": evaluator.goal(scores).name,
+        "scores": [score.to_json() for score in scores],
+        "losses": losses,
+        "seconds": {phase: round_seconds(s) for phase, s in seconds.items()},
+    }
+    setup.run.write(round_path(round, "metrics.json"), _json(metrics))
+    setup.run.commit(round)
+    logger.info("round %d committed: %s", round, _headline(RoundResult(round, metrics)))
+    return RoundResult(round, metrics)
+
+
+def read_result(run: RunDirectory, round: int) -> RoundResult:
+    """Read a committed round back."""
+    return RoundResult(round, json.loads(run.read(round_path(round, "metrics.json"))))
+
+
+def round_seconds(seconds: float) -> float:
+    """Round a duration to milliseconds: more digits say nothing."""
+    return float(f"{seconds:.3f}")
+
+
+def _load(setup: Setup, comm: Communicator, round: int) -> TrainState:
+    folder = round_path(round, "checkpoint")
+    run = setup.run
+    files = _decide(comm, lambda: {name: run.read(f"{folder}/{name}") for name in run.list(folder)})
+    files.pop("losses.json", None)
+    return TrainState.from_files(setup.config, files, comm.device)
+
+
+def _decide(comm: Communicator, action: Callable[[], T]) -> T:
+    """Run an action on rank 0 and give its value, or its DistalError, to every rank."""
+    value: Any = None
+    error: DistalError | None = None
+    if comm.rank == 0:
+        try:
+            value = action()
+        except DistalError as raised:
+            error = raised
+    value, error = comm.broadcast((value, error))
+    if error is not None:
+        raise error
+    return value  # type: ignore[no-any-return]
+
+
+def _timed(seconds: dict[str, float], phase: str, action: Callable[[], T]) -> T:
+    started = time.perf_counter()
+    value = action()
+    seconds[phase] = time.perf_counter() - started
+    return value
+
+
+def _headline(result: RoundResult) -> dict[str, float | str]:
+    names = (result.metrics["goal"], "accuracy", "agreement")
+    facts: dict[str, float | str] = {"labels": result.metrics["labels"]}
+    return facts | {name: value for name in names if (value := result.score(name)) is not None}
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=1, allow_nan=False) + "\n").encode()

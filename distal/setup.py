@@ -1,0 +1,218 @@
+"""Prepare a run: open its images, check what only the data can tell, and write or compare its run directory."""
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distal.checkpoints import SavedRun, read_saved
+from distal.config import Config
+from distal.data.chunks import Skipped
+from distal.data.split import held_out
+from distal.data.table import ImageTable, open_images
+from distal.errors import ConfigError, PoolError, RunError
+from distal.query import Strategy, get_strategy
+from distal.resolve import differing_keys, print_config
+from distal.rounds import Setup
+from distal.rundir import RunDirectory
+from distal.streams import row_uniforms
+
+Ids = npt.NDArray[np.int64]
+
+MAY_CHANGE = (
+    "address",
+    "storage",
+    "name",
+    "rounds",
+    "stop.",
+    "pool.path",
+    "pool.shards",
+    "pool.cache",
+    "pool.cpus_per_shard",
+    "pool.gpus_per_shard",
+    "train.workers",
+    "train.threads",
+    "train.gpus_per_worker",
+    "evaluate.path",
+)
+"""Keys that a run may change when it is taken up again; the paths only to the same images (same fingerprint)."""
+
+
+class Opened:
+    """Hold a configuration whose images are open: sizes, channels and classes are known, nothing is started yet.
+
+    Raises:
+        ConfigError, PoolError: what the data shows to be wrong, before any process starts.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.images = open_images(config.pool)
+        self.classes = _classes(config, self.images)
+        shape = {"image_size": self.images.image_size, "channels": self.images.channels, "classes": list(self.classes)}
+        self.config = config.model_copy(update={"pool": config.pool.model_copy(update=shape)})
+        self.holdout = config.evaluate.holdout if config.evaluate.path is None else 0.0
+        self.reference = self.images if config.evaluate.path is None else _open_reference(self.config)
+        self._check()
+
+    def _check(self) -> None:
+        config, images = self.config, self.images
+        if config.oracle.kind == "dataset" and not images.has_labels:
+            raise ConfigError(
+                f"oracle.kind: 'dataset' answers from a column of labels; the pool has no '{config.pool.label_column}'.\n"
+                f"Name the column in pool.label_column, or label by hand with oracle.kind=files."
+            )
+        askable = int(images.rows * (1.0 - self.holdout))
+        if config.label_budget > askable:
+            raise ConfigError(
+                f"rounds x query.batch: a budget of {config.label_budget} labels is more than the pool's {askable} rows"
+                f"{' outside the held-out part' if self.holdout else ''}.\nLower rounds, query.batch or stop.labels."
+            )
+        for name in config.oracle.cost:
+            if name not in self.classes:
+                raise ConfigError(f"oracle.cost: unknown class '{name}'.\nKnown: {', '.join(self.classes)}.")
+        same = self.reference is not images and self.reference.fingerprint == images.fingerprint
+        if same and not config.evaluate.allow_overlap:
+            raise ConfigError(
+                "evaluate.path: the evaluation images are the pool itself, so scores would flatter the generator.\n"
+                "Give held-out images, leave evaluate.path out, or set evaluate.allow_overlap=true."
+            )
+
+    def record(self) -> dict[str, Any]:
+        """Return what config.yaml keeps under `resolved`."""
+        return {
+            "distal": version("distal"),
+            "fingerprint": self.images.fingerprint,
+            "reference_fingerprint": self.reference.fingerprint,
+            "rows": self.images.rows,
+            "image_size": self.images.image_size,
+            "channels": self.images.channels,
+            "classes": list(self.classes),
+        }
+
+    def write_or_compare(self, run: RunDirectory) -> None:
+        """Write config.yaml of a new run, or refuse to continue another one under its name.
+
+        Raises:
+            RunError: the directory holds a run whose configuration or images differ.
+        """
+        if run.exists():
+            saved = read_saved(run)
+            changed = [k for k in differing_keys(saved.config, self.config) if not k.startswith(MAY_CHANGE)]
+            if changed:
+                raise RunError(
+                    f"{run.uri}: holds a run with another configuration; it differs in {', '.join(changed[:5])}.\n"
+                    f"Give this one another name=..., or continue that one with: distal resume {run.uri}"
+                )
+            for what in ("fingerprint", "reference_fingerprint"):
+                if saved.resolved[what] != self.record()[what]:
+                    raise RunError(
+                        f"{run.uri}: the {'pool' if what == 'fingerprint' else 'evaluation images'} changed since this "
+                        f"run began, so its row ids name other images.\nRestore the files, or start under another name."
+                    )
+        run.write("config.yaml", print_config(self.config, self.record()).encode())
+        run.write("environment.json", _json(environment()))
+
+    def setup(self, run: RunDirectory, skipped: list[Skipped], available: int, strategy: Strategy | None) -> Setup:
+        """Complete the setup once the shards have read every row; leave skipped.json.
+
+        Raises:
+            PoolError: too few rows are left.
+        """
+        if self.config.label_budget > available:
+            raise PoolError(
+                f"{available} rows of the pool can be asked ({len(skipped)} of {self.images.rows} were skipped), fewer "
+                f"than the budget of {self.config.label_budget} labels.\nSee {run.uri}/skipped.json, or lower the budget."
+            )
+        run.write("skipped.json", _json([{"row_id": s.row_id, "path": s.path, "reason": s.reason} for s in skipped]))
+        return Setup(
+            config=self.config,
+            run=run,
+            images=self.images,
+            reference=self.reference,
+            reference_rows=self.reference_rows(skipped),
+            classes=self.classes,
+            holdout=self.holdout,
+            skipped=np.array(sorted(s.row_id for s in skipped), dtype=np.int64),
+            available=available,
+            strategy=strategy or get_strategy(self.config.query.strategy),
+        )
+
+    def reference_rows(self, skipped: list[Skipped]) -> Ids:
+        """Choose the held-out rows that are compared with, given what was skipped of the pool.
+
+        Raises:
+            PoolError: fewer than two can be read.
+        """
+        rows: Ids = np.arange(self.reference.rows, dtype=np.int64)
+        if self.reference is self.images:
+            rows = rows[held_out(rows, self.config.seed, self.holdout)]
+        else:
+            skipped = self.reference.skipped(0, self.reference.blocks)
+        rows = rows[~np.isin(rows, [s.row_id for s in skipped])]
+        if len(rows) < 2:
+            raise PoolError(
+                f"only {len(rows)} evaluation images can be read; a distance needs at least 2.\n"
+                f"Give more images in evaluate.path, or raise evaluate.holdout."
+            )
+        if len(rows) > self.config.evaluate.reference:
+            order = np.argsort(row_uniforms(rows, 0, "reference"), kind="stable")
+            rows = np.sort(rows[order[: self.config.evaluate.reference]])
+        return rows
+
+
+def open_saved_images(run: RunDirectory) -> tuple[SavedRun, ImageTable]:
+    """Open the pool of an existing run as it was read then.
+
+    Raises:
+        RunError: there is no run here. PoolError: its pool cannot be read any more.
+    """
+    saved = read_saved(run)
+    return saved, open_images(saved.config.pool)
+
+
+def environment() -> dict[str, Any]:
+    """Describe where a run ran, for the report."""
+    packages = ("distal", "ray", "torch", "pyarrow", "numpy")
+    return {
+        "host": platform.node(),
+        "system": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "python": sys.version.split()[0],
+        "packages": {name: version(name) for name in packages},
+    }
+
+
+def _open_reference(config: Config) -> ImageTable:
+    evaluate = config.evaluate
+    assert evaluate.path is not None
+    pool = config.pool.model_copy(update={"path": evaluate.path, "label_column": evaluate.label_column})
+    try:
+        return open_images(pool)
+    except PoolError as error:
+        raise PoolError(f"evaluate.path: {error}") from None
+
+
+def _classes(config: Config, images: ImageTable) -> tuple[str, ...]:
+    classes = images.classes
+    if classes is None:
+        raise ConfigError(
+            "pool.classes: the pool has neither labels nor class names, so the generator's classes are unknown.\n"
+            "Name them, for example: pool.classes=[good, scratch, dent]"
+        )
+    if len(classes) < 2:
+        raise ConfigError(
+            f"pool.classes: only one class is known ({', '.join(classes)}); a class-conditional generator needs two.\n"
+            f"Name all classes in pool.classes, or check pool.label_column."
+        )
+    return classes
+
+
+def _json(value: list[Any] | Mapping[str, Any]) -> bytes:
+    return (json.dumps(value, indent=1) + "\n").encode()

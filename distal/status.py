@@ -1,0 +1,48 @@
+"""Say how far a run is, from its directory alone: rounds, labels, the distance so far, and what comes next."""
+
+from distal.checkpoints import read_saved
+from distal.ledger import Ledger
+from distal.rounds import RoundResult, read_result
+from distal.rundir import RunDirectory, round_path
+
+
+def describe_status(run: RunDirectory) -> str:
+    """Return a few lines of plain text.
+
+    Raises:
+        RunError: there is no run here.
+    """
+    saved = read_saved(run)
+    config = saved.config
+    ledger = Ledger(run)
+    results = [read_result(run, number) for number in run.committed()]
+    lines = [
+        f"run        {run.uri}",
+        f"pool       {saved.resolved['rows']:,} rows of {config.pool.path}, {len(saved.classes)} classes",
+        f"strategy   {config.query.strategy}, {config.query.batch} labels a round, seed {config.seed}",
+        f"rounds     {len(results)} of {config.rounds} committed",
+        f"labels     {len(ledger.labels().row_ids)} labels from {ledger.count()} answers, "
+        f"budget {config.label_budget}, cost {ledger.cost():g}",
+    ]
+    lines += [_round_line(result) for result in results]
+    lines.append(f"next       {_next_step(run, ledger, len(results) + 1)}")
+    return "\n".join(lines)
+
+
+def _round_line(result: RoundResult) -> str:
+    names = (result.metrics["goal"], "accuracy", "agreement")
+    scores = "  ".join(f"{name} {value:.4g}" for name in names if (value := result.score(name)) is not None)
+    return f"  {result.round:04d}     {result.metrics['labels']:>5} labels  {scores}"
+
+
+def _next_step(run: RunDirectory, ledger: Ledger, round: int) -> str:
+    if run.has("stopped.json"):
+        return f"nothing: the run has ended (see {run.uri}/report.html)"
+    query = ledger.read_query(round)
+    if query is None:
+        return f"round {round}: choose what to ask (distal resume {run.uri})"
+    pending = len(ledger.pending(query))
+    if pending:
+        return f"round {round}: {pending} of {len(query.row_ids)} labels are awaited (distal resume {run.uri})"
+    trained = run.has(round_path(round, "checkpoint", "manifest.json"))
+    return f"round {round}: {'evaluate' if trained else 'train'} (distal resume {run.uri})"

@@ -1,0 +1,55 @@
+"""Run a function on the ranks of a Ray Train worker group, or in this process when there are no workers."""
+
+import os
+from collections.abc import Callable
+
+import ray.train
+import ray.train.torch
+import torch
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
+
+from distal.communicator import Alone, Communicator, ProcessGroup
+from distal.errors import TrainingError
+
+MAX_FAILURES = 3
+"""Restarts of the worker group; each takes up the run from what is on disk."""
+
+CONTROLLER_POLL_S = "0.5"
+"""How often Train's controller looks at its workers; its default of 2 s is the longest wait in a short run."""
+
+
+def launch(
+    work: Callable[[Communicator], None], workers: int, cpus: float, gpus: float, threads: int | None, storage: str
+) -> None:
+    """Call `work` with a communicator on every rank and wait until all have returned.
+
+    Args:
+        work: picklable; restarted from its beginning on all ranks when a worker dies. workers: 0 runs it in this
+            process through Train's local mode, with the same result. cpus, gpus: reserved per worker. threads: CPU
+            threads per worker; None takes an even share of this node's cores. storage: folder or URI for Train's own
+            bookkeeping, which nothing reads afterwards.
+
+    Raises:
+        TrainingError: the worker group failed more often than it is restarted.
+    """
+
+    def loop() -> None:
+        torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // max(1, workers)))
+        if workers == 0:
+            work(Alone("cuda" if torch.cuda.is_available() else "cpu"))
+        else:
+            device = ray.train.torch.get_device()
+            work(ProcessGroup(device) if workers > 1 else Alone(device))
+
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", CONTROLLER_POLL_S)
+    resources = {"CPU": cpus, **({"GPU": gpus} if gpus else {})}
+    scaling = ScalingConfig(num_workers=workers, use_gpu=gpus > 0, resources_per_worker=resources if workers else None)
+    run_config = RunConfig(name="train", storage_path=storage, failure_config=FailureConfig(max_failures=MAX_FAILURES))
+    try:
+        TorchTrainer(loop, scaling_config=scaling, run_config=run_config).fit()
+    except ray.train.TrainingFailedError as error:
+        raise TrainingError(
+            f"the training workers failed {MAX_FAILURES + 1} times; last: {str(error).splitlines()[-1][:200]}\n"
+            f"Everything committed is kept: mend the cause, then run distal resume."
+        ) from error
