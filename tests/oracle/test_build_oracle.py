@@ -1,0 +1,52 @@
+"""Oracles are known by name; what does not fit is refused before anything is asked."""
+
+import pytest
+from pool_of_rows import CLASSES, PoolOfRows
+
+from distal.config import Config
+from distal.errors import ConfigError
+from distal.oracle import ORACLES, CallableOracle, DatasetOracle, FilesOracle, build_oracle
+
+
+def build(run, function=None, **oracle):
+    return build_oracle(Config(oracle=oracle), PoolOfRows(), CLASSES, run, function)
+
+
+def test_each_kind_builds_its_oracle(run):
+    assert isinstance(build(run), DatasetOracle)
+    assert isinstance(build(run, lambda item: 0, kind="callable"), CallableOracle)
+    assert isinstance(build(run, kind="files"), FilesOracle)
+    assert set(ORACLES) == {"dataset", "callable", "files"}
+
+
+@pytest.mark.parametrize(
+    ("function", "oracle", "says"),
+    [
+        (
+            None,
+            {"kind": "dataest"},
+            "unknown oracle 'dataest'; did you mean 'dataset'.*\nknown: callable, dataset, files",
+        ),
+        (None, {"kind": "callable"}, "needs a function"),
+        (lambda item: 0, {"kind": "dataset"}, "takes no function"),
+        (None, {"kind": "files", "noise": 0.1}, r"oracle\.noise"),
+        (None, {"cost": {"lion": 1.0}}, r"oracle\.cost: 'lion' is no class"),
+    ],
+)
+def test_what_does_not_fit_is_refused(run, function, oracle, says):
+    with pytest.raises(ConfigError, match=says) as caught:
+        build(run, function, **oracle)
+    assert str(caught.value).count("\n") <= 2
+
+
+def test_an_entry_point_adds_an_oracle(run, monkeypatch):
+    class Point:
+        name, value = "mine", "package:mine"
+
+        def load(self):
+            return lambda setting: (setting.config.oracle.kind, setting.classes.names)
+
+    monkeypatch.setattr(
+        "distal.oracle.entry_points", lambda group, name=None: [Point()] if name in (None, "mine") else []
+    )
+    assert build(run, kind="mine") == ("mine", CLASSES)
