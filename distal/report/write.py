@@ -54,7 +54,9 @@ class AskedRound:
     unfolded: bool
 
 
-def write_report(run: RunDirectory, images: Gallery | None, classes: Sequence[str], stop_reason: str | None) -> str:
+def write_report(
+    run: RunDirectory, images: Gallery | None, classes: Sequence[str], stop_reason: str | None = None
+) -> str:
     """Write `report.html` into the run directory and return its URI.
 
     images: where the thumbnails of asked rows are read; None, or a pool that cannot be read, leaves them out.

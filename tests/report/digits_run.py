@@ -49,12 +49,24 @@ def make_run(
     table = table or DigitsTable()
     run = RunDirectory.open(str(storage), name)
     config = Config(
-        name=name, storage=str(storage), rounds=rounds + (unfinished > 0), query={"batch": batch}, stop={"fid": 10.0}
+        name=name,
+        storage=str(storage),
+        rounds=max(1, rounds + (unfinished > 0)),
+        query={"batch": batch},
+        stop={"fid": 10.0},
     )
-    resolved = {"version": "0.1.0", "pool": HASH, "classes": list(classes), "image_size": 8, "channels": 1}
-    content = {**config.model_dump(mode="json"), "resolved": {**resolved, "skipped": skipped}}
+    resolved = {
+        "distal": "0.1.0",
+        "fingerprint": HASH,
+        "reference_fingerprint": HASH,
+        "rows": len(table.images),
+        "image_size": 8,
+        "channels": 1,
+        "classes": list(classes),
+    }
+    content = {**config.model_dump(mode="json"), "resolved": resolved}
     run.write("config.yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode())
-    environment = {"host": "bench-3", "python": "3.11.4", "torch": "2.13.0", "ray": "2.60.0", "cpu": "2 x AMD EPYC"}
+    environment = {"host": "bench-3", "cores": 2, "python": "3.11.4", "packages": {"ray": "2.60.0", "torch": "2.13.0"}}
     run.write("environment.json", json.dumps(environment).encode())
     if skipped:
         rows = [
