@@ -59,8 +59,8 @@ class Badge:
 
     def settle(self, candidates: Candidates, limit: int, seed: int, round: int, number: int, ask: Ask) -> Settled:
         """Walk through the arrivals in order of time; see the head of this file."""
-        if number == 1:
-            return Settled(np.zeros(1, dtype=np.int64), candidates.gains[:1])
+        if not candidates.covered:
+            return Settled(np.zeros(1, dtype=np.int64), candidates.gains[:1].astype(np.float64))
         racing = np.flatnonzero(candidates.keys > 0.0)
         if not len(racing):
             return Settled(np.arange(min(limit, len(candidates.keys))), np.zeros(min(limit, len(candidates.keys))))

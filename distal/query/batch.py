@@ -48,15 +48,17 @@ class Cover(Protocol):
 class Candidates:
     """Hold rows in order of (key descending, row id ascending).
 
-    keys: float64 [p], the order of proposal. gains: float64 [p], up to date.
+    keys: float64 [p], the order of proposal. gains: float32 [p], up to date.
     next_key, next_id: the best row that is not among them; next_key is -inf where there is none.
+    covered: whether there is any pick or center yet; where there is none, gains say which row is first.
     """
 
     rows: Rows
     keys: Doubles
-    gains: Doubles
+    gains: Floats
     next_key: float
     next_id: int
+    covered: bool
 
 
 @dataclass(frozen=True)

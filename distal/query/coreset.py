@@ -35,6 +35,7 @@ class Coreset:
         Rows not shown are at most next_key away, and picks only bring them nearer; so a candidate that is farther
         (or as far, with a lower row id) is the pick of the plain loop.
         """
+        limit = limit if candidates.covered else 1
         order = np.argsort(candidates.rows.row_ids)  # argmax returns the first maximum: the lowest row id
         row_ids = candidates.rows.row_ids[order]
         among = candidates.rows.take(order).squared_distances()

@@ -56,14 +56,16 @@ class Rows:
         factors = tuple(np.concatenate(columns) for columns in zip(*(part.factors for part in parts), strict=True))
         return Rows(row_ids, factors).take(np.argsort(row_ids, kind="stable"))
 
-    def squared_distances(self) -> npt.NDArray[np.float64]:
-        """Return the squared distances among the rows, float64 [p, p], duplicates at exactly zero."""
-        product = np.ones((len(self), len(self)))
-        for factor in self.factors:
-            product *= factor @ factor.T
-        norms = product.diagonal()
-        squared = norms[:, None] + norms[None, :] - 2.0 * product
-        squared[squared <= ROUNDING * norms[:, None]] = 0.0
+    def squared_distances(self) -> Floats:
+        """Return the squared distances among the rows, float32 [p, p], duplicates at exactly zero."""
+        squared = self.factors[0] @ self.factors[0].T
+        for factor in self.factors[1:]:
+            squared *= factor @ factor.T
+        norms = squared.diagonal().copy()
+        squared *= np.float32(-2.0)
+        squared += norms[:, None]
+        squared += norms
+        squared[squared <= np.float32(ROUNDING) * norms[:, None]] = 0.0
         return squared
 
 
@@ -71,7 +73,9 @@ class Nearest:
     """Be the lazy squared distances of n rows, given as factors float32 [n, F_f] on one device."""
 
     def __init__(self, factors: tuple[torch.Tensor, ...]) -> None:
-        self.factors = tuple(f.float().contiguous() for f in factors)
+        # Kernels may choose their order of summation by alignment: what does not start at 64 bytes is copied.
+        whole = (f.float().contiguous() for f in factors)
+        self.factors = tuple(f if f.data_ptr() % 64 == 0 else f.clone() for f in whole)
         self.n = len(factors[0])
         self.device = factors[0].device
         self.norms = torch.empty(self.n, device=self.device)

@@ -90,10 +90,11 @@ def _select_batch(shards: ShardGroup, strategy: Strategy, k: int, seed: int, rou
     scores: list[npt.NDArray[np.float64]] = []
     passes = 0
     while left:
+        covered = passes > 0 or len(news) > 0
         passes += 1
         count = min(max(FEWEST, left), MOST)
         proposals = shards.call("propose", moved.every(news, len(begun)), count + 1, passes)
-        candidates = _merge([moved.one(proposal) for proposal in proposals], count)
+        candidates = _merge([moved.one(proposal) for proposal in proposals], count, covered)
         settled = batch.settle(candidates, left, seed, round, passes, lambda *args: shards.call("ask", *args))
         if not len(settled.positions):
             raise RuntimeError(f"strategy '{strategy.name}' settled no pick in pass {passes}")
@@ -105,7 +106,7 @@ def _select_batch(shards: ShardGroup, strategy: Strategy, k: int, seed: int, rou
     return Selection(ids, np.concatenate([np.empty(0), *scores]).astype(np.float32), passes, moved.bytes)
 
 
-def _merge(proposals: list[Proposal], count: int) -> Candidates:
+def _merge(proposals: list[Proposal], count: int, covered: bool) -> Candidates:
     """Keep the globally best `count` candidates, and remember the best one left out."""
     row_ids = np.concatenate([proposal.rows.row_ids for proposal in proposals])
     keys = np.concatenate([proposal.keys for proposal in proposals])
@@ -118,9 +119,9 @@ def _merge(proposals: list[Proposal], count: int) -> Candidates:
         gains[ascending][order],
     )
     if len(order) <= count:
-        return Candidates(rows, keys, gains, -np.inf, -1)
-    shown = np.arange(count)
-    return Candidates(rows.take(shown), keys[:count], gains[:count], float(keys[count]), int(rows.row_ids[count]))
+        return Candidates(rows, keys, gains, -np.inf, -1, covered)
+    next_key, next_id = float(keys[count]), int(rows.row_ids[count])
+    return Candidates(rows.take(np.arange(count)), keys[:count], gains[:count], next_key, next_id, covered)
 
 
 class _Meter:

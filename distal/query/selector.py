@@ -27,7 +27,7 @@ class Proposal:
 
     rows: Rows
     keys: Doubles
-    gains: Doubles
+    gains: Floats
 
     @property
     def nbytes(self) -> int:
@@ -64,7 +64,7 @@ class Selector:
         batch: Batch = self.strategy.make()
         self._cover = batch.cover(self.view)
         centers = np.flatnonzero(batch.centers(self.view))
-        used = np.union1d(self.askable, centers)
+        used = np.flatnonzero(self.view.available | self.view.labeled)
         self._refuse(self.view.row_ids[used], self._cover.bound()[used], "squared norm")
         return len(self.askable), self._cover.rows(centers, self.view.row_ids)
 
@@ -72,14 +72,10 @@ class Selector:
         """Take the picks since the last pass, then return the `count` rows of largest key in this pass."""
         cover = self._opened()
         cover.add(picks)
-        mine = np.searchsorted(self.view.row_ids, picks.row_ids)
-        mine = mine[mine < len(self.view.row_ids)]
-        picked = mine[np.isin(self.view.row_ids[mine], picks.row_ids)]
-        self.askable = np.setdiff1d(self.askable, picked, assume_unique=True)
+        self.askable = self.askable[~np.isin(self.view.row_ids[self.askable], picks.row_ids)]
         batch: Batch = self.strategy.make()
         positions, keys = propose(cover, batch.urgency(self.view, number), self.askable, count)
-        gains = cover.bound()[positions].astype(np.float64)
-        return Proposal(cover.rows(positions, self.view.row_ids), keys.astype(np.float64), gains)
+        return Proposal(cover.rows(positions, self.view.row_ids), keys, cover.bound()[positions])
 
     def ask(self, method: str, *args: Any) -> Any:
         """Call a further method of the strategy's state."""

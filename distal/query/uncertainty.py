@@ -34,7 +34,7 @@ def entropy(view: View) -> torch.Tensor:
     """Return the entropy of the class distribution, -sum_c p_c ln p_c in nats, float32 [n]; 0 ln 0 is 0."""
 
     def score(columns: torch.Tensor) -> torch.Tensor:
-        terms = torch.special.entr(columns)
+        terms: torch.Tensor = torch.special.entr(columns)
         total = terms[0].clone()
         for term in terms[1:]:
             total += term

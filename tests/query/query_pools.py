@@ -1,0 +1,77 @@
+"""Make small seeded pools, cut them into shards, and choose by the plain loop, for the tests of this folder."""
+
+import numpy as np
+import torch
+
+from distal.query import LocalShards, Selection, Selector, View, get_strategy, select
+
+
+def cut(pool: View, ends: list[int]) -> list[View]:
+    """Cut a pool into len(ends) + 1 shards after these numbers of blocks; shards may be empty."""
+    n, rows = len(pool.row_ids), pool.block_rows
+    edges = [0, *(min(end * rows, n) for end in sorted(ends)), n]
+
+    def part(tensor: torch.Tensor | None, a: int, b: int) -> torch.Tensor | None:
+        return None if tensor is None else tensor[a:b]
+
+    return [
+        View(
+            pool.row_ids[a:b], pool.available[a:b], pool.labeled[a:b], rows, pool.seed, pool.round,
+            part(pool.probs, a, b), part(pool.embeddings, a, b), part(pool.realism, a, b),
+        )
+        for a, b in zip(edges, edges[1:], strict=False)
+    ]  # fmt: skip
+
+
+def choose(name: str, shards: list[View], k: int) -> Selection:
+    strategy = get_strategy(name)
+    group = LocalShards([Selector(view, strategy) for view in shards])
+    return select(group, strategy, k, shards[0].seed, shards[0].round)
+
+
+def make_pool(
+    n: int, seed: int = 0, classes: int = 4, features: int = 6, labeled: float = 0.1, unavailable: float = 0.1,
+    block_rows: int = 16, whole: int = 0, round: int = 1,
+) -> View:  # fmt: skip
+    """Draw a pool; whole > 0: embeddings are integers in [-whole, whole], so that ties abound and sums are exact."""
+    draw = np.random.default_rng(seed)
+    embeddings = draw.standard_normal((n, features))
+    if whole:
+        embeddings = draw.integers(-whole, whole + 1, (n, features))
+    probs = draw.dirichlet(np.full(classes, 0.3), n)
+    has_label = draw.random(n) < labeled
+    return View(
+        np.arange(n), ~has_label & (draw.random(n) >= unavailable), has_label, block_rows, seed, round,
+        torch.from_numpy(probs.astype(np.float32)), torch.from_numpy(embeddings.astype(np.float32)),
+    )  # fmt: skip
+
+
+def plain_k_center(pool: View, k: int) -> tuple[list[int], list[float]]:
+    """Pick by the ten lines of numpy that everyone writes, in float64; ties to the lowest row id."""
+    assert pool.embeddings is not None
+    x = pool.embeddings.double().numpy()
+    centers = np.flatnonzero(pool.labeled)
+    between = ((x[:, None] - x[centers][None]) ** 2).sum(-1)
+    squared = between.min(1) if len(centers) else (x**2).sum(1)
+    covered = len(centers) > 0
+    free = pool.available.copy()
+    picks: list[int] = []
+    distances: list[float] = []
+    while len(picks) < k and free.any():
+        pick = int(np.where(free, squared, -1.0).argmax())
+        picks.append(pick)
+        distances.append(float(np.sqrt(squared[pick])))
+        free[pick] = False
+        new = ((x - x[pick]) ** 2).sum(1)
+        squared = np.minimum(squared, new) if covered else new
+        covered = True
+    return picks, distances
+
+
+def gradient_embeddings(pool: View) -> np.ndarray:
+    """Form (p - e_argmax) (x) h, float64 [n, K F], which the library never does."""
+    assert pool.probs is not None
+    assert pool.embeddings is not None
+    residual = pool.probs.double().numpy().copy()
+    residual[np.arange(len(residual)), residual.argmax(1)] -= 1.0
+    return (residual[:, :, None] * pool.embeddings.double().numpy()[:, None, :]).reshape(len(residual), -1)

@@ -1,0 +1,68 @@
+from importlib.metadata import EntryPoint, EntryPoints
+
+import numpy as np
+import pytest
+import torch
+from query_pools import choose, make_pool
+
+from distal.errors import ConfigError
+from distal.query import STRATEGIES, View, get_strategy, registry, score_strategy, strategy_names
+
+
+@pytest.fixture
+def clean_registry(monkeypatch):
+    monkeypatch.setattr(registry, "STRATEGIES", dict(STRATEGIES))
+
+
+def test_the_standard_names_are_there():
+    assert {"random", "entropy", "margin", "least_confidence", "coreset", "badge"} <= set(strategy_names())
+
+
+def test_an_unknown_name_is_refused_with_the_known_and_the_nearest():
+    with pytest.raises(ConfigError, match="did you mean 'margin'") as caught:
+        get_strategy("margn")
+    assert "coreset" in str(caught.value)
+    assert len(str(caught.value).splitlines()) <= 3
+
+
+def test_gradients_ask_for_their_factors():
+    assert get_strategy("badge").tensors == {"probs", "embeddings"}
+    assert get_strategy("coreset").tensors == {"embeddings"}
+    assert get_strategy("random").tensors == frozenset()
+
+
+@pytest.mark.usefixtures("clean_registry")
+def test_a_function_with_a_decorator_is_a_strategy(monkeypatch):
+    @score_strategy("lowest_id", needs={"probs"})
+    def lowest_id(view: View) -> torch.Tensor:
+        return -torch.from_numpy(view.row_ids).float()
+
+    pool = make_pool(64)
+    assert np.array_equal(choose("lowest_id", [pool], 5).row_ids, np.flatnonzero(pool.available)[:5])
+
+
+@pytest.mark.usefixtures("clean_registry")
+def test_a_taken_name_and_an_unknown_need_are_refused():
+    with pytest.raises(ConfigError, match="registered already"):
+        score_strategy("margin")(lambda view: view)
+    with pytest.raises(ConfigError, match="committee"):
+        score_strategy("other", needs={"committee"})(lambda view: view)
+
+
+@pytest.mark.usefixtures("clean_registry")
+def test_an_entry_point_brings_a_strategy_of_a_third_party(monkeypatch, tmp_path):
+    (tmp_path / "third_party_strategies.py").write_text(
+        "from distal.query import score_strategy\n@score_strategy('theirs')\ndef theirs(view):\n    return None\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    points = EntryPoints(
+        [
+            EntryPoint("theirs", "third_party_strategies", registry.ENTRY_POINTS),
+            EntryPoint("broken", "no_such_module_of_theirs", registry.ENTRY_POINTS),
+        ]
+    )
+    monkeypatch.setattr(registry, "entry_points", lambda **wanted: points.select(**wanted))
+    assert get_strategy("theirs").kind == "score"
+    assert "theirs" in strategy_names()
+    with pytest.raises(ConfigError, match="no_such_module_of_theirs"):
+        get_strategy("broken")

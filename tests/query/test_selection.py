@@ -1,0 +1,104 @@
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from query_pools import choose, cut, make_pool
+
+from distal.errors import TrainingError
+from distal.query import STRATEGIES, LocalShards, Selector, get_strategy, registry, score_strategy, select
+from distal.query.batch import best
+
+NAMES = ["random", "entropy", "margin", "least_confidence", "coreset", "badge"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    name=st.sampled_from(NAMES),
+    n=st.integers(1, 400),
+    k=st.integers(1, 420),
+    seed=st.integers(0, 10_000),
+    whole=st.integers(0, 2),
+    labeled=st.sampled_from([0.0, 0.3, 1.0]),
+    ends=st.lists(st.integers(0, 25), min_size=1, max_size=30),
+    turn=st.randoms(use_true_random=False),
+)
+def test_the_same_bits_come_out_for_any_cut_and_any_order_of_shards(name, n, k, seed, whole, labeled, ends, turn):
+    pool = make_pool(n, seed, labeled=labeled, whole=whole)
+    shards = cut(pool, ends)
+    turn.shuffle(shards)
+    one, many = choose(name, [pool], k), choose(name, shards, k)
+    assert np.array_equal(one.row_ids, many.row_ids)
+    assert np.array_equal(one.scores, many.scores)
+    assert one.passes == many.passes
+    assert len(one.row_ids) == min(k, int(pool.available.sum()))
+    assert len(set(one.row_ids.tolist())) == len(one.row_ids)
+    assert pool.available[one.row_ids].all()
+
+
+@pytest.mark.parametrize("name", ["coreset", "badge"])
+def test_thousands_of_rows_on_eight_shards_and_two_threads_give_the_bits_of_one_shard_and_one_thread(name):
+    pool = make_pool(6000, features=40, classes=10, block_rows=256)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        one = choose(name, [pool], 300)
+        torch.set_num_threads(2)
+        many = choose(name, cut(pool, [1, 3, 4, 9, 12, 13, 20]), 300)
+    finally:
+        torch.set_num_threads(before)
+    assert np.array_equal(one.row_ids, many.row_ids)
+    assert np.array_equal(one.scores, many.scores)
+
+
+@given(st.lists(st.integers(-3, 3), max_size=40), st.integers(0, 50))
+def test_best_orders_by_key_then_position(keys, count):
+    expected = sorted(range(len(keys)), key=lambda i: (-keys[i], i))[:count]
+    assert best(np.asarray(keys, dtype=np.float64), count).tolist() == expected
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_traffic_does_not_grow_with_the_pool(name):
+    small, large = make_pool(2000, labeled=0.0), make_pool(20_000, labeled=0.0)
+    a, b = choose(name, [small], 50), choose(name, [large], 50)
+    assert 0 < b.bytes_moved <= 2 * a.bytes_moved
+
+
+def test_bytes_moved_count_what_shards_send():
+    pool = make_pool(640)
+    assert choose("margin", [pool], 10).bytes_moved == 10 * (8 + 8)
+    assert choose("margin", cut(pool, [20]), 10).bytes_moved == 20 * (8 + 8)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_all_that_leaves_a_shard_can_be_pickled_and_so_can_its_strategy(name):
+    class Pickled(LocalShards):
+        def call(self, method, *args):
+            return pickle.loads(pickle.dumps(super().call(method, *pickle.loads(pickle.dumps(args)))))
+
+    pool, strategy = make_pool(200), pickle.loads(pickle.dumps(get_strategy(name)))
+    group = Pickled([Selector(view, strategy) for view in cut(pool, [4])])
+    assert np.array_equal(select(group, strategy, 20, 0, 1).row_ids, choose(name, [pool], 20).row_ids)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_pool_without_an_available_row_gives_an_empty_batch(name):
+    assert len(choose(name, [make_pool(50, unavailable=1.0)], 5).row_ids) == 0
+
+
+def test_a_batch_of_no_row_is_refused():
+    with pytest.raises(ValueError, match="at least 1"):
+        choose("margin", [make_pool(50)], 0)
+
+
+def test_scores_of_the_wrong_shape_are_refused(monkeypatch):
+    monkeypatch.setattr(registry, "STRATEGIES", dict(STRATEGIES))
+
+    @score_strategy("column", needs={"probs"})
+    def column(view):
+        return view.probs[:, :1]
+
+    with pytest.raises(TrainingError, match=r"shape \(50, 1\)"):
+        choose("column", [make_pool(50)], 5)
