@@ -34,15 +34,16 @@ class FilesOracle:
         self.problems: list[str] = []
 
     def submit(self, query: Query) -> None:
-        """Write images, README.txt and labels.csv; what is there already, and may be edited, is left alone."""
+        """Write images, a page of them, README.txt and labels.csv; what is there, and may be edited, is left alone."""
         there = set(self._run.list(round_path(query.round, FOLDER)))
         missing = query.row_ids[[f"{row_id}.png" not in there for row_id in query.row_ids]]
         for row_id, pixels, _ in original_images(self._images, missing, self._max_pixels):
             png = io.BytesIO()
             Image.fromarray(pixels).save(png, format="PNG")
             self._run.write(round_path(query.round, FOLDER, f"{row_id}.png"), png.getvalue())
-        if "README.txt" not in there:
-            self._run.write(round_path(query.round, FOLDER, "README.txt"), self._readme(query).encode())
+        for name, text in (("README.txt", self._readme(query)), ("index.html", _page(query))):
+            if name not in there:
+                self._run.write(round_path(query.round, FOLDER, name), text.encode())
         if SHEET not in there:  # last: who sees it finds everything that it speaks of
             self._run.write(_sheet_path(query), blank_sheet(query.row_ids.tolist()))
             log.info("round %d: %d images to label in %s", query.round, len(query.row_ids), self._place(query))
@@ -99,6 +100,21 @@ class FilesOracle:
             f"Then run: distal resume {self._run.uri}\n\nClasses:\n"
             + "".join(f"{index}  {name}\n" for index, name in enumerate(names))
         )
+
+
+def _page(query: Query) -> str:
+    """Return a page that shows all images at a size that can be seen; its content is row ids alone."""
+    figures = "\n".join(
+        f'<figure><img src="{row_id}.png" alt=""><figcaption>{row_id}</figcaption></figure>' for row_id in query.row_ids
+    )
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        f"<title>Round {query.round}: {len(query.row_ids)} images to label</title>\n<style>\n"
+        "body { font: 14px sans-serif; display: flex; flex-wrap: wrap; gap: 12px; }\n"
+        "figure { margin: 0; text-align: center; }\n"
+        "img { height: 160px; image-rendering: pixelated; border: 1px solid #ccc; }\n"
+        f"</style>\n{figures}\n</html>\n"
+    )
 
 
 def _sheet_path(query: Query) -> str:

@@ -18,7 +18,9 @@ CSV = "rounds/0001/to-label/labels.csv"
 
 
 def oracle(run, pool=None, classes=CLASSES) -> FilesOracle:
-    return FilesOracle(run, pool or PoolOfRows(), Classes(classes, {"dog": 2.0}), 50_000_000)
+    return FilesOracle(
+        run, pool or PoolOfRows(), Classes(classes, {"dog": 2.0} if "dog" in classes else {}), 50_000_000
+    )
 
 
 def collect(made, run, query) -> list:
@@ -30,13 +32,23 @@ def collect(made, run, query) -> list:
 
 def test_a_query_becomes_images_a_sheet_and_a_readme(run, query):
     oracle(run).submit(query)
-    assert run.list("rounds/0001/to-label") == ["12.png", "3.png", "5.png", "7.png", "README.txt", "labels.csv"]
+    assert run.list("rounds/0001/to-label") == [
+        *("12.png", "3.png", "5.png", "7.png"),
+        *("README.txt", "index.html", "labels.csv"),
+    ]
     image = Image.open(io.BytesIO(run.read("rounds/0001/to-label/7.png")))
     assert (image.format, image.size, image.mode) == ("PNG", (10, 12), "L")
     readme = run.read("rounds/0001/to-label/README.txt").decode()
     assert "0  cat\n1  dog\n2  Löwe\n" in readme
     assert "skip" in readme
     assert "skip" not in oracle(run, classes=("a", "Skip"))._readme(query)
+
+
+def test_a_page_shows_every_image_by_its_row(run, query):
+    oracle(run).submit(query)
+    page = run.read("rounds/0001/to-label/index.html").decode()
+    for row_id in (7, 3, 5, 12):
+        assert f'<img src="{row_id}.png" alt=""><figcaption>{row_id}</figcaption>' in page
 
 
 def test_originals_of_other_formats_become_png(run, query):
@@ -127,14 +139,13 @@ def test_an_object_store_holds_the_folder_as_well(query):
     made.submit(query)
     run.write(CSV, b"row_id,label\n7,dog\n")
     assert collect(made, run, query) == [(7, 1)]
-    assert (
-        "fill in s3://bucket/r/rounds/0001/to-label/labels.csv, then run: distal resume s3://bucket/r"
-        in made.waiting(query, query.row_ids)
-    )
+    said = made.waiting(query, query.row_ids)
+    assert "fill in s3://bucket/r/rounds/0001/to-label/labels.csv, then run: distal resume s3://bucket/r" in said
 
 
 @pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", "../../x"])
 def test_names_of_classes_and_paths_reach_no_file_name_and_no_cell(run, query, name):
     oracle(run, classes=("cat", name)).submit(query)
     assert name not in run.read(CSV).decode()
-    assert len(run.list("rounds/0001/to-label")) == 6
+    assert name not in run.read("rounds/0001/to-label/index.html").decode()
+    assert len(run.list("rounds/0001/to-label")) == 7
