@@ -25,7 +25,7 @@ class PoolConfig(Section):
 
     path: str | list[str] = Field(
         "digits",
-        description="Parquet file, folder, glob or URI, or a list of them; 'digits' is the embedded set of scikit-learn",
+        description="Parquet file, folder, glob or URI, or a list of them; 'digits' is scikit-learn's set",
     )
     image_column: str = Field("image", description="column with struct<bytes, path> images (Hugging Face convention)")
     label_column: str | None = Field(

@@ -182,7 +182,7 @@ class Ledger:
         if not self._run.has(path):
             return None
         try:
-            table = pq.read_table(io.BytesIO(self._run.read(path)))
+            table = pq.read_table(pa.BufferReader(self._run.read(path)), use_threads=False, pre_buffer=False)
             return table.select(schema.names).cast(schema)
         except (pa.ArrowException, KeyError, ValueError, OSError) as error:
             raise StorageError(

@@ -46,7 +46,7 @@ def divide_resources(config: Config, total: Mapping[str, float]) -> Resources:
     if need_cpus > cpus + GRAIN or need_gpus > gpus + GRAIN:
         raise ClusterError(
             f"{shards} shards and {workers} workers need {need_cpus:g} CPUs and {need_gpus:g} GPUs; the cluster has "
-            f"{cpus:g} and {gpus:g}.\nLower pool.cpus_per_shard, pool.gpus_per_shard, train.gpus_per_worker or the counts."
+            f"{cpus:g} and {gpus:g}.\nLower pool.cpus_per_shard, pool.gpus_per_shard or train.gpus_per_worker."
         )
     return resources
 

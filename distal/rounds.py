@@ -1,8 +1,9 @@
 """Run rounds: acquire, annotate, train, evaluate, commit; the one place that knows all five phases.
 
 The same function runs in the driver's process and on every rank of a Ray Train worker group; it knows neither Train
-nor Tune. Rank 0 decides, talks to the pool and the oracle, and writes; the other ranks wait on a broadcast. State is what is
-on disk: each phase ends with a file, and a run that is taken up again starts at the first phase whose file is missing.
+nor Tune. Rank 0 decides, talks to the pool and the oracle, and writes; the other ranks wait on a broadcast. State is
+what is on disk: each phase ends with a file, and a run that is taken up again starts at the first phase whose file is
+missing.
 """
 
 import json
@@ -225,6 +226,7 @@ def train(
         if comm.rank == 0:
             listen(Event(round, "train", done, steps, dict(losses)))
 
+    on_progress(0, {})
     losses = train_round(state, rows, comm, steps, on_progress)
     if comm.rank == 0:
         files = state.to_files()
@@ -245,6 +247,7 @@ def evaluate(
         if comm.rank == 0:
             listen(Event(round, "evaluate", done, total))
 
+    on_progress(0, setup.config.evaluate.samples)
     scores = evaluator.evaluate(state.generate, state.scorer(), comm, on_progress)
     if comm.rank == 0:
         classes = len(setup.classes)

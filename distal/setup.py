@@ -64,7 +64,7 @@ class Opened:
         config, images = self.config, self.images
         if config.oracle.kind == "dataset" and not images.has_labels:
             raise ConfigError(
-                f"oracle.kind: 'dataset' answers from a column of labels; the pool has no '{config.pool.label_column}'.\n"
+                f"oracle.kind: 'dataset' needs a label column; the pool has no '{config.pool.label_column}'.\n"
                 f"Name the column in pool.label_column, or label by hand with oracle.kind=files."
             )
         askable = int(images.rows * (1.0 - self.holdout))
@@ -124,12 +124,13 @@ class Opened:
         Raises:
             PoolError: too few rows are left.
         """
+        run.write("skipped.json", _json([{"row_id": s.row_id, "path": s.path, "reason": s.reason} for s in skipped]))
         if self.config.label_budget > available:
             raise PoolError(
-                f"{available} rows of the pool can be asked ({len(skipped)} of {self.images.rows} were skipped), fewer "
-                f"than the budget of {self.config.label_budget} labels.\nSee {run.uri}/skipped.json, or lower the budget."
+                f"{available} rows of the pool can be asked ({len(skipped)} of {self.images.rows} were skipped), less "
+                f"than the budget of {self.config.label_budget} labels.\n"
+                f"See {run.uri}/skipped.json, or lower rounds, query.batch or stop.labels."
             )
-        run.write("skipped.json", _json([{"row_id": s.row_id, "path": s.path, "reason": s.reason} for s in skipped]))
         return Setup(
             config=self.config,
             run=run,
