@@ -36,6 +36,9 @@ _CHUNK_ROWS = 2048
 _LOCKS = 64
 _OPEN_MAPS = 4096  # the kernel allows a process 65,530 maps
 _THREADS = 4
+_THREADED_BYTES = (
+    8192  # below this size of an encoded image, threads wait for each other's Python more than they decode
+)
 
 
 def cache_folder(configured: str | None) -> Path:
@@ -74,7 +77,7 @@ def storage_errors(folder: Path, needed_bytes: int) -> Iterator[None]:
                 f"The disk of {folder} is full: {needed_bytes / 1e6:,.0f} MB are needed for all decoded images, "
                 f"{free / 1e6:,.0f} MB are free.\n{hint}"
             ) from error
-        raise StorageError(f"Cannot write decoded images to {folder}: {error.strerror or error}\n{hint}") from error
+        raise StorageError(f"Cannot keep decoded images in {folder}: {error.strerror or error}\n{hint}") from error
 
 
 class DecodedCache:
@@ -105,7 +108,8 @@ class DecodedCache:
         with self._turn:
             mapped = self._maps.get(index)
             if mapped is None:
-                mapped = map_chunk(self._path(index), self._shape(index))
+                with storage_errors(self._folder, 0):
+                    mapped = map_chunk(self._path(index), self._shape(index))
                 if mapped is None:
                     mapped = self._decode_once(index)
                 self._maps[index] = mapped
@@ -160,17 +164,19 @@ class DecodedCache:
 
     def _decode_rows(self, start: int, stop: int) -> Iterator[tuple[npt.NDArray[np.uint8], list[Skipped]]]:
         """Decode rows on a few threads (Pillow lets go of the GIL), a batch of the Parquet reader at a time."""
-        with warnings.catch_warnings(), ThreadPoolExecutor(min(_THREADS, len(os.sched_getaffinity(0)))) as threads:
+        small = float(np.mean(self._source.group_row_bytes)) < _THREADED_BYTES
+        cores = 1 if small else min(_THREADS, len(os.sched_getaffinity(0)))
+        with warnings.catch_warnings(), ThreadPoolExecutor(cores) as threads:
             # Pillow warns of sizes that pool.max_pixels already decides on.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             row = start
             for array in self._reader.stream(start, stop):
                 encoded, paths = split_images(array, self._columns.nested)
                 pixels = np.zeros((len(array), *self._shape(0)[1:]), dtype=np.uint8)
-                reasons = threads.map(self._decode_into, pixels, encoded)
+                reasons = (map if small else threads.map)(self._decode_into, pixels, encoded)
                 skipped = [
                     Skipped(row + place, path, reason)
-                    for place, (path, reason) in enumerate(zip(paths, reasons, strict=True))
+                    for place, (path, reason) in enumerate(zip(paths, list(reasons), strict=True))
                     if reason is not None
                 ]
                 row += len(array)

@@ -93,7 +93,7 @@ def _read_layout(path: Path) -> _Layout | None:
                 return None
             stream.seek(size - _TAIL.size)
             magic, pixel_bytes, skip_bytes, crc = _TAIL.unpack(stream.read(_TAIL.size))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     if magic != _MAGIC or pixel_bytes + skip_bytes + _TAIL.size != size:
         return None

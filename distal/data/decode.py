@@ -50,7 +50,8 @@ def decode(data: bytes | None, spec: DecodeSpec) -> npt.NDArray[np.uint8]:
         if "exif" in image.info:
             image = ImageOps.exif_transpose(image)
         image = _eight_bits(image, stretch=spec.normalize == "autocontrast")
-        image = image.convert("L" if spec.channels == 1 else "RGB")
+        mode = "L" if spec.channels == 1 else "RGB"
+        image = image if image.mode == mode else image.convert(mode)
         pixels = _fit(image, spec)
     except UndecodableError:
         raise
@@ -145,8 +146,10 @@ def _resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 def _contrast(image: Image.Image, spec: DecodeSpec) -> npt.NDArray[np.uint8]:
     """Return the pixels, stretched over all channels at once where asked: hues stay, a flat image stays as it is."""
     pixels = np.asarray(image)
+    if spec.normalize == "none":
+        return pixels
     low, high = int(pixels.min()), int(pixels.max())
-    if spec.normalize == "none" or low == high:
+    if low == high:
         return pixels
     stretched: npt.NDArray[np.uint8] = np.rint((pixels.astype(np.float32) - low) * (255.0 / (high - low))).astype(
         np.uint8

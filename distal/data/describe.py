@@ -33,6 +33,9 @@ class PoolDescription:
     decoded_rows: int = 0
     skipped: tuple[Skipped, ...] = ()
 
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
     def lines(self) -> list[str]:
         """Return the facts as lines of text."""
         mode = "grey" if self.channels == 1 else "colour"

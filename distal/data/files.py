@@ -1,6 +1,5 @@
 """Find the Parquet files that a pool's path names: a file, folder, glob or list, on any filesystem."""
 
-import fnmatch
 import glob
 import re
 from collections.abc import Iterable, Sequence
@@ -90,12 +89,19 @@ def _glob_expression(pattern: str) -> str:
     """Return a regular expression in which * and ? stop at a slash and ** does not, as in a local glob."""
     parts = []
     for part in pattern.split("/"):
-        if part == "**":
-            parts.append("(?:[^/]+/)*")
-        else:
-            body = fnmatch.translate(part).replace(".*", "[^/]*")
-            parts.append(f"{body}/")
+        tokens = re.split(r"(\*+|\?|\[!?[^\]]+\])", part)
+        parts.append("(?:[^/]+/)*" if part == "**" else "".join(map(_token_expression, tokens)) + "/")
     return "".join(parts).removesuffix("/")
+
+
+def _token_expression(token: str) -> str:
+    if token.startswith("*"):
+        return "[^/]*"
+    if token == "?":
+        return "[^/]"
+    if token.startswith("[") and token.endswith("]"):
+        return token.replace("[!", "[^", 1)
+    return re.escape(token)
 
 
 def _expand(entry: str, filesystem: fs.FileSystem, path: str, prefix: str) -> list[PoolFile]:

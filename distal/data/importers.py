@@ -15,7 +15,7 @@ from distal.data.formats.idx import is_idx_name, read_idx
 from distal.data.writer import PoolWriter
 from distal.errors import PoolError, nearest_name
 
-IMPORT_KINDS = ("folder", "idx", "cifar", "array", DIGITS)
+IMPORT_KINDS = ("folder", "idx", "cifar10", "cifar100", "array", DIGITS)
 SPLITS = ("train", "test")
 _LISTED = 100
 _MAX_PIXELS = int(PoolConfig.model_fields["max_pixels"].default)
@@ -37,6 +37,9 @@ class ImportSummary:
     missing_labels: int
     skipped: tuple[tuple[str, str], ...]
     skipped_count: int
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
 
     def lines(self) -> list[str]:
         """Return the summary as lines of text."""
@@ -115,13 +118,14 @@ def guess_kind(source: str) -> str:
         names = [each.name for each in path.iterdir()]
         if any(is_idx_name(name) for name in names):
             return "idx"
-        return "cifar" if any(_is_cifar_name(name) for name in names) else "folder"
+        return next((kind for kind in map(_cifar_kind, sorted(names)) if kind is not None), "folder")
     if path.suffix in (".npy", ".npz"):
         return "array"
     if is_idx_name(path.name):
         return "idx"
-    if _is_cifar_name(path.name):
-        return "cifar"
+    batch_kind = _cifar_kind(path.name)
+    if batch_kind is not None:
+        return batch_kind
     if path.suffix == ".parquet":
         raise PoolError(f"{source} is Parquet already.\nName it as pool.path; `distal data info` says what it holds.")
     unpack = " Unpack the archive first." if path.suffix in (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz") else ""
@@ -131,8 +135,10 @@ def guess_kind(source: str) -> str:
     )
 
 
-def _is_cifar_name(name: str) -> bool:
-    return re.fullmatch(r"(data_batch_\d+|test_batch|train|test)\.bin|(data|test)_batch(_\d+)?", name) is not None
+def _cifar_kind(name: str) -> str | None:
+    if re.fullmatch(r"(data|test)_batch(_\d+)?(\.bin)?", name):
+        return "cifar10"
+    return "cifar100" if name in ("train.bin", "test.bin") else None
 
 
 def _existing(labels: str | Path | None) -> Path | None:
@@ -162,7 +168,9 @@ def _open_records(kind: str, path: Path, labels: Path | None, split: str, max_pi
             return read_folder(path, max_pixels)
         if kind == "idx":
             return read_idx(path, labels, split)
-        return read_cifar(path, split) if kind == "cifar" else read_array(path, labels)
+        if kind.startswith("cifar"):
+            return read_cifar(path, int(kind.removeprefix("cifar")), split)
+        return read_array(path, labels)
     except OSError as error:
         raise PoolError(f"Cannot read {path}: {error.strerror or error}\nExpected images that you may read.") from error
 

@@ -90,7 +90,7 @@ def _codes(column: pa.ChunkedArray, columns: Columns, classes: tuple[str, ...], 
             )
         codes = found
     else:
-        codes = column.cast(pa.int64())
+        codes = column.cast(pa.int64(), safe=False)  # beyond int64 wraps to below -1: outside the classes all the same
     values: npt.NDArray[np.int64] = pc.fill_null(codes.cast(pa.int64()), MISSING).to_numpy().astype(np.int64)
     outside = np.flatnonzero((values < MISSING) | (values >= len(classes)))
     if len(outside):

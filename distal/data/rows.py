@@ -1,6 +1,7 @@
 """Read rows of a Parquet source by row id: in sequence for decoding, by row group for single rows."""
 
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 
 import numpy as np
 import numpy.typing as npt
@@ -59,38 +60,69 @@ class RowReader:
             self._position = start
 
 
+class _Opened:
+    """Keep the file of the last row group open: a footer is parsed once a file, not once a row group."""
+
+    def __init__(self, source: Source, column: str) -> None:
+        self._source = source
+        self._column = column
+        self._number = -1
+        self._parquet: pq.ParquetFile | None = None
+
+    def batches(self, group: int) -> Iterator[pa.Array]:
+        """Yield one row group's column in batches that hold at most about 32 MiB."""
+        rows = int(np.clip(_BATCH_BYTES // max(1, int(self._source.group_row_bytes[group])), 1, _BATCH_ROWS))
+        with self._damage(group) as (parquet, index):
+            for batch in parquet.iter_batches(rows, row_groups=[index], columns=[self._column], use_threads=False):
+                yield batch.column(0)
+
+    def whole(self, group: int) -> pa.ChunkedArray:
+        """Return one row group's column at once, for small columns such as labels."""
+        with self._damage(group) as (parquet, index):
+            return parquet.read_row_group(index, columns=[self._column], use_threads=False).column(0)
+
+    def close(self) -> None:
+        if self._parquet is not None:
+            self._parquet.close(force=True)
+            self._parquet = None
+
+    @contextmanager
+    def _damage(self, group: int) -> Iterator[tuple[pq.ParquetFile, int]]:
+        """Give the open file of a row group and its ordinal there; say which file an error is about."""
+        number, index = int(self._source.group_file[group]), int(self._source.group_index[group])
+        file = self._source.files[number]
+        try:
+            if self._parquet is None or self._number != number:
+                self.close()
+                # buffer_size makes the reader fetch pages as it goes; without it the whole column chunk is held.
+                stream = file.filesystem.open_input_file(file.path)
+                self._parquet = pq.ParquetFile(stream, buffer_size=_BUFFER_BYTES, pre_buffer=False)
+                self._number = number
+            yield self._parquet, index
+        except (OSError, pa.ArrowException) as error:
+            self.close()
+            reason = str(error).splitlines()[0][:300]
+            raise PoolError(
+                f"Cannot read column '{self._column}' of {file.name}, row group {index}: {reason}\n"
+                "The file is damaged, gone or out of reach since it was opened: restore it."
+            ) from error
+
+
 def _column_batches(source: Source, column: str, first_group: int) -> Iterator[tuple[int, pa.Array]]:
     """Yield (first row id, array) over all row groups from the given one on."""
-    for number in range(first_group, len(source.group_file)):
-        row = int(source.group_start[number])
-        for batch in _group_batches(source, column, number):
-            yield row, batch
-            row += len(batch)
-
-
-def _group_batches(source: Source, column: str, number: int) -> Iterator[pa.Array]:
-    """Yield one row group's column in batches that hold at most about 32 MiB."""
-    file = source.files[source.group_file[number]]
-    index = int(source.group_index[number])
-    rows = int(np.clip(_BATCH_BYTES // max(1, int(source.group_row_bytes[number])), 1, _BATCH_ROWS))
-    try:
-        with file.filesystem.open_input_file(file.path) as stream:
-            # buffer_size makes the reader fetch pages as it goes; without it the whole column chunk is held.
-            parquet = pq.ParquetFile(stream, buffer_size=_BUFFER_BYTES, pre_buffer=False)
-            for batch in parquet.iter_batches(rows, row_groups=[index], columns=[column], use_threads=False):
-                yield batch.column(0)
-    except (OSError, pa.ArrowException) as error:
-        reason = str(error).splitlines()[0][:300]
-        raise PoolError(
-            f"Cannot read column '{column}' of {file.name}, row group {index}: {reason}\n"
-            "The file is damaged, gone or out of reach since it was opened: restore it."
-        ) from error
+    with closing(_Opened(source, column)) as opened:
+        for group in range(first_group, len(source.group_file)):
+            row = int(source.group_start[group])
+            for batch in opened.batches(group):
+                yield row, batch
+                row += len(batch)
 
 
 def read_groups(source: Source, column: str, groups: npt.NDArray[np.int64]) -> Iterator[tuple[int, pa.ChunkedArray]]:
     """Yield (row group, whole column of it) for small columns such as labels."""
-    for number in groups:
-        yield int(number), pa.chunked_array(list(_group_batches(source, column, int(number))))
+    with closing(_Opened(source, column)) as opened:
+        for group in groups:
+            yield int(group), opened.whole(int(group))
 
 
 def take_rows(source: Source, column: str, row_ids: npt.NDArray[np.int64]) -> pa.Array:
@@ -98,13 +130,14 @@ def take_rows(source: Source, column: str, row_ids: npt.NDArray[np.int64]) -> pa
     order = np.argsort(row_ids, kind="stable")
     ascending = row_ids[order]
     pieces = []
-    for number in np.unique(source.group_of(ascending)):
-        first = int(source.group_start[number])
-        for batch in _group_batches(source, column, int(number)):
-            low, high = np.searchsorted(ascending, [first, first + len(batch)])
-            if high > low:
-                pieces.append(batch.take(pa.array(ascending[low:high] - first)))
-            first += len(batch)
+    with closing(_Opened(source, column)) as opened:
+        for group in np.unique(source.group_of(ascending)):
+            first = int(source.group_start[group])
+            for batch in opened.batches(int(group)):
+                low, high = np.searchsorted(ascending, [first, first + len(batch)])
+                if high > low:
+                    pieces.append(batch.take(pa.array(ascending[low:high] - first)))
+                first += len(batch)
     places = np.empty(len(row_ids), dtype=np.int64)
     places[order] = np.arange(len(row_ids))
     return pa.concat_arrays(pieces).take(pa.array(places))

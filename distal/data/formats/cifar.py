@@ -13,17 +13,18 @@ _PIXELS = 3 * 32 * 32
 _CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
-def read_cifar(source: Path, split: str) -> Records:
+def read_cifar(source: Path, classes: int, split: str) -> Records:
     """Open a .bin batch, or a folder of them, of which `split`, "train" or "test", is taken; images keep their order.
 
-    A record is 1 label byte (CIFAR-10) or 2, coarse and fine (CIFAR-100; the fine one is the label), and 3 x 32 x 32
-    bytes. Class names come from batches.meta.txt or fine_label_names.txt beside the batches.
+    classes: 10 or 100. A record is 1 label byte (CIFAR-10) or 2, coarse and fine (CIFAR-100; the fine one is the
+    label), and 3 x 32 x 32 bytes. Class names come from batches.meta.txt or fine_label_names.txt beside the batches.
     Raises PoolError for pickled batches, damage, and labels that the format does not have.
     """
     batches = _find_batches(source, split) if source.is_dir() else [source]
     for batch in batches:
         _refuse_pickle(batch)
-    head = _label_bytes(batches)
+    head = 1 if classes == 10 else 2
+    _check_sizes(batches, head)
     return Records(_class_names(batches[0].parent, head), _read_batches(batches, head))
 
 
@@ -49,15 +50,15 @@ def _refuse_pickle(path: Path) -> None:
         )
 
 
-def _label_bytes(batches: list[Path]) -> int:
-    """Return 1 for CIFAR-10 and 2 for CIFAR-100, by the size of the files."""
-    fits = [head for head in (1, 2) if all(path.stat().st_size % (head + _PIXELS) == 0 for path in batches)]
-    if not fits or any(path.stat().st_size == 0 for path in batches):
-        raise PoolError(
-            f"{batches[0]} is no CIFAR binary batch, or is cut short: {batches[0].stat().st_size} bytes.\n"
-            f"Expected whole records of {1 + _PIXELS} (CIFAR-10) or {2 + _PIXELS} (CIFAR-100) bytes."
-        )
-    return fits[0]
+def _check_sizes(batches: list[Path], head: int) -> None:
+    """Refuse files that are no whole number of records."""
+    for path in batches:
+        size = path.stat().st_size
+        if size == 0 or size % (head + _PIXELS):
+            raise PoolError(
+                f"{path} is no whole batch of CIFAR-{10 if head == 1 else 100}: {size} bytes.\n"
+                f"Expected a multiple of {1 + _PIXELS} (cifar10) or {2 + _PIXELS} (cifar100); name the right kind."
+            )
 
 
 def _class_names(folder: Path, head: int) -> tuple[str, ...]:

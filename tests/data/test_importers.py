@@ -1,0 +1,207 @@
+import gzip
+import struct
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from data_pools import noise, png
+
+from distal.data.digits import load_digits
+from distal.data.importers import import_images
+from distal.data.table import open_images
+from distal.errors import PoolError, StorageError
+
+
+def _idx(array):
+    return struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
+
+
+@pytest.fixture
+def read_back(tmp_path, pool):
+    def read(**fields):
+        table = open_images(pool(tmp_path / "out.parquet", **fields))
+        rows = np.arange(table.rows)
+        return table, table.pixels(rows), table.labels(rows)
+
+    return read
+
+
+def _refused(tmp_path, match, source, kind=None, **options):
+    with pytest.raises(PoolError, match=match) as caught:
+        import_images(str(source), tmp_path / "out.parquet", kind, **options)
+    assert str(caught.value).count("\n") <= 2
+    assert not [path for path in tmp_path.iterdir() if "out.parquet" in path.name]
+
+
+def test_a_folder_gives_classes_and_an_order_by_hash_of_the_path(tmp_path, read_back):
+    for number, pixels in enumerate(noise(30)):
+        folder = tmp_path / "in" / ("good" if number % 3 else "bad")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number:02d}.png").write_bytes(png(pixels))
+    (tmp_path / "in" / "loose.png").write_bytes(png(noise(1)[0]))
+    (tmp_path / "in" / "bad" / "broken.jpg").write_bytes(b"no image")
+    (tmp_path / "in" / "notes.txt").write_text("left alone")
+    summary = import_images(str(tmp_path / "in"), tmp_path / "out.parquet")
+    table, pixels, labels = read_back()
+    names = [path for _, path in table.originals(np.arange(31))]
+    assert (summary.rows, summary.counts, summary.missing_labels) == (31, {"bad": 10, "good": 20}, 1)
+    assert summary.skipped == (("bad/broken.jpg", "is no image of a known format"),)
+    assert table.classes == ("bad", "good")
+    assert names != sorted(names)
+    for name, found, label in zip(names, pixels[:, 0], labels, strict=True):
+        expected = 0 if name == "loose.png" else int(name[-6:-4])
+        assert np.array_equal(found, noise(1)[0] if name == "loose.png" else noise(30)[expected])
+        assert label == (-1 if name == "loose.png" else int(expected % 3 > 0))
+
+
+def test_the_same_import_writes_the_same_bytes(tmp_path):
+    for name in ("x.parquet", "y.parquet"):
+        import_images("digits", tmp_path / name)
+    assert (tmp_path / "x.parquet").read_bytes() == (tmp_path / "y.parquet").read_bytes()
+
+
+def test_a_folder_of_shards_equals_one_file(tmp_path, pool, monkeypatch):
+    monkeypatch.setattr("distal.data.writer._FILE_BYTES", 40_000)
+    import_images("digits", tmp_path / "shards")
+    files = sorted((tmp_path / "shards").iterdir())
+    table = open_images(pool(tmp_path / "shards"))
+    assert [path.name for path in files] == [f"part-{n:05d}.parquet" for n in range(len(files))]
+    assert len(files) > 1
+    assert sorted(table.pixels(np.arange(1797)).sum((1, 2, 3))) == sorted(load_digits()[0].sum((1, 2)))
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize("whole_folder", [False, True])
+def test_idx_files_are_found_with_their_labels(tmp_path, read_back, zipped, whole_folder):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    suffix, pack = (".gz", gzip.compress) if zipped else ("", bytes)
+    for start, count in (("train", 20), ("t10k", 5)):
+        (folder / f"{start}-images-idx3-ubyte{suffix}").write_bytes(pack(_idx(noise(count))))
+        (folder / f"{start}-labels-idx1-ubyte{suffix}").write_bytes(pack(_idx(np.arange(count, dtype=np.uint8) % 4)))
+    source = folder if whole_folder else folder / f"train-images-idx3-ubyte{suffix}"
+    import_images(str(source), tmp_path / "out.parquet")
+    table, pixels, labels = read_back()
+    assert np.array_equal(pixels[:, 0], noise(20))
+    assert np.array_equal(labels, np.arange(20) % 4)
+    assert table.classes == ("0", "1", "2", "3")
+
+
+def test_damaged_idx_files_are_refused(tmp_path):
+    path = tmp_path / "x-images-idx3-ubyte"
+    path.write_bytes(_idx(noise(9))[:-1])
+    _refused(tmp_path, "cut short", path)
+    path.write_bytes(_idx(np.zeros(9, np.uint8)))
+    _refused(tmp_path, "no idx file of 3 or 4 dimensions", path)
+    path.write_bytes(gzip.compress(_idx(noise(9)))[:-30])
+    _refused(tmp_path, "damaged|cut short", path)
+    path.write_bytes(_idx(noise(9)))
+    (tmp_path / "labels").write_bytes(_idx(np.zeros(8, np.uint8)))
+    _refused(tmp_path, "8 labels for 9 images", path, labels=tmp_path / "labels")
+
+
+@pytest.mark.parametrize(("name", "head", "kind"), [("data_batch_1.bin", 1, "cifar10"), ("train.bin", 2, "cifar100")])
+def test_cifar_batches_are_read_plane_by_plane(tmp_path, read_back, name, head, kind):
+    planes = np.random.default_rng(0).integers(0, 256, (6, 3, 32, 32), dtype=np.uint8)
+    heads = np.tile(np.arange(6, dtype=np.uint8)[:, None], (1, head))
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / name).write_bytes(np.hstack([heads, planes.reshape(6, -1)]).tobytes())
+    summary = import_images(str(tmp_path / "in"), tmp_path / "out.parquet")
+    table, pixels, labels = read_back()
+    assert (summary.kind, table.channels) == (kind, 3)
+    assert np.array_equal(pixels, planes)
+    assert np.array_equal(labels, np.arange(6))
+    assert len(table.classes) == (10 if head == 1 else 100)
+
+
+def test_pickled_cifar_is_refused_unread(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "data_batch_1").write_bytes(b"\x80\x02}q\x01.")
+    _refused(tmp_path, "is a Python pickle, which can run any program", tmp_path / "in")
+
+
+def test_a_cifar_batch_of_another_size_or_with_foreign_labels_is_refused(tmp_path):
+    path = tmp_path / "data_batch_1.bin"
+    path.write_bytes(bytes(3072))
+    _refused(tmp_path, "no whole batch of CIFAR-10", path)
+    path.write_bytes(bytes([77]) + bytes(3072))
+    _refused(tmp_path, "has the label 77", path)
+
+
+@pytest.mark.parametrize("layout", ["NHW", "NHWC", "NCHW", "float", "bool", "int64"])
+def test_arrays_of_every_layout_are_read(tmp_path, read_back, layout):
+    grey = noise(6)
+    colour = np.random.default_rng(1).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
+    array, expected = {
+        "NHW": (grey, grey[:, None]),
+        "NHWC": (colour, colour.transpose(0, 3, 1, 2)),
+        "NCHW": (colour.transpose(0, 3, 1, 2).copy(), colour.transpose(0, 3, 1, 2)),
+        "float": (grey.astype(np.float32) / 255, grey[:, None]),
+        "bool": (grey > 99, np.where(grey > 99, 255, 0)[:, None]),
+        "int64": (grey.astype(np.int64), grey[:, None]),
+    }[layout]
+    np.savez_compressed(tmp_path / "in.npz", X=array, y=np.array([0, 1, 2, -1, 1, 0]))
+    import_images(str(tmp_path / "in.npz"), tmp_path / "out.parquet")
+    table, pixels, labels = read_back()
+    assert np.array_equal(pixels, expected)
+    assert labels.tolist() == [0, 1, 2, -1, 1, 0]
+    assert table.classes == ("0", "1", "2")
+
+
+def test_rows_with_nan_are_left_out_and_named(tmp_path, read_back):
+    array = noise(5).astype(np.float64) / 255
+    array[1, 0, 0], array[3, 2, 2] = np.nan, np.inf
+    np.save(tmp_path / "in.npy", array)
+    np.save(tmp_path / "y.npy", np.array(["a", "b", "a", "b", "b"]))
+    summary = import_images(str(tmp_path / "in.npy"), tmp_path / "out.parquet", labels=tmp_path / "y.npy")
+    assert (summary.rows, summary.skipped_count, summary.counts) == (3, 2, {"a": 2, "b": 1})
+    assert [path for path, _ in summary.skipped] == ["in/0000001.png", "in/0000003.png"]
+    assert np.array_equal(read_back()[1][:, 0], noise(5)[[0, 2, 4]])
+
+
+@pytest.mark.parametrize(
+    ("arrays", "match"),
+    [
+        ({"X": noise(4).astype(np.float32)}, r"Expected floats in \[0, 1\]"),
+        ({"X": noise(4).astype(np.int32) - 200}, r"Expected integers in 0\.\.255"),
+        ({"X": noise(4)[0]}, "Expected numbers of shape"),
+        ({"X": np.array([{}, {}], dtype=object)}, "pickled: refused"),
+        ({"X": noise(4), "y": np.eye(4)}, "turn one-hot rows into integers with argmax"),
+        ({"X": noise(4), "y": np.arange(3)}, "for 4 images"),
+        ({"X": noise(4), "y": np.array([0, -5, 1, 2])}, "range from -5 to 2"),
+        ({"foo": noise(4), "bar": noise(4)}, r"no array of images under a known name \(it holds: foo, bar\)"),
+        ({"X": noise(0)}, "it holds no image"),
+        ({"X": np.full((2, 8, 8), np.nan)}, "No image was found"),
+    ],
+)
+def test_arrays_that_hold_no_images_are_refused_and_leave_nothing(tmp_path, arrays, match):
+    np.savez(tmp_path / "in.npz", **arrays)
+    _refused(tmp_path, match, tmp_path / "in.npz")
+
+
+def test_sources_that_cannot_be_told_are_refused(tmp_path):
+    (tmp_path / "x.zip").write_bytes(b"PK")
+    (tmp_path / "empty").mkdir()
+    _refused(tmp_path, "Unpack the archive first", tmp_path / "x.zip")
+    _refused(tmp_path, "holds no image file", tmp_path / "empty")
+    _refused(tmp_path, "No such file or folder", tmp_path / "gone")
+    _refused(tmp_path, "did you mean 'folder'", tmp_path / "empty", kind="foldr")
+    (tmp_path / "bad.npz").write_bytes(b"junk")
+    _refused(tmp_path, "no readable .npz", tmp_path / "bad.npz")
+
+
+def test_an_existing_pool_is_not_overwritten(tmp_path):
+    (tmp_path / "out.parquet").write_bytes(b"precious")
+    with pytest.raises(PoolError, match="exists"):
+        import_images("digits", tmp_path / "out.parquet")
+    assert (tmp_path / "out.parquet").read_bytes() == b"precious"
+
+
+def test_a_disk_that_fails_leaves_nothing_behind(tmp_path, monkeypatch):
+    def full(self, table):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
+    with pytest.raises(StorageError, match="nothing was left behind"):
+        import_images("digits", tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,113 @@
+import json
+import re
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from data_pools import noise, png, write_pool
+
+from distal.data.table import open_images
+from distal.errors import PoolError
+
+IMAGES = [png(each) for each in noise(4)]
+
+
+def _names(*names):
+    features = {"image": {"_type": "Image"}, "label": {"names": list(names), "_type": "ClassLabel"}}
+    return {"huggingface": json.dumps({"info": {"features": features}})}
+
+
+def _read_every_label(config):
+    table = open_images(config)
+    return table.labels(np.arange(table.rows))
+
+
+def _refused(pool, match, **fields):
+    with pytest.raises(PoolError, match=match) as caught:
+        _read_every_label(pool(**fields))
+    assert str(caught.value).count("\n") <= 2
+    assert all(len(line) < 400 for line in str(caught.value).splitlines())
+
+
+def test_class_names_come_from_the_huggingface_metadata(tmp_path, pool):
+    write_pool(tmp_path / "a.parquet", IMAGES, pa.array([1, 0, None, -1]), _names("cat", "dog"))
+    table = open_images(pool())
+    assert table.classes == ("cat", "dog")
+    assert table.labels(np.array([3, 2, 1, 0])).tolist() == [-1, -1, 0, 1]
+    assert table.class_counts() == {"cat": 1, "dog": 1}
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pa.array(["dog", "cat", None, "dog"]),
+        pa.array(["dog", "cat", None, "dog"]).dictionary_encode(),
+        pa.array(["dog", "cat", None, "dog"], pa.large_string()),
+    ],
+)
+def test_string_labels_map_to_sorted_names_or_to_the_configured_ones(tmp_path, pool, labels):
+    write_pool(tmp_path / "a.parquet", IMAGES, labels, row_group_size=2)
+    assert open_images(pool()).classes == ("cat", "dog")
+    assert open_images(pool()).labels(np.arange(4)).tolist() == [1, 0, -1, 1]
+    assert open_images(pool(classes=["dog", "emu", "cat"])).labels(np.arange(4)).tolist() == [0, 2, -1, 0]
+
+
+def test_integer_labels_without_names_become_numbers_up_to_the_largest(tmp_path, pool):
+    write_pool(tmp_path / "a.parquet", IMAGES, pa.array([0, 3, 1, 1], pa.uint8()))
+    assert open_images(pool()).classes == ("0", "1", "2", "3")
+
+
+def test_files_without_statistics_give_the_same_classes(tmp_path, pool):
+    table = pa.table({"image": pa.array(IMAGES), "label": pa.array([0, 3, None, 1])})
+    pq.write_table(table, tmp_path / "a.parquet", write_statistics=False)
+    assert open_images(pool()).classes == ("0", "1", "2", "3")
+
+
+def test_a_label_outside_the_classes_names_its_row(tmp_path, pool):
+    write_pool(tmp_path / "a.parquet", IMAGES, pa.array([0, 1, 0, 1]), _names("x", "y"))
+    write_pool(tmp_path / "b.parquet", IMAGES, pa.array([0, 1, 7, 1]), _names("x", "y"))
+    _refused(pool, "Row 6 of the pool has the label 7, outside the 2 classes")
+    write_pool(tmp_path / "b.parquet", IMAGES, pa.array([0, 1, 0, -2]), _names("x", "y"))
+    _refused(pool, "Row 7 of the pool has the label -2")
+
+
+def test_an_unknown_class_name_names_its_row_and_the_nearest(tmp_path, pool):
+    write_pool(tmp_path / "a.parquet", IMAGES, pa.array(["cat", "dgo", "cat", "dog"]))
+    _refused(
+        pool, r"Row 1 of the pool has the label 'dgo', which is no class. did you mean 'dog'", classes=["cat", "dog"]
+    )
+
+
+def test_a_missing_column_is_named_with_the_nearest(tmp_path, pool):
+    write_pool(tmp_path / "a.parquet", IMAGES, pa.array([0, 1, 0, 1]))
+    _refused(pool, "no column 'imgae': did you mean 'image'", image_column="imgae")
+    _refused(pool, re.escape("Its columns: image, label"), label_column="klass")
+
+
+def test_columns_of_the_wrong_type_are_refused(tmp_path, pool):
+    pq.write_table(pa.table({"image": ["a.png"]}), tmp_path / "a.parquet")
+    _refused(pool, "Expected encoded images: struct")
+    write_pool(tmp_path / "a.parquet", IMAGES, pa.array([0.5, 1.0, 2.0, 3.0]))
+    _refused(pool, "Label column 'label' .* is of type double")
+
+
+def test_files_that_differ_are_refused(tmp_path, pool):
+    write_pool(tmp_path / "a.parquet", IMAGES, pa.array([0, 1, 0, 1]))
+    write_pool(tmp_path / "b.parquet", IMAGES)
+    _refused(pool, "b.parquet has another schema than .*a.parquet: labels missing instead of code")
+
+
+def test_configured_names_that_contradict_the_file_are_refused(tmp_path, pool):
+    write_pool(tmp_path / "a.parquet", IMAGES, pa.array([0, 1, 0, 1]), _names("x", "y"))
+    _refused(pool, "pool.classes contradicts", classes=["y", "x"])
+
+
+def test_a_column_of_identifiers_is_no_label_column(tmp_path, pool):
+    write_pool(tmp_path / "a.parquet", IMAGES, pa.array([0, 1, 10**9, 1]))
+    _refused(pool, "these are no class labels")
+
+
+def test_metadata_without_features_is_passed_over(tmp_path, pool):
+    write_pool(tmp_path / "a.parquet", IMAGES, pa.array([0, 1, 0, 1]), {"huggingface": "[1, 2"})
+    assert open_images(pool()).classes == ("0", "1")
