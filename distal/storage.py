@@ -175,8 +175,12 @@ class ObjectFiles:
         """Put one object; a single write call, so that a stream that closes has all of it."""
         target = self._at(path)
         with explained("write", f"{self.shown}/{path}", len(data)):
-            self.filesystem.create_dir(target.rpartition("/")[0], recursive=True)
-            with self.filesystem.open_output_stream(target) as stream:
+            try:
+                stream = self.filesystem.open_output_stream(target)
+            except FileNotFoundError:  # file systems with real folders; an object store has none to make
+                self.filesystem.create_dir(target.rpartition("/")[0], recursive=True)
+                stream = self.filesystem.open_output_stream(target)
+            with stream:
                 stream.write(data)
 
     def read(self, path: str) -> bytes:

@@ -14,17 +14,15 @@ from distal.storage import TEMPORARY, LocalFiles, ObjectFiles
 
 
 class Counted:
-    """An object store: it can put, and would fail to rename."""
+    """An object store: it opens streams and nothing else, so that a rename or a folder would fail."""
 
     def __init__(self, inner):
         self.inner, self.puts = inner, 0
 
     def open_output_stream(self, path):
         self.puts += 1
+        self.inner.create_dir(path.rpartition("/")[0], recursive=True)
         return self.inner.open_output_stream(path)
-
-    def create_dir(self, path, recursive):
-        self.inner.create_dir(path, recursive=recursive)
 
 
 def objects() -> ObjectFiles:
