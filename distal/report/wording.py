@@ -2,7 +2,12 @@
 
 import re
 
-_SHARES = {"accuracy": "Accuracy of the classifier head", "agreement": "Agreement with the class asked"}
+_SHARES = {
+    "accuracy": "Accuracy of the classifier head",
+    "accuracy_balanced": "Accuracy of the head, mean of classes",
+    "agreement": "Agreement with the class asked",
+    "agreement_class": "Agreement of class",
+}
 
 
 def number(value: float | None, digits: int = 4) -> str:
@@ -48,8 +53,15 @@ def count(n: int, noun: str, plural: str | None = None) -> str:
     return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
 
 
+def is_share(name: str) -> bool:
+    """Say whether a score is a share between 0 and 1, shown as a percentage."""
+    return name in _SHARES
+
+
 def score_title(name: str) -> str:
     """Return a score's name in words: fid is FID, fd_pool-cnn is Fréchet distance (pool-cnn)."""
+    if is_share(name):
+        return _SHARES[name]
     for suffix, words in (
         ("_class_mean", ", mean of classes"),
         ("_class_worst", ", worst class"),
@@ -62,7 +74,7 @@ def score_title(name: str) -> str:
     for prefix, words in (("fd_", "Fréchet distance"), ("kd_", "Kernel distance")):
         if name.startswith(prefix):
             return f"{words} ({name.removeprefix(prefix)})"
-    return _SHARES.get(name, name)
+    return name
 
 
 def short_title(name: str) -> str:

@@ -151,4 +151,5 @@ def _environment() -> Environment:
         "short_title": wording.short_title,
     }
     environment.filters.update(filters)
+    environment.tests["share"] = wording.is_share
     return environment

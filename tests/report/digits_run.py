@@ -133,6 +133,7 @@ def write_metrics(run: RunDirectory, ledger: Ledger, round: int, rounds: int, cl
         score("fd_pool-cnn_class_mean", float(np.mean(list(worst.values())))),
         score("fd_pool-cnn_class_worst", max(worst.values())),
         score("accuracy", 0.62 + 0.33 * progress**0.6),
+        score("accuracy_balanced", 0.61 + 0.33 * progress**0.6),
         score("agreement", agreement),
         *(score("fd_pool-cnn_class", value, name) for name, value in worst.items()),
         *(

@@ -62,6 +62,8 @@ def test_shares_and_counts_read_as_written_by_a_person() -> None:
         ("fd_pool-cnn", "Fréchet distance (pool-cnn)", "Fréchet distance"),
         ("fd_pool-cnn_class", "Fréchet distance (pool-cnn) of class", "Fréchet distance of class"),
         ("kd_pool-cnn", "Kernel distance (pool-cnn)", "Kernel distance"),
+        ("accuracy_balanced", "Accuracy of the head, mean of classes", "Accuracy of the head, mean of classes"),
+        ("agreement_class", "Agreement of class", "Agreement of class"),
         ("somebody's own", "somebody's own", "somebody's own"),
     ],
 )
