@@ -98,6 +98,8 @@ class Evaluator:
         notes.append(f"two halves of the reference are {reference.halves:.4g} apart" if notes[0] else None)
         if not self.split.labeled:
             notes.append("held-out images carry no labels: accuracy, agreement and classes are left out")
+        elif not learns_labels(self.split):
+            notes.append("held-out labels are all of one class: agreement is left out")
         frechet: float | None = None
         kernel: float | None = None
         if generated.broken:

@@ -148,6 +148,12 @@ def test_without_labels_the_scores_that_need_them_are_left_out_with_a_note(cache
     assert "no labels" in str(scores[0].note)
 
 
+def test_with_labels_of_one_class_agreement_is_left_out_with_a_note(cache: Path) -> None:
+    scores = evaluator(cache, FakeImages(PIXELS, np.zeros_like(LABELS))).evaluate(noise, None, Alone())
+    assert "agreement" not in {s.name for s in scores}
+    assert "all of one class" in str(scores[0].note)
+
+
 def test_every_score_names_extractor_hash_and_counts(cache: Path) -> None:
     for score in evaluator(cache).evaluate(real_digits, by_brightness, Alone()):
         assert score.extractor in ("pool-cnn", "head")
