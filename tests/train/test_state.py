@@ -1,0 +1,57 @@
+import pytest
+import torch
+from training_case import config, labeled_rows, trained, weights
+
+from distal.communicator import Alone
+from distal.errors import RunError
+from distal.train import TrainState, train_round
+
+
+@pytest.mark.parametrize("net", ["dense", "residual"])
+def test_saved_restored_and_continued_equals_unbroken_bit_for_bit(net: str) -> None:
+    c = config(net, lazy_interval=2)
+    unbroken, _ = trained(c, 10)
+    broken, _ = trained(c, 5)
+    restored = TrainState.from_files(c, broken.to_files())
+    assert restored.step == 5
+    train_round(restored, labeled_rows(), Alone(), 5)
+    assert torch.equal(weights(restored), weights(unbroken))
+    assert restored.to_files() == unbroken.to_files()
+
+
+def test_a_damaged_file_is_refused_by_name() -> None:
+    state, _ = trained(config(), 1)
+    files = state.to_files()
+    files["generator.safetensors"] = files["generator.safetensors"][:-1] + b"\x07"
+    with pytest.raises(RunError, match=r"generator\.safetensors is missing or damaged"):
+        TrainState.from_files(config(), files)
+
+
+def test_a_missing_manifest_is_refused() -> None:
+    with pytest.raises(RunError, match=r"manifest\.json is missing"):
+        TrainState.from_files(config(), {})
+
+
+def test_another_network_configuration_is_refused() -> None:
+    state, _ = trained(config(), 1)
+    with pytest.raises(RunError, match="another `net` configuration"):
+        TrainState.from_files(config("residual"), state.to_files())
+
+
+def test_generated_images_are_bytes_and_do_not_depend_on_how_many_are_asked_for() -> None:
+    state, _ = trained(config(), 2)
+    z = torch.randn(300, 64, generator=torch.Generator().manual_seed(0))
+    y = torch.arange(300) % 2
+    images = state.generate(z, y)
+    assert images.dtype == torch.uint8 and images.shape == (300, 1, 8, 8)
+    # Another batch size may round a value that lies on the edge between two bytes to its neighbour.
+    assert (state.generate(z[:5], y[:5]).int() - images[:5].int()).abs().max() <= 1
+    assert state.generate(z[:0], y[:0]).shape == (0, 1, 8, 8)
+
+
+def test_the_scorer_is_a_copy_that_later_training_does_not_change() -> None:
+    state, _ = trained(config(), 2)
+    scorer = state.scorer()
+    before = scorer.to_bytes()
+    train_round(state, labeled_rows(), Alone(), 2)
+    assert scorer.to_bytes() == before

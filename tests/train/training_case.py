@@ -1,0 +1,45 @@
+"""A tiny learning problem for the training tests: random images of two kinds, a few labels."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from distal.communicator import Alone, Communicator
+from distal.config import Config
+from distal.train import TrainingRows, TrainState, train_round
+
+ROWS = 200
+
+
+class Stripes:
+    """Images [n, 1, 8, 8]: even rows horizontal, odd rows vertical stripes, with noise by row."""
+
+    def pixels(self, row_ids: np.ndarray) -> np.ndarray:
+        stripes = np.tile(np.array([40, 210], np.float32), 4)
+        images = [np.broadcast_to(stripes[:, None] if i % 2 == 0 else stripes[None], (8, 8)) for i in row_ids]
+        noise = np.stack([np.random.default_rng(int(i)).normal(0, 12, (8, 8)) for i in row_ids])
+        return np.clip(np.stack(images) + noise, 0, 255).astype(np.uint8)[:, None]
+
+
+def config(net: str = "dense", **train: Any) -> Config:
+    plain = {"batch_size": 12, "precision": "fp32", "ema_half_life": 10.0}
+    return Config.model_validate({"seed": 4, "net": {"name": net, "width": 4, "features": 8}, "train": plain | train})
+
+
+def labeled_rows(n: int = 6, **changes: Any) -> TrainingRows:
+    ids = np.arange(n, dtype=np.int64)
+    return TrainingRows(Stripes(), ROWS, np.zeros(0, np.int64), None, ids, ids % 2, seed=4, **changes)
+
+
+def trained(
+    c: Config, steps: int, comm: Communicator | None = None, labels: int = 6
+) -> tuple[TrainState, dict[str, float]]:
+    state = TrainState.create(c, image_size=8, channels=1, classes=2)
+    losses = train_round(state, labeled_rows(labels), comm or Alone(), steps)
+    return state, losses
+
+
+def weights(state: TrainState) -> torch.Tensor:
+    modules = (state.G, state.D, state.averaged_G, state.averaged_D)
+    return torch.cat([p.detach().flatten() for m in modules for p in m.parameters()])
