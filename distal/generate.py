@@ -29,12 +29,13 @@ def write_generated(
     """
     if target.suffix not in (".png", ".parquet"):
         raise ConfigError(f"--out: '{target}' ends in neither .png nor .parquet.")
+    names = [generator.saved.classes[label] for label in classes]
     labels = np.repeat(np.asarray(classes, dtype=np.int64), per_class)
     images = generator.images(labels, seed)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.suffix == ".png":
-            target.write_bytes(sample_grid(images, columns=per_class))
+            target.write_bytes(sample_grid(images, columns=per_class, row_names=names))
         else:
             pq.write_table(_as_table(images, labels, generator.saved.classes, generator.round, seed), target)
     except OSError as error:

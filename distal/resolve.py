@@ -204,8 +204,9 @@ def _described(section: BaseModel, indent: int) -> Iterable[str]:
             yield from _described(value, indent + 1)
         else:
             yield f"{pad}# {field.description}"
-            rendered = yaml.safe_dump({name: value}, default_flow_style=None, sort_keys=False, allow_unicode=True)
-            yield from (pad + line for line in rendered.rstrip().splitlines())
+            # A one-element flow list, without its brackets, is the value in one line whatever its type.
+            inline = yaml.safe_dump([value], default_flow_style=True, allow_unicode=True, width=10_000).strip()[1:-1]
+            yield f"{pad}{name}: {inline}"
 
 
 def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:

@@ -215,7 +215,7 @@ def train(
         setup.images,
         total_rows=setup.images.rows,
         excluded=setup.skipped,
-        held_out=partial(held_out, seed=setup.config.seed, fraction=setup.holdout) if setup.holdout else None,
+        held_out=partial(held_out, fraction=setup.holdout) if setup.holdout else None,
         labeled_ids=labels.row_ids,
         labels=labels.labels,
         seed=setup.config.seed,
@@ -253,7 +253,9 @@ def evaluate(
         classes = len(setup.classes)
         latents = normal((SAMPLES_PER_CLASS * classes, setup.config.net.latent_dim), 0, "samples")
         labels = torch.arange(classes).repeat_interleave(SAMPLES_PER_CLASS)
-        grid = sample_grid(state.generate(latents, labels).cpu().numpy(), columns=SAMPLES_PER_CLASS)
+        grid = sample_grid(
+            state.generate(latents, labels).cpu().numpy(), columns=SAMPLES_PER_CLASS, row_names=setup.classes
+        )
         setup.run.write(round_path(round, "samples.png"), grid)
     return scores
 

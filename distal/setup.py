@@ -152,7 +152,7 @@ class Opened:
         """
         rows: Ids = np.arange(self.reference.rows, dtype=np.int64)
         if self.reference is self.images:
-            rows = rows[held_out(rows, self.config.seed, self.holdout)]
+            rows = rows[held_out(rows, self.holdout)]
         else:
             skipped = self.reference.skipped(0, self.reference.blocks)
         rows = rows[~np.isin(rows, [s.row_id for s in skipped])]

@@ -5,11 +5,14 @@ import numpy.typing as npt
 
 from distal.streams import row_uniforms
 
+SPLIT_SEED = 0
+"""The same for every run: runs of other seeds over one pool are scored against the same held-out images."""
 
-def held_out(row_ids: npt.NDArray[np.int64], seed: int, fraction: float) -> npt.NDArray[np.bool_]:
+
+def held_out(row_ids: npt.NDArray[np.int64], fraction: float) -> npt.NDArray[np.bool_]:
     """Return for each row id, int64 [n], whether it is held out for evaluation: bool [n].
 
     A row is held out when its own uniform number is below `fraction`, in [0, 1]; the split of a row depends neither on
-    the other rows nor on who asks.
+    the other rows nor on the run's seed nor on who asks.
     """
-    return row_uniforms(row_ids, seed, "holdout") < fraction
+    return row_uniforms(row_ids, SPLIT_SEED, "holdout") < fraction

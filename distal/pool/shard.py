@@ -39,9 +39,9 @@ class Shard:
     """Own the blocks [first_block, last_block) of a pool: decode them once, score them each round, answer a selection.
 
     Args:
-        images: the pool's table. holdout, seed: the fraction of rows kept for evaluation and the seed of that split;
-            a holdout of 0 keeps none. device: where the scorer runs. threads: CPU threads, the same on every shard,
-            so that a score does not depend on the sharding.
+        images: the pool's table. holdout: the fraction of rows kept for evaluation, 0 where none is. seed: the run's.
+        device: where the scorer runs. threads: CPU threads, the same on every shard, so that a score does not depend
+            on the sharding.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Shard:
         first_row = first_block * images.block_rows
         last_row = min(last_block * images.block_rows, images.rows)
         self.row_ids: Ids = np.arange(first_row, last_row, dtype=np.int64)
-        self.usable = ~held_out(self.row_ids, seed, holdout)
+        self.usable = ~held_out(self.row_ids, holdout)
         self.selector: Selector | None = None
 
     def prepare(self) -> Ready:

@@ -1,0 +1,60 @@
+"""Shared by all tests: one local Ray for the session, and a small configuration that trains in seconds."""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from distal.config import Config
+from distal.resolve import make_config
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+RUN_NUMBERS = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def local_ray() -> Iterator[None]:
+    """Start Ray once for all tests of the session that need it."""
+    import ray
+
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR", object_store_memory=2**27)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def decoded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Share one folder of decoded images among the tests."""
+    return tmp_path_factory.mktemp("decoded")
+
+
+@pytest.fixture(scope="session")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Share one storage among the tests, so that the extractor is trained once."""
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture
+def small_config(storage: Path, decoded: Path) -> Callable[..., Config]:
+    """Make configurations of a tiny run on the embedded digits, one run name a test; sections are given as mappings."""
+    run_name = f"run-{next(RUN_NUMBERS)}"
+
+    def make(**sections: Any) -> Config:
+        tree: dict[str, Any] = {
+            "name": run_name,
+            "storage": str(storage),
+            "rounds": 2,
+            "pool": {"cache": str(decoded)},
+            "query": {"batch": 10},
+            "train": {"steps": 4, "batch_size": 16, "threads": 1},
+            "evaluate": {"samples": 64, "reference": 200},
+        }
+        for name, value in sections.items():
+            tree[name] = {**tree.get(name, {}), **value} if isinstance(value, dict) else value
+        return make_config(tree)
+
+    return make

@@ -1,0 +1,92 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from distal.config import Config, Section
+from distal.errors import ConfigError
+from distal.resolve import describe_config, differing_keys, make_config, override_config, print_config, read_config
+
+
+def refused(*overrides: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        read_config(None, overrides)
+    message = str(caught.value)
+    assert len(message.splitlines()) <= 3
+    return message
+
+
+def test_the_defaults_are_a_valid_run_on_the_embedded_digits() -> None:
+    config = read_config()
+    assert config == Config()
+    assert config.label_budget == 50
+
+
+def test_overrides_reach_nested_keys_and_win_over_the_file(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("query: {strategy: badge, batch: 3}\nrounds: 7\n")
+    config = read_config(tmp_path / "run.yaml", ["query.strategy=margin", "train.regularizers.r1=0.5", "stop.fid=null"])
+    assert (config.query.strategy, config.query.batch, config.rounds) == ("margin", 3, 7)
+    assert config.train.regularizers["r1"] == 0.5
+
+
+def test_what_is_printed_or_described_reads_back_the_same(tmp_path: Path) -> None:
+    config = read_config(None, ["pool.classes=[good, bad]", "oracle.cost={good: 2.5}", "name=a.b"])
+    for text in (print_config(config, {"distal": "0"}), describe_config(config)):
+        (tmp_path / "c.yaml").write_text(text)
+        assert read_config(tmp_path / "c.yaml") == config
+
+
+def test_every_field_has_a_description() -> None:
+    described = yaml.safe_load(describe_config(Config()))
+    assert set(described) == set(Config.model_fields)
+    sections = [Config, *(type(section) for _, section in Config() if isinstance(section, Section))]
+    for section in sections:
+        for name, field in section.model_fields.items():
+            assert field.description or name in described, f"{section.__name__}.{name}"
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("query.strtegy=margin", ["query.strtegy", "did you mean 'strategy'?"]),
+        ("query.strategy=margn", ["query.strategy", "did you mean 'margin'?"]),
+        ("train.regularizers.r9=1", ["train.regularizers", "r9", "r1"]),
+        ("train.adversarial=wgan", ["train.adversarial", "rpgan"]),
+        ("net.name=unet", ["net.name", "residual"]),
+        ("evaluate.extractor=resnet", ["evaluate.extractor", "pool-cnn"]),
+        ("oracle.kind=human", ["oracle.kind", "files"]),
+        ("query.batch=0", ["query.batch", "greater than or equal to 1", "given: 0"]),
+        ("query.batch=many", ["query.batch", "'many'"]),
+        ("pool.image_size=17", ["pool.image_size", "8, 16, 32 or 64"]),
+        ("train.learning_rate_g=.nan", ["train.learning_rate_g", "finite"]),
+        ("oracle.noise=1.5", ["oracle.noise", "less than or equal to 1"]),
+        ("name=../up", ["name", "'../up'"]),
+        ("stop.labels=1000", ["stop.labels", "cannot be spent in 5 rounds"]),
+        ("seed", ["expected key=value"]),
+        ("seed.sub=1", ["seed"]),
+        ("pool.path=[a", ["pool.path", "not a YAML value"]),
+    ],
+)
+def test_a_wrong_value_is_refused_naming_key_given_and_allowed(override: str, expected: list[str]) -> None:
+    message = refused(override)
+    for part in expected:
+        assert part in message
+
+
+def test_workers_must_divide_the_batch() -> None:
+    assert "multiple of train.workers" in refused("train.workers=3", "train.batch_size=64")
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "a: [", "\xff\xfe"])
+def test_an_unreadable_file_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"bad\.yaml"):
+        read_config(path)
+
+
+def test_differing_keys_are_dotted_and_complete() -> None:
+    one = make_config({"train": {"regularizers": {"r1": 1.0}}})
+    other = override_config(one, ["train.regularizers.r1=2", "seed=5"])
+    assert differing_keys(one, other) == ["seed", "train.regularizers.r1"]
+    assert differing_keys(one, one) == []

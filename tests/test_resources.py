@@ -1,0 +1,32 @@
+import pytest
+
+from distal.config import Config
+from distal.errors import ClusterError
+from distal.resolve import make_config
+from distal.resources import divide_resources
+
+
+def config(shards: int, workers: int, **train: float) -> Config:
+    return make_config({"pool": {"shards": shards}, "train": {"workers": workers, "batch_size": 64, **train}})
+
+
+@pytest.mark.parametrize(("shards", "workers"), [(1, 0), (2, 0), (2, 1), (2, 2), (7, 4), (256, 0), (256, 2)])
+@pytest.mark.parametrize("cpus", [2.0, 16.0])
+def test_default_shares_always_fit(shards: int, workers: int, cpus: float) -> None:
+    r = divide_resources(config(shards, workers), {"CPU": cpus})
+    assert 0 < r.shard_cpus <= 1
+    assert shards * r.shard_cpus + workers * r.worker_cpus <= cpus + 1e-9
+
+
+def test_training_in_process_leaves_all_cpus_to_the_shards() -> None:
+    assert divide_resources(config(2, 0), {"CPU": 2.0}).shard_cpus == 1.0
+
+
+def test_workers_take_a_gpu_each_where_there_are_enough() -> None:
+    assert divide_resources(config(2, 2), {"CPU": 8.0, "GPU": 2.0}).worker_gpus == 1.0
+    assert divide_resources(config(2, 2), {"CPU": 8.0, "GPU": 1.0}).worker_gpus == 0.0
+
+
+def test_what_the_cluster_lacks_is_refused_with_both_figures() -> None:
+    with pytest.raises(ClusterError, match="2 GPUs; the cluster has 2 and 0"):
+        divide_resources(config(2, 2, gpus_per_worker=1.0), {"CPU": 2.0})
