@@ -1,5 +1,7 @@
 """Make small seeded pools, cut them into shards, and choose by the plain loop, for the tests of this folder."""
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 
@@ -19,7 +21,7 @@ def cut(pool: View, ends: list[int]) -> list[View]:
             pool.row_ids[a:b], pool.available[a:b], pool.labeled[a:b], rows, pool.seed, pool.round,
             part(pool.probs, a, b), part(pool.embeddings, a, b), part(pool.realism, a, b),
         )
-        for a, b in zip(edges, edges[1:], strict=False)
+        for a, b in pairwise(edges)
     ]  # fmt: skip
 
 

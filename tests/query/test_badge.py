@@ -1,6 +1,5 @@
 from itertools import permutations
 
-import numpy as np
 import pytest
 import torch
 from query_pools import choose, cut, gradient_embeddings, make_pool
@@ -37,7 +36,7 @@ def test_batches_follow_the_law_of_the_plain_loop(most, monkeypatch):
     pool.embeddings[1] = pool.embeddings[0] * 1.05  # near twins: refusals happen
     pool.probs[1] = pool.probs[0]  # type: ignore[index]
     expected = law(pool, 4)
-    batches = 1500
+    batches = 1000
     counts = dict.fromkeys(expected, 0)
     for seed in range(batches):
         view = View(pool.row_ids, pool.available, pool.labeled, 16, seed, 1, pool.probs, pool.embeddings)

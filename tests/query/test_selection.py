@@ -11,6 +11,11 @@ from distal.errors import TrainingError
 from distal.query import STRATEGIES, LocalShards, Selector, get_strategy, registry, score_strategy, select
 from distal.query.batch import best
 
+
+def there_and_back(value):
+    return pickle.loads(pickle.dumps(value))  # noqa: S301  our own bytes, as Ray would send them
+
+
 NAMES = ["random", "entropy", "margin", "least_confidence", "coreset", "badge"]
 
 
@@ -76,9 +81,9 @@ def test_bytes_moved_count_what_shards_send():
 def test_all_that_leaves_a_shard_can_be_pickled_and_so_can_its_strategy(name):
     class Pickled(LocalShards):
         def call(self, method, *args):
-            return pickle.loads(pickle.dumps(super().call(method, *pickle.loads(pickle.dumps(args)))))
+            return there_and_back(super().call(method, *there_and_back(args)))
 
-    pool, strategy = make_pool(200), pickle.loads(pickle.dumps(get_strategy(name)))
+    pool, strategy = make_pool(200), there_and_back(get_strategy(name))
     group = Pickled([Selector(view, strategy) for view in cut(pool, [4])])
     assert np.array_equal(select(group, strategy, 20, 0, 1).row_ids, choose(name, [pool], 20).row_ids)
 
