@@ -3,7 +3,7 @@
 A regularizer says whose loss it joins (G, D or both) and whether it may be lazy: applied every n-th step with
 weight n, which leaves the expected gradient as it is (StyleGAN2, Karras et al. 2020, section 3.1). It must be a mean
 over rows, so that a batch cut over ranks gives the same gradient. Its configured weight may be null: `default` scaled
-by the pixels of an image, because the squared gradient norm of the same function of the same picture falls as 1 / pixels.
+by the pixels of an image, because the squared gradient of the same function of the same picture falls as 1 / pixels.
 """
 
 from collections.abc import Callable, Mapping

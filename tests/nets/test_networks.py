@@ -17,7 +17,8 @@ def test_shapes_are_as_documented(name: str, size: int, channels: int) -> None:
     y = torch.eye(4)[:3]
     images = G(torch.randn(3, 5), y)
     features = D.features(images)
-    assert images.shape == (3, channels, size, size) and images.abs().max() <= 1
+    assert images.shape == (3, channels, size, size)
+    assert images.abs().max() <= 1
     assert features.shape == (3, 12)
     assert D.logits(features, y).shape == (3,)
     assert D.classify(features).shape == (3, 4)

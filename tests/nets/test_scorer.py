@@ -15,7 +15,9 @@ def scorer(precision: str = "fp32") -> Scorer:
 
 def test_scores_have_the_documented_shapes_and_types() -> None:
     scores = scorer()(IMAGES)
-    assert scores.probs.shape == (9, 3) and scores.embeddings.shape == (9, 16) and scores.realism.shape == (9,)
+    assert scores.probs.shape == (9, 3)
+    assert scores.embeddings.shape == (9, 16)
+    assert scores.realism.shape == (9,)
     assert {t.dtype for t in (scores.probs, scores.embeddings, scores.realism)} == {torch.float32}
     torch.testing.assert_close(scores.probs.sum(1), torch.ones(9))
 

@@ -30,7 +30,8 @@ def test_two_ranks_train_as_one_does(tmp_path: Path) -> None:
     for net in ("dense", "residual"):
         state, losses = trained(config(net), STEPS)
         (first, first_losses), (second, second_losses) = ranks[0][net], ranks[1][net]
-        assert torch.equal(first, second) and first_losses == second_losses
+        assert torch.equal(first, second)
+        assert first_losses == second_losses
         for name, value in losses.items():
             assert first_losses[name] == pytest.approx(value, rel=1e-4, abs=1e-6), name
         # Adam divides by the root of the second moment: where a gradient is itself a rounding error, its sign and with

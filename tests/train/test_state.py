@@ -43,7 +43,8 @@ def test_generated_images_are_bytes_and_do_not_depend_on_how_many_are_asked_for(
     z = torch.randn(300, 64, generator=torch.Generator().manual_seed(0))
     y = torch.arange(300) % 2
     images = state.generate(z, y)
-    assert images.dtype == torch.uint8 and images.shape == (300, 1, 8, 8)
+    assert images.dtype == torch.uint8
+    assert images.shape == (300, 1, 8, 8)
     # Another batch size may round a value that lies on the edge between two bytes to its neighbour.
     assert (state.generate(z[:5], y[:5]).int() - images[:5].int()).abs().max() <= 1
     assert state.generate(z[:0], y[:0]).shape == (0, 1, 8, 8)

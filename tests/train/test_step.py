@@ -94,7 +94,7 @@ def test_a_generators_regularizer_joins_its_loss() -> None:
 
     try:
         c = config(regularizers={"r1": None, "dim": 300.0}, learning_rate_g=0.01)
-        state, losses = trained(c, 30)
+        _, losses = trained(c, 30)
     finally:
         del REGULARIZERS["dim"]
     assert losses["dim_g"] < 0.2, "the images went dark, as the heavy regularizer asks"
