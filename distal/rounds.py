@@ -22,7 +22,7 @@ from distal.communicator import Communicator
 from distal.config import Config
 from distal.data.split import held_out
 from distal.data.table import ImageTable
-from distal.errors import DistalError
+from distal.errors import DistalError, StorageError
 from distal.ledger import Ledger, Query
 from distal.metrics import Evaluator, Score
 from distal.oracle import Oracle
@@ -219,6 +219,7 @@ def train(
         labeled_ids=labels.row_ids,
         labels=labels.labels,
         seed=setup.config.seed,
+        balance=setup.config.train.class_balance,
     )
     steps = setup.config.train.steps
 
@@ -290,7 +291,12 @@ def commit(
 
 def read_result(run: RunDirectory, round: int) -> RoundResult:
     """Read a committed round back."""
-    return RoundResult(round, json.loads(run.read(round_path(round, "metrics.json"))))
+    path = round_path(round, "metrics.json")
+    try:
+        metrics = json.loads(run.read(path))
+        return RoundResult(round, {key: metrics[key] for key in ("goal", "scores", "labels")} | metrics)
+    except (ValueError, KeyError, TypeError) as error:
+        raise StorageError(f"{run.place(path)} is damaged ({error}).\nRestore this file from a copy.") from None
 
 
 def round_seconds(seconds: float) -> float:
