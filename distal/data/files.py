@@ -12,6 +12,7 @@ from pyarrow import fs
 from distal.errors import PoolError
 
 _GLOB = re.compile(r"[*\[]")
+_GCS_PATIENCE_S = 20
 IMPORT_HINT = "Images in another form become a pool with `distal data import SOURCE OUT`."
 
 
@@ -67,10 +68,15 @@ def _find_local(entry: str) -> list[PoolFile]:
 def _find_uri(entry: str) -> list[PoolFile]:
     address, mark, query = entry.partition("?")
     scheme = address.partition("://")[0]
+    if not address.partition("://")[2].strip("/"):
+        raise PoolError(f"The URI '{entry}' names nothing.\nExpected scheme://bucket/path.")
+    if scheme in ("gs", "gcs") and "retry_limit_seconds" not in query:
+        # Left alone, the client tries for 15 minutes where there is no network or no credential.
+        mark, query = "?", f"{query}&retry_limit_seconds={_GCS_PATIENCE_S}".lstrip("&")
     prefix = "" if scheme == "file" else f"{scheme}://"
     magic = _GLOB.search(address)
     if magic is None:
-        filesystem, path = fs.FileSystem.from_uri(entry)
+        filesystem, path = fs.FileSystem.from_uri(address + mark + query)
         return _expand(entry, filesystem, path, prefix)
     base = address[: magic.start()].rpartition("/")[0]
     filesystem, root = fs.FileSystem.from_uri(base + mark + query)

@@ -20,6 +20,7 @@ from distal.errors import PoolError
         ("short.parquet", "is not a Parquet file, or is cut short"),
         ("no-rows.parquet", "The pool is empty"),
         ("s9://bucket/x", "Cannot read pool path"),
+        ("gs://", "names nothing"),
         (" ", "pool.path is empty"),
     ],
 )
