@@ -10,13 +10,15 @@ import torch
 import yaml
 
 from distal.config import Config
-from distal.errors import ConfigError, RunError
+from distal.errors import ConfigError, RunError, nearest_name
 from distal.resolve import make_config
-from distal.rundir import RunDirectory, round_path
+from distal.rundir import CONFIG, RunDirectory, round_path
 from distal.streams import normal
 from distal.train.state import TrainState
 
 GENERATE_BATCH = 256
+RESOLVED = frozenset(("distal", "fingerprint", "reference_fingerprint", "rows", "image_size", "channels", "classes"))
+"""What config.yaml keeps under `resolved`."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,24 @@ def read_saved(run: RunDirectory) -> SavedRun:
     """
     if not run.exists():
         raise RunError(f"{run.uri}: there is no run here (no config.yaml).\nGive <storage>/<name> of an existing run.")
-    tree = yaml.safe_load(run.read("config.yaml"))
+    try:
+        tree = yaml.safe_load(run.read(CONFIG))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise _damaged(run, f"is not valid YAML ({' '.join(str(error).split())[:150]})") from None
     if not isinstance(tree, dict) or not isinstance(tree.get("resolved"), dict):
-        raise RunError(f"{run.uri}/config.yaml: has no 'resolved' section, so it was not written by distal.")
+        raise _damaged(run, "has no 'resolved' section, so it was not written by distal")
     resolved = tree.pop("resolved")
-    return SavedRun(make_config(tree), resolved)
+    missing = RESOLVED - resolved.keys()
+    if missing:
+        raise _damaged(run, f"lacks {', '.join(sorted(missing))} under 'resolved'")
+    try:
+        return SavedRun(make_config(tree), resolved)
+    except ConfigError as error:
+        raise _damaged(run, f"is refused: {str(error).partition(chr(10))[0]}") from None
+
+
+def _damaged(run: RunDirectory, what: str) -> RunError:
+    return RunError(f"{run.place(CONFIG)}: {what}.\nRestore the file from a copy; nothing else of the run was touched.")
 
 
 @dataclass(frozen=True)
@@ -82,9 +97,10 @@ class TrainedGenerator:
         classes = self.saved.classes
         if name in classes:
             return classes.index(name)
-        if name.isdigit() and int(name) < len(classes):
+        if name.isdecimal() and int(name) < len(classes):
             return int(name)
-        raise ConfigError(f"class '{name}' is unknown.\nKnown: {', '.join(classes)}.")
+        hint = nearest_name(name, classes)
+        raise ConfigError(f"class '{name}' is unknown{'; ' + hint if hint else '.'}\nKnown: {', '.join(classes)}.")
 
 
 def open_generator(run: RunDirectory, round: int | None = None) -> TrainedGenerator:
@@ -96,11 +112,21 @@ def open_generator(run: RunDirectory, round: int | None = None) -> TrainedGenera
     saved = read_saved(run)
     committed = run.committed()
     if not committed:
-        raise RunError(f"{run.uri}: no round is committed yet, so there is nothing to generate from.")
+        raise RunError(
+            f"{run.uri}: no round is committed yet, so there is nothing to generate from.\n"
+            f"Finish a round first: distal resume {run.uri}"
+        )
     chosen = committed[-1] if round is None else round
     if chosen not in committed:
-        raise RunError(f"{run.uri}: round {chosen} is not committed. Committed: {committed[0]} to {committed[-1]}.")
+        raise RunError(
+            f"{run.uri}: round {chosen} is not committed.\nCommitted: {committed[0]} to {committed[-1]}; "
+            f"leave --round out for the last."
+        )
     folder = round_path(chosen, "checkpoint")
     files = {name: run.read(f"{folder}/{name}") for name in run.list(folder) if name != "losses.json"}
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return TrainedGenerator(saved, TrainState.from_files(saved.config, files, device), chosen)
+    try:
+        state = TrainState.from_files(saved.config, files, device)
+    except RunError as error:
+        raise RunError(f"{run.uri}, round {chosen}: {error}") from None
+    return TrainedGenerator(saved, state, chosen)

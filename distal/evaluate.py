@@ -21,7 +21,10 @@ def evaluate_round(run: RunDirectory, overrides: Sequence[str], round: int | Non
     """
     for override in overrides:
         if not override.startswith("evaluate."):
-            raise ConfigError(f"'{override}': only keys under evaluate. can be overridden here.")
+            raise ConfigError(
+                f"'{override}': only keys under evaluate. can be overridden here.\n"
+                f"Give for example evaluate.samples=5000; for another model, start another run."
+            )
     generator = open_generator(run, round)
     opened = Opened(override_config(generator.saved.config, overrides))
     skipped: list[Skipped] = opened.images.skipped(0, opened.images.blocks) if opened.holdout else []

@@ -28,7 +28,9 @@ def write_generated(
         ConfigError: another ending. StorageError: the file cannot be written.
     """
     if target.suffix not in (".png", ".parquet"):
-        raise ConfigError(f"--out: '{target}' ends in neither .png nor .parquet.")
+        raise ConfigError(
+            f"--out: '{target}' ends in neither .png nor .parquet.\nGive a .png for a grid, or a .parquet for rows."
+        )
     names = [generator.saved.classes[label] for label in classes]
     labels = np.repeat(np.asarray(classes, dtype=np.int64), per_class)
     images = generator.images(labels, seed)
@@ -39,7 +41,7 @@ def write_generated(
         else:
             pq.write_table(_as_table(images, labels, generator.saved.classes, generator.round, seed), target)
     except OSError as error:
-        raise StorageError(f"{target}: cannot be written ({error.strerror or error}).") from None
+        raise StorageError(f"{target}: cannot be written ({error.strerror or error}).\nGive another --out.") from None
     return len(labels)
 
 

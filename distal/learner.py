@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,8 +14,9 @@ import numpy.typing as npt
 import ray
 
 from distal.checkpoints import open_generator
+from distal.cluster import cluster
 from distal.config import Config
-from distal.errors import ClusterError, ConfigError, DistalError
+from distal.errors import DistalError
 from distal.job import Job
 from distal.ledger import Ledger
 from distal.link import LastReply, Mailbox, Question
@@ -34,7 +34,6 @@ from distal.train.parallel import launch
 
 logger = logging.getLogger(__name__)
 
-OBJECT_STORE_BYTES = 256 * 2**20
 END_WAIT_S = 60.0
 
 
@@ -73,14 +72,11 @@ class ActiveLearner:
             config = config.model_copy(update={"query": config.query.model_copy(update={"strategy": strategy.name})})
         else:
             check_names(config)
-        if config.oracle.kind == "callable" and oracle is None:
-            raise ConfigError(
-                "oracle.kind: 'callable' needs a function from Python: ActiveLearner(config, oracle=function).\n"
-                "From the command line use oracle.kind=dataset or oracle.kind=files."
-            )
         self._opened = Opened(config)
         self.config = self._opened.config
         self.run_directory = RunDirectory.open(config.storage, config.name)
+        if not hasattr(oracle, "collect"):  # built where the rounds run; here as well, so that it refuses at once
+            build_oracle(self.config, self._opened.images, self._opened.classes, self.run_directory, oracle)
         self._oracle = oracle
         self._strategy = strategy
         self._address = address or config.address
@@ -104,9 +100,10 @@ class ActiveLearner:
         run = self.run_directory
         self.results_ = []
         with run.lock("driver"):
-            self._opened.write_or_compare(run)
-            run.delete("stopped.json")
+            self._opened.compare(run)
             with cluster(self._address), self._shards() as shards:
+                self._opened.write(run)
+                run.delete("stopped.json")
                 self._listen(Event(0, "prepare", 0, self._opened.images.rows))
                 ready = shards.prepare()
                 skipped = [s for shard in ready for s in shard.skipped]
@@ -211,32 +208,6 @@ class ActiveLearner:
         if outcome is not None and outcome.kind == "stopped":
             run.write("stopped.json", json.dumps({"reason": outcome.reason, "message": outcome.message}).encode())
         write_report(run, self._opened.images, self._opened.classes, None if outcome is None else outcome.message)
-
-
-@contextmanager
-def cluster(address: str | None) -> Iterator[None]:
-    """Be connected to Ray: to the session this process already has, to `address`, or to a local one for the while.
-
-    Raises:
-        ClusterError: the address cannot be reached.
-    """
-    if ray.is_initialized():
-        yield
-        return
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if address is None and "RAY_ADDRESS" not in os.environ:
-        quiet |= {"num_cpus": os.cpu_count(), "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
-    try:
-        ray.init(address=address, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise ClusterError(
-            f"address: no Ray cluster answers at '{address or os.environ.get('RAY_ADDRESS', 'local')}' "
-            f"({str(error).splitlines()[0][:150]}).\nStart one with 'ray start --head', or leave the address out."
-        ) from None
-    try:
-        yield
-    finally:
-        ray.shutdown()
 
 
 def _open_mailbox(workers: int) -> Callable[..., Any]:

@@ -14,9 +14,9 @@ from pydantic.fields import FieldInfo
 from distal.config import Config
 from distal.errors import ConfigError, nearest_name
 from distal.losses import ADVERSARIAL, REGULARIZERS
-from distal.metrics import EXTRACTORS
+from distal.metrics import get_extractor
 from distal.nets import NETWORKS
-from distal.oracle import ORACLES
+from distal.oracle import get_oracle
 from distal.query import get_strategy
 from distal.train.augment import AUGMENTATIONS
 
@@ -74,10 +74,10 @@ def check_names(config: Config) -> None:
             get_strategy(name)
         except ConfigError as error:
             raise ConfigError(f"{key}: {error}") from None
-    _known("oracle.kind", config.oracle.kind, ORACLES)
+    get_oracle(config.oracle.kind)
     _known("net.name", config.net.name, [*NETWORKS, "auto"])
     _known("train.adversarial", config.train.adversarial, ADVERSARIAL)
-    _known("evaluate.extractor", config.evaluate.extractor, EXTRACTORS)
+    get_extractor(config.evaluate.extractor)
     for name in config.train.regularizers:
         _known("train.regularizers", name, REGULARIZERS)
     for name in config.train.augment:
@@ -118,13 +118,23 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: the configuration cannot be read ({error}).") from None
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(
+            f"{path}: the configuration cannot be read ({reason}).\n"
+            f"Give a YAML file first, then overrides as key=value; `distal config` prints one to start from."
+        ) from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())[:300]}") from None
+        raise ConfigError(
+            f"{path}: not valid YAML: {' '.join(str(error).split())[:300]}\n"
+            f"Mend it there; `distal config` prints a valid one to start from."
+        ) from None
     if tree is None:
         return {}
     if not isinstance(tree, dict):
-        raise ConfigError(f"{path}: expected keys such as 'pool:' at the top, found {type(tree).__name__}.")
+        raise ConfigError(
+            f"{path}: expected keys such as 'pool:' at the top, found {type(tree).__name__}.\n"
+            f"`distal config` prints a valid one to start from."
+        )
     return tree
 
 

@@ -294,9 +294,11 @@ def read_result(run: RunDirectory, round: int) -> RoundResult:
     path = round_path(round, "metrics.json")
     try:
         metrics = json.loads(run.read(path))
-        return RoundResult(round, {key: metrics[key] for key in ("goal", "scores", "labels")} | metrics)
-    except (ValueError, KeyError, TypeError) as error:
-        raise StorageError(f"{run.place(path)} is damaged ({error}).\nRestore this file from a copy.") from None
+    except ValueError:
+        metrics = None
+    if not isinstance(metrics, dict) or not {"goal", "scores", "labels"} <= metrics.keys():
+        raise StorageError(f"{run.place(path)} is damaged: not the JSON of a round.\nRestore this file from a copy.")
+    return RoundResult(round, metrics)
 
 
 def round_seconds(seconds: float) -> float:

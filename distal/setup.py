@@ -17,6 +17,7 @@ from distal.data.chunks import Skipped
 from distal.data.split import held_out
 from distal.data.table import ImageTable, open_images
 from distal.errors import ConfigError, PoolError, RunError
+from distal.metrics import check_extractor
 from distal.query import Strategy, get_strategy
 from distal.resolve import differing_keys, print_config
 from distal.rounds import Setup
@@ -73,9 +74,10 @@ class Opened:
                 f"rounds x query.batch: a budget of {config.label_budget} labels is more than the pool's {askable} rows"
                 f"{' outside the held-out part' if self.holdout else ''}.\nLower rounds, query.batch or stop.labels."
             )
-        for name in config.oracle.cost:
-            if name not in self.classes:
-                raise ConfigError(f"oracle.cost: unknown class '{name}'.\nKnown: {', '.join(self.classes)}.")
+        check_extractor(config.evaluate.extractor, config.evaluate.extractor_path)
+        possible = images.rows if self.reference is not images else int(held_out(_ids(images), self.holdout).sum())
+        if min(possible, self.reference.rows) < 2:
+            raise _too_few_to_evaluate(min(possible, self.reference.rows))
         same = self.reference is not images and self.reference.fingerprint == images.fingerprint
         if same and not config.evaluate.allow_overlap:
             raise ConfigError(
@@ -95,26 +97,30 @@ class Opened:
             "classes": list(self.classes),
         }
 
-    def write_or_compare(self, run: RunDirectory) -> None:
-        """Write config.yaml of a new run, or refuse to continue another one under its name.
+    def compare(self, run: RunDirectory) -> None:
+        """Refuse to continue another run under this one's name; one that has asked nothing yet may be replaced.
 
         Raises:
             RunError: the directory holds a run whose configuration or images differ.
         """
-        if run.exists():
-            saved = read_saved(run)
-            changed = [k for k in differing_keys(saved.config, self.config) if not k.startswith(MAY_CHANGE)]
-            if changed:
+        if not run.list("rounds"):
+            return
+        saved = read_saved(run)
+        changed = [k for k in differing_keys(saved.config, self.config) if not k.startswith(MAY_CHANGE)]
+        if changed:
+            raise RunError(
+                f"{run.uri}: holds a run with another configuration; it differs in {', '.join(changed[:5])}.\n"
+                f"Give this one another name=..., or continue that one with: distal resume {run.uri}"
+            )
+        for what in ("fingerprint", "reference_fingerprint"):
+            if saved.resolved[what] != self.record()[what]:
                 raise RunError(
-                    f"{run.uri}: holds a run with another configuration; it differs in {', '.join(changed[:5])}.\n"
-                    f"Give this one another name=..., or continue that one with: distal resume {run.uri}"
+                    f"{run.uri}: the {'pool' if what == 'fingerprint' else 'evaluation images'} changed since this "
+                    f"run began, so its row ids name other images.\nRestore the files, or start under another name."
                 )
-            for what in ("fingerprint", "reference_fingerprint"):
-                if saved.resolved[what] != self.record()[what]:
-                    raise RunError(
-                        f"{run.uri}: the {'pool' if what == 'fingerprint' else 'evaluation images'} changed since this "
-                        f"run began, so its row ids name other images.\nRestore the files, or start under another name."
-                    )
+
+    def write(self, run: RunDirectory) -> None:
+        """Write config.yaml and environment.json: from here on the run exists."""
         run.write("config.yaml", print_config(self.config, self.record()).encode())
         run.write("environment.json", _json(environment()))
 
@@ -150,17 +156,14 @@ class Opened:
         Raises:
             PoolError: fewer than two can be read.
         """
-        rows: Ids = np.arange(self.reference.rows, dtype=np.int64)
+        rows = _ids(self.reference)
         if self.reference is self.images:
             rows = rows[held_out(rows, self.holdout)]
         else:
             skipped = self.reference.skipped(0, self.reference.blocks)
         rows = rows[~np.isin(rows, [s.row_id for s in skipped])]
         if len(rows) < 2:
-            raise PoolError(
-                f"only {len(rows)} evaluation images can be read; a distance needs at least 2.\n"
-                f"Give more images in evaluate.path, or raise evaluate.holdout."
-            )
+            raise _too_few_to_evaluate(len(rows))
         if len(rows) > self.config.evaluate.reference:
             order = np.argsort(row_uniforms(rows, 0, "reference"), kind="stable")
             rows = np.sort(rows[order[: self.config.evaluate.reference]])
@@ -197,7 +200,19 @@ def _open_reference(config: Config) -> ImageTable:
     try:
         return open_images(pool)
     except PoolError as error:
-        raise PoolError(f"evaluate.path: {error}") from None
+        message = str(error).replace("pool.label_column", "evaluate.label_column").replace("pool.path", "evaluate.path")
+        raise PoolError(message if "evaluate.path" in message else f"evaluate.path: {message}") from None
+
+
+def _ids(images: ImageTable) -> Ids:
+    return np.arange(images.rows, dtype=np.int64)
+
+
+def _too_few_to_evaluate(rows: int) -> PoolError:
+    return PoolError(
+        f"only {rows} evaluation images can be read; a distance needs at least 2.\n"
+        f"Give more images in evaluate.path, or raise evaluate.holdout."
+    )
 
 
 def _classes(config: Config, images: ImageTable) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ class Run:
         self.shards = Shards(opened)
         self.directory = RunDirectory.open(config.storage, config.name)
         with self.directory.lock():
-            opened.write_or_compare(self.directory)
+            opened.write(self.directory)
             self.setup: Setup = opened.setup(self.directory, [], self.shards.available, None)
         self.oracle: Any = build_oracle(opened.config, opened.images, opened.classes, self.directory, None)
         self.events: list[Event] = []

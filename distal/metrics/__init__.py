@@ -4,7 +4,7 @@ from distal.metrics.evaluator import Evaluator
 from distal.metrics.extractor import Extractor, ExtractorRequest
 from distal.metrics.frechet import Gaussian, Moments, frechet_distance, frechet_of_features
 from distal.metrics.kernel import kernel_distance
-from distal.metrics.registry import EXTRACTORS, get_extractor
+from distal.metrics.registry import EXTRACTORS, check_extractor, get_extractor
 from distal.metrics.score import Score
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Gaussian",
     "Moments",
     "Score",
+    "check_extractor",
     "frechet_distance",
     "frechet_of_features",
     "get_extractor",

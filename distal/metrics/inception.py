@@ -11,6 +11,8 @@ import logging
 import urllib.error
 import urllib.request
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +35,7 @@ def build_inception(request: ExtractorRequest) -> Extractor:
     fetched once by rank 0 and kept in the store. Raises ConfigError without a path, EvaluationError where the file
     cannot be had or is no TorchScript module.
     """
-    path = request.path
-    if not path:
-        raise ConfigError(
-            "evaluate.extractor=inception needs evaluate.extractor_path: the path or URL of a TorchScript file\n"
-            "(inception-2015-12-05.pt of stylegan2-ada-pytorch). Offline, use evaluate.extractor=pool-cnn."
-        )
+    path = check_path(request.path)
     if path.startswith(("http://", "https://")):
         name = hashlib.sha256(path.encode()).hexdigest()[:32]
         data = cached(request.store, f"extractors/{name}.pt", request.comm, lambda: _fetch(path))
@@ -58,13 +55,43 @@ def build_inception(request: ExtractorRequest) -> Extractor:
     return Extractor("inception", hashlib.sha256(data).hexdigest(), features)
 
 
-def _read(path: str) -> bytes:
+def check_path(path: str | None) -> str:
+    """Return evaluate.extractor_path, having looked at a local file's first bytes; a URL is not fetched.
+
+    Raises ConfigError without a path, EvaluationError where the file is missing or no zip archive, as TorchScript is.
+    """
+    if not path:
+        raise ConfigError(
+            "evaluate.extractor=inception needs evaluate.extractor_path: the path or URL of a TorchScript file\n"
+            "(inception-2015-12-05.pt of stylegan2-ada-pytorch). Offline, use evaluate.extractor=pool-cnn."
+        )
+    if not path.startswith(("http://", "https://")):
+        with _readable(path), Path(path).expanduser().open("rb") as stream:
+            if stream.read(4) != b"PK\x03\x04":
+                raise _no_torchscript(path)
+    return path
+
+
+@contextmanager
+def _readable(path: str) -> Iterator[None]:
     try:
-        return Path(path).expanduser().read_bytes()
+        yield
     except OSError as error:
         raise EvaluationError(
             f"Cannot read evaluate.extractor_path={path}: {error.strerror}.\nGive a TorchScript file that is there."
         ) from error
+
+
+def _no_torchscript(path: str) -> EvaluationError:
+    return EvaluationError(
+        f"evaluate.extractor_path={path} is not a TorchScript module.\n"
+        "Give a file saved by torch.jit.save, such as inception-2015-12-05.pt."
+    )
+
+
+def _read(path: str) -> bytes:
+    with _readable(path):
+        return Path(path).expanduser().read_bytes()
 
 
 def _fetch(url: str) -> bytes:
@@ -91,8 +118,5 @@ def _load(data: bytes, path: str, device: torch.device) -> torch.jit.ScriptModul
                 io.BytesIO(data), map_location=device
             )
     except (RuntimeError, ValueError) as error:
-        raise EvaluationError(
-            f"evaluate.extractor_path={path} is not a TorchScript module ({len(data)} bytes).\n"
-            "Give a file saved by torch.jit.save, such as inception-2015-12-05.pt."
-        ) from error
+        raise _no_torchscript(path) from error
     return module.eval()

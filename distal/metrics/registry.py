@@ -4,7 +4,7 @@ from importlib.metadata import entry_points
 
 from distal.errors import ConfigError, nearest_name
 from distal.metrics.extractor import ExtractorBuilder
-from distal.metrics.inception import build_inception
+from distal.metrics.inception import build_inception, check_path
 from distal.metrics.pool_cnn import build_pool_cnn
 
 GROUP = "distal.extractors"
@@ -27,6 +27,16 @@ def get_extractor(name: str) -> ExtractorBuilder:
         builder: ExtractorBuilder = others[name].load()
         return builder
     known = sorted({*EXTRACTORS, *others})
+    hint = nearest_name(name, known)
     raise ConfigError(
-        f"evaluate.extractor={name} is not known: {', '.join(known)}. {nearest_name(name, known)}".strip()
+        f"evaluate.extractor: unknown name '{name}'{'; ' + hint if hint else '.'}\nKnown: {', '.join(known)}."
     )
+
+
+def check_extractor(name: str, path: str | None) -> None:
+    """Refuse at the start what `get_extractor` or its builder would refuse once the run is under way.
+
+    Raises ConfigError for an unknown name or a missing path, EvaluationError for a local file that cannot be one.
+    """
+    if get_extractor(name) is build_inception:
+        check_path(path)

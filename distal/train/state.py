@@ -4,7 +4,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,7 @@ BETAS = (0.0, 0.99)
 """Adam's: no momentum, the usual choice against rotation around the equilibrium (Mescheder et al. 2018; R3GAN)."""
 
 GENERATE_ROWS = 256
+MANIFEST = {"sha256", "net", "step", "image_size", "channels", "classes"}
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
@@ -111,13 +112,10 @@ class TrainState:
     @classmethod
     def from_files(cls, config: Config, files: Mapping[str, bytes], device: torch.device | str = "cpu") -> "TrainState":
         """Restore `to_files` exactly. RunError where a file is missing or damaged or the networks differ."""
-        manifest = json.loads(files["manifest.json"]) if "manifest.json" in files else {}
-        for name, digest in manifest.get("sha256", {"manifest.json": ""}).items():
+        manifest = _read_manifest(files.get("manifest.json", b""))
+        for name, digest in manifest["sha256"].items():
             if hashlib.sha256(files.get(name, b"")).hexdigest() != digest:
-                raise RunError(
-                    f"checkpoint: {name} is missing or damaged (its SHA-256 is not the manifest's).\n"
-                    "Delete this round's folder except labels.parquet; the round is then trained again."
-                )
+                raise _damaged(name)
         if NetConfig.model_validate(manifest["net"]) != config.net:
             raise RunError("checkpoint: it was written with another `net` configuration; resume with the run's own.")
         state = cls(config, manifest["image_size"], manifest["channels"], manifest["classes"], device)
@@ -141,6 +139,24 @@ class TrainState:
             "Halve train.learning_rate_g and train.learning_rate_d, or raise train.regularizers.r1 and r2 tenfold;\n"
             "if precision is bf16, try train.precision=fp32. The last committed round is intact: distal resume."
         )
+
+
+def _read_manifest(data: bytes) -> dict[str, Any]:
+    try:
+        manifest: dict[str, Any] = json.loads(data)
+    except ValueError:
+        raise _damaged("manifest.json") from None
+    if not isinstance(manifest, dict) or not MANIFEST <= manifest.keys():
+        raise _damaged("manifest.json")
+    return manifest
+
+
+def _damaged(name: str) -> RunError:
+    return RunError(
+        f"checkpoint: {name} is missing or damaged (its SHA-256 is not the manifest's).\n"
+        "Restore it from a copy; or, if this is the last round, delete its COMMITTED and its folder checkpoint:\n"
+        "distal resume then trains it again with the labels that it has."
+    )
 
 
 def _adam(parameters: Iterable[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
