@@ -1,5 +1,7 @@
 """Run the command line as ``python -m distal``."""
 
+import sys
+
 from distal.cli import main
 
-main()
+sys.exit(main())

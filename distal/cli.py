@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,8 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
-from distal.errors import DistalError
+from distal import __version__
+from distal.errors import ConfigError, DistalError
 
 if TYPE_CHECKING:
     from distal.config import Config
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="distal",
-    help="Grow a generative model from few labels: distributed active learning on Ray.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -31,32 +32,82 @@ app.add_typer(data_app, name="data")
 out = Console(highlight=False, soft_wrap=True)
 
 Overrides = Annotated[
-    list[str] | None, typer.Argument(help="A YAML file first (optional), then overrides such as query.strategy=margin.")
+    list[str] | None,
+    typer.Argument(
+        metavar="CONFIG.yaml|KEY=VALUE",
+        help="A YAML file (optional), then overrides such as query.strategy=margin pool.classes=[cat,dog].",
+    ),
 ]
-RunPath = Annotated[str, typer.Argument(help="A run's directory: <storage>/<name>, a local path or a URI.")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="KEY=VALUE", help="What is changed, such as rounds=20 or train.workers=2."),
+]
+PoolKeys = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="KEY=VALUE", help="How to read it, such as pool.image_column=img."),
+]
+RunPath = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run's directory: <storage>/<name>, a local path or a URI.")
+]
+Round = Annotated[int | None, typer.Option(min=1, help="A committed round; the last where it is left out.")]
 
 
-def main() -> None:
-    """Run the command line; a known error prints its message alone and sets the exit code of its kind."""
-    logging.basicConfig(
-        level=os.environ.get("DISTAL_LOG", "WARNING"),
-        format="%(name)s: %(message)s",
-        handlers=[RichHandler(console=Console(stderr=True), show_path=False, show_time=False)],
-    )
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; a known error prints its message alone, with its kind's code."""
     try:
-        app()
+        _log_to_stderr(os.environ.get("DISTAL_LOG", "WARNING"))
+        app(args=arguments, prog_name="distal")
+    except SystemExit as end:  # how typer ends, after a command as after a usage error
+        return end.code if isinstance(end.code, int) else 1
     except DistalError as error:
         Console(stderr=True, highlight=False).print("[bold red]error:[/] ", end="")
         sys.stderr.write(f"{error}\n")
-        sys.exit(error.exit_code)
+        return error.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; every answered label and committed round is kept: distal resume continues\n")
-        sys.exit(130)
+        return 130
+    except BrokenPipeError:  # whoever reads our output, `head` for one, has enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return 0
+
+
+def _log_to_stderr(level: str) -> None:
+    handler = RichHandler(console=Console(stderr=True), show_path=False, show_time=False)
+    try:
+        logging.basicConfig(level=level.upper(), format="%(name)s: %(message)s", handlers=[handler])
+    except ValueError:
+        raise ConfigError(f"DISTAL_LOG: unknown level '{level}'.\nKnown: DEBUG, INFO, WARNING, ERROR.") from None
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        out.print(f"distal {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def distal(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Grow a generative model from few labels: distributed active learning on Ray."""
 
 
 @app.command()
 def run(arguments: Overrides = None) -> None:
-    """Run active learning: distal run [CONFIG.yaml] [key=value ...]. A run that exists is continued."""
+    """Run active learning; a run that exists is continued.
+
+    Settings come from the defaults, then from the YAML file, then from overrides of single keys; their values are
+    YAML. `distal config` prints every key with what it means. For example:
+
+    \b
+        distal run pool.path=scans.parquet pool.classes=[good,scratch,dent] oracle.kind=files rounds=10
+        distal run mine.yaml name=second query.strategy=badge stop.fid=20
+
+    A run lies in <storage>/<name>. Where people label, it ends when labels are awaited; `distal resume` goes on.
+    """
     from distal.resolve import read_config
 
     path, overrides = _split(arguments)
@@ -64,8 +115,15 @@ def run(arguments: Overrides = None) -> None:
 
 
 @app.command()
-def resume(path: RunPath, arguments: Overrides = None) -> None:
-    """Continue a run where it stopped; rounds, stop.*, shards and workers may be changed by key=value."""
+def resume(path: RunPath, arguments: Changes = None) -> None:
+    """Continue a run where it stopped.
+
+    Only what does not change the results so far may be changed: rounds, stop.*, address, pool.shards, train.workers,
+    the resources of both, and the place of the same images. For example:
+
+    \b
+        distal resume runs/digits rounds=20
+    """
     from distal.checkpoints import read_saved
     from distal.resolve import override_config
     from distal.rundir import RunDirectory
@@ -77,7 +135,7 @@ def resume(path: RunPath, arguments: Overrides = None) -> None:
 
 @app.command()
 def status(path: RunPath) -> None:
-    """Show how far a run is, without touching it."""
+    """Show how far a run is and what comes next, without touching it."""
     from distal.status import describe_status
 
     out.print(describe_status(_open(path)), markup=False)
@@ -85,7 +143,11 @@ def status(path: RunPath) -> None:
 
 @app.command()
 def config(arguments: Overrides = None) -> None:
-    """Print the resolved configuration tree with every default and its description, as YAML that `run` takes."""
+    """Print every key with its value and what it means, as YAML that `run` takes.
+
+    \b
+        distal config query.strategy=badge > mine.yaml
+    """
     from distal.resolve import describe_config, read_config
 
     path, overrides = _split(arguments)
@@ -101,9 +163,14 @@ def generate(
     ] = None,
     per_class: Annotated[int, typer.Option("--per-class", "-n", min=1, help="Images of each class.")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the latents.")] = 0,
-    round: Annotated[int | None, typer.Option(min=1, help="A committed round; default the last.")] = None,
+    round: Round = None,
 ) -> None:
-    """Generate images of the asked classes with a run's generator."""
+    """Generate images of the asked classes with a run's generator.
+
+    \b
+        distal generate runs/digits --out threes.png --class 3 --per-class 40
+        distal generate runs/digits --out more.parquet --per-class 1000
+    """
     from distal.checkpoints import open_generator
     from distal.generate import write_generated
 
@@ -117,11 +184,16 @@ def generate(
 def evaluate(
     path: RunPath,
     arguments: Annotated[
-        list[str] | None, typer.Argument(help="Overrides under evaluate., such as evaluate.samples=5000.")
+        list[str] | None,
+        typer.Argument(metavar="KEY=VALUE", help="Keys under evaluate., such as evaluate.samples=5000."),
     ] = None,
-    round: Annotated[int | None, typer.Option(min=1, help="A committed round; default the last.")] = None,
+    round: Round = None,
 ) -> None:
-    """Score a committed round again, for example against other images or with another extractor; prints JSON."""
+    """Score a committed round again, with more samples, other images or another extractor; print JSON.
+
+    \b
+        distal evaluate runs/digits evaluate.path=held-out.parquet evaluate.samples=5000
+    """
     from distal.evaluate import evaluate_round
 
     scores = evaluate_round(_open(path), arguments or [], round)
@@ -142,23 +214,41 @@ def report(path: RunPath) -> None:
 @data_app.command("import")
 def data_import(
     source: Annotated[
-        str, typer.Argument(help="Folder of images, idx(.gz) folder, CIFAR .bin, .npz/.npy, or 'digits'.")
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="Folder of images (subfolders are classes), idx or CIFAR .bin files or their folder, .npz, .npy, "
+            "or 'digits'.",
+        ),
     ],
-    target: Annotated[str, typer.Argument(help="Parquet file or folder to write.")],
-    kind: Annotated[str | None, typer.Option(help="folder, idx, cifar10, cifar100, array or digits; guessed.")] = None,
+    target: Annotated[str, typer.Argument(metavar="OUT", help="Parquet file, or folder of them, to write.")],
+    kind: Annotated[
+        str | None, typer.Option(help="folder, idx, cifar10, cifar100, array or digits; guessed where left out.")
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="File of labels for idx or .npy, unless it has its usual name.")
+    ] = None,
+    split: Annotated[
+        str, typer.Option(help="train or test, where a folder of idx or CIFAR files holds both.")
+    ] = "train",
 ) -> None:
-    """Turn images of another format into Parquet."""
+    """Turn images of another format into a pool of Parquet.
+
+    \b
+        distal data import photos/ pool.parquet
+        distal data import mnist/ mnist-test.parquet --split test
+    """
     from distal.data.importers import import_images
 
-    out.print(str(import_images(source, target, kind)), markup=False)
+    out.print(str(import_images(source, target, kind, labels=labels, split=split)), markup=False)
 
 
 @data_app.command("info")
 def data_info(
-    path: Annotated[str, typer.Argument(help="Parquet file, folder, glob or URI; or 'digits'.")],
-    arguments: Overrides = None,
+    path: Annotated[str, typer.Argument(metavar="POOL", help="Parquet file, folder, glob or URI; or 'digits'.")],
+    arguments: PoolKeys = None,
 ) -> None:
-    """Show rows, sizes, classes and counts; pool.* overrides say how to read them."""
+    """Show a pool's rows, image sizes, classes and counts, and what of it cannot be read."""
     from distal.data.describe import describe
     from distal.data.table import open_images
     from distal.resolve import read_config
@@ -171,7 +261,7 @@ def _run(config: "Config") -> None:
     from distal.display import Display
     from distal.learner import ActiveLearner
 
-    with Display(config, Console(stderr=True, highlight=False)) as display:
+    with Display(config, Console(stderr=True, highlight=False, soft_wrap=True)) as display:
         learner = ActiveLearner(config, listen=display)
         outcome = learner.run()
     uri = learner.run_directory.uri

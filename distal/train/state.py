@@ -146,7 +146,7 @@ def _read_manifest(data: bytes) -> dict[str, Any]:
         manifest: dict[str, Any] = json.loads(data)
     except ValueError:
         raise _damaged("manifest.json") from None
-    if not isinstance(manifest, dict) or not MANIFEST <= manifest.keys():
+    if not isinstance(manifest, dict) or not manifest.keys() >= MANIFEST:
         raise _damaged("manifest.json")
     return manifest
 
