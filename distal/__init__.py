@@ -11,6 +11,7 @@ from distal.errors import (
     RunError,
     RunLockedError,
     StorageError,
+    StrategyError,
     TrainingError,
 )
 
@@ -28,6 +29,7 @@ __all__ = [
     "RunError",
     "RunLockedError",
     "StorageError",
+    "StrategyError",
     "TrainingError",
     "__version__",
 ]

@@ -33,7 +33,7 @@ def cluster(address: str | None) -> Iterator[None]:
     else:
         _require_listener(given)
     try:
-        ray.init(address=address, **quiet)
+        ray.init(address=given or "local", **quiet)  # None would join whatever cluster runs on this machine
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise _unreachable(given or "local", str(error).partition("\n")[0][:150]) from None
     try:

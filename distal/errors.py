@@ -9,6 +9,7 @@
     │   └── RunLockedError another driver holds the run
     ├── TrainingError      an update went wrong (losses not finite, workers lost)
     ├── EvaluationError    a score cannot be computed
+    ├── StrategyError      a query strategy's own code failed
     └── ClusterError       Ray cannot give what the run needs
 
 Every message has at most three lines. `distal` prints it without a traceback and exits with `exit_code`.
@@ -74,6 +75,12 @@ class ClusterError(DistalError):
     """Report a Ray cluster that cannot give what the run needs."""
 
     exit_code = 9
+
+
+class StrategyError(DistalError):
+    """Report a query strategy whose own code failed."""
+
+    exit_code = 10
 
 
 def nearest_name(given: str, known: Iterable[str]) -> str:

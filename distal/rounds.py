@@ -229,13 +229,13 @@ def train(
 
     on_progress(0, {})
     losses = train_round(state, rows, comm, steps, on_progress)
-    if comm.rank == 0:
-        files = state.to_files()
-        manifest = files.pop("manifest.json")
-        setup.run.write(f"{folder}/losses.json", _json(losses))
-        for name, data in files.items():
-            setup.run.write(f"{folder}/{name}", data)
-        setup.run.write(f"{folder}/manifest.json", manifest)
+
+    def save() -> None:
+        files = {"losses.json": _json(losses)} | state.to_files()
+        for name in sorted(files, key=lambda name: name == "manifest.json"):  # last: it says that all is there
+            setup.run.write(f"{folder}/{name}", files[name])
+
+    _decide(comm, save)
     return state, losses
 
 
@@ -250,14 +250,16 @@ def evaluate(
 
     on_progress(0, setup.config.evaluate.samples)
     scores = evaluator.evaluate(state.generate, state.scorer(), comm, on_progress)
-    if comm.rank == 0:
+
+    def draw() -> None:
         classes = len(setup.classes)
         latents = normal((SAMPLES_PER_CLASS * classes, setup.config.net.latent_dim), 0, "samples")
         labels = torch.arange(classes).repeat_interleave(SAMPLES_PER_CLASS)
-        grid = sample_grid(
-            state.generate(latents, labels).cpu().numpy(), columns=SAMPLES_PER_CLASS, row_names=setup.classes
-        )
+        images = state.generate(latents, labels).cpu().numpy()
+        grid = sample_grid(images, columns=SAMPLES_PER_CLASS, row_names=setup.classes)
         setup.run.write(round_path(round, "samples.png"), grid)
+
+    _decide(comm, draw)
     return scores
 
 

@@ -21,7 +21,14 @@ def local_ray() -> Iterator[None]:
     """Start Ray once for all tests of the session that need it."""
     import ray
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR", object_store_memory=2**27)
+    ray.init(
+        "local",
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+        object_store_memory=2**27,
+    )
     yield
     ray.shutdown()
 

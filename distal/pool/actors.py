@@ -1,23 +1,62 @@
 """Hold the pool's shards in Ray actors that score in parallel, restart on their own rows, and repeat what was lost."""
 
 import logging
-import time
+import re
+import uuid
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import ray
-from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError, RayTaskError
+from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
 from distal.data.table import ImageTable
-from distal.errors import ClusterError, DistalError
+from distal.errors import ClusterError, DistalError, StrategyError
 from distal.pool.shard import Ready, Scored, Shard, divide_blocks
 from distal.query import Strategy
 
 logger = logging.getLogger(__name__)
 
 RESTART_TRIES = 5
-"""Restarts of one shard within one call before the run gives up: a shard that dies each time has a cause."""
+"""Deaths of one shard within one call before the run gives up: a shard that dies each time has a cause."""
+
+RESTART_WAIT_S = 600.0
+"""How long a dead shard's restart may take: its node may have to be replaced first."""
+
+PREPARED = "prepared"
+
+
+class ForgottenError(Exception):
+    """Refuse a call that builds on earlier ones which this process has not seen: its predecessor did, and died."""
+
+
+class HeldShard:
+    """Keep one shard in an actor's process, and know which calls it has seen.
+
+    Ray restarts a dead actor at once, possibly between two calls, when no caller notices: the new process would then
+    choose among rows it has not checked, or select without scores. So each call names the state it leads to, and is
+    refused where what it builds on is missing; calls left behind by a caller that died are refused likewise.
+    """
+
+    def __init__(self, *arguments: Any) -> None:
+        self._shard = Shard(*arguments)
+        self._state: str | None = None
+
+    def ready(self) -> None:
+        """Return when the process is up."""
+
+    def invoke(self, state: str, method: str, *args: Any) -> Any:
+        """Call a method of the shard. state: PREPARED for `prepare`, a name of the round for all of its calls.
+
+        Raises:
+            ForgottenError: the calls before this one were made to another process.
+        """
+        lost = {"prepare": False, "open_round": self._state is None}.get(method, self._state != state)
+        if lost:
+            raise ForgottenError(method)
+        value = getattr(self._shard, method)(*args)
+        self._state = state
+        return value
 
 
 class ShardActors:
@@ -31,13 +70,14 @@ class ShardActors:
         self, images: ImageTable, shards: int, holdout: float, seed: int, cpus: float, gpus: float, name: str
     ) -> None:
         self.bounds = divide_blocks(images.blocks, shards)
-        actor = ray.remote(num_cpus=cpus, num_gpus=gpus, max_restarts=-1, max_task_retries=0)(Shard)
+        actor = ray.remote(num_cpus=cpus, num_gpus=gpus, max_restarts=-1, max_task_retries=0)(HeldShard)
         device = "cuda" if gpus else "cpu"
         self.handles = [
             actor.options(name=f"distal:{name}:shard-{i}").remote(images, first, last, holdout, seed, device)
             for i, (first, last) in enumerate(self.bounds)
         ]
-        self.journal: list[tuple[str, tuple[Any, ...]]] = []
+        self.journal: list[tuple[str, str, tuple[Any, ...]]] = []
+        self._state = PREPARED
 
     def prepare(self) -> list[Ready]:
         """Decode every shard's rows; this is also the first call, so it waits for the actors to start."""
@@ -52,12 +92,17 @@ class ShardActors:
         labeled: npt.NDArray[np.int64],
     ) -> list[Scored]:
         """Send the scorer once, as one object reference, and score all shards in parallel."""
-        self.journal = [("prepare", ())]
+        self.journal = [(PREPARED, "prepare", ())]
+        self._state = f"{round}-{uuid.uuid4().hex}"
         arguments = (round, ray.put(strategy), None if scorer is None else ray.put(scorer), asked, labeled)
         return self._everywhere("open_round", *arguments)
 
     def call(self, method: str, *args: Any) -> list[Any]:
-        """Invoke a method of the selection on every shard, results in shard order (`distal.query.ShardGroup`)."""
+        """Invoke a method of the selection on every shard, results in shard order (`distal.query.ShardGroup`).
+
+        Raises:
+            StrategyError: the strategy's own code failed.
+        """
         return self._everywhere("select", method, *args)
 
     def close(self) -> None:
@@ -66,32 +111,57 @@ class ShardActors:
             ray.kill(handle)
 
     def _everywhere(self, method: str, *args: Any) -> list[Any]:
-        pending = [getattr(handle, method).remote(*args) for handle in self.handles]
-        results = [self._result(i, reference, method, args) for i, reference in enumerate(pending)]
-        self.journal.append((method, args))
+        call = (self._state, method, args)
+        pending = [self._submit(shard, call) for shard in range(len(self.handles))]
+        results = [self._result(shard, reference, call) for shard, reference in enumerate(pending)]
+        self.journal.append(call)
         return results
 
-    def _result(self, shard: int, reference: Any, method: str, args: tuple[Any, ...]) -> Any:
+    def _submit(self, shard: int, call: tuple[str, str, tuple[Any, ...]]) -> Any:
+        state, method, args = call
+        return self.handles[shard].invoke.remote(state, method, *args)
+
+    def _result(self, shard: int, reference: Any, call: tuple[str, str, tuple[Any, ...]]) -> Any:
+        method = call[1]
         for attempt in range(RESTART_TRIES):
             try:
                 if attempt:
                     self._replay(shard)
-                    reference = getattr(self.handles[shard], method).remote(*args)
+                    reference = self._submit(shard, call)
                 return ray.get(reference)
             except RayTaskError as error:
-                if isinstance(error.cause, DistalError):
-                    raise error.cause from None
-                raise
-            except (ActorDiedError, ActorUnavailableError, RayActorError) as error:
-                logger.warning(
-                    "shard %d died in %s; restarting it on its rows (%s)", shard, method, type(error).__name__
-                )
-                time.sleep(0.2 * 2**attempt)
+                if not isinstance(error.cause, ForgottenError):
+                    raise _own_error(error, error.cause, method) from None
+                logger.warning("shard %d was restarted before %s; repeating its calls of the round", shard, method)
+            except RayActorError as error:
+                logger.warning("shard %d died in %s; restarting it (%s)", shard, method, type(error).__name__)
         raise ClusterError(
             f"shard {shard} of {len(self.handles)} died {RESTART_TRIES} times in '{method}'.\n"
             f"Its node may lack memory: raise pool.shards or lower pool.block_rows, then run distal resume."
         )
 
     def _replay(self, shard: int) -> None:
-        for method, args in self.journal:
-            ray.get(getattr(self.handles[shard], method).remote(*args))
+        """Wait for the restarted actor, however long its start takes, and repeat the calls of the round."""
+        try:
+            ray.get(self.handles[shard].ready.options(max_task_retries=-1).remote(), timeout=RESTART_WAIT_S)
+        except GetTimeoutError:
+            raise ClusterError(
+                f"shard {shard} of {len(self.handles)} died and did not come back within {RESTART_WAIT_S:g} s.\n"
+                f"The cluster may have lost a node: see 'ray status', then run distal resume."
+            ) from None
+        for call in self.journal:
+            ray.get(self._submit(shard, call))
+
+
+def _own_error(error: Exception, cause: Exception, method: str) -> Exception:
+    """Return what to raise for an exception in a shard's own code: distal's errors as they are, a strategy's named."""
+    if isinstance(cause, DistalError):
+        return cause
+    if method != "select":
+        return error
+    places = re.findall(r'File "([^"]+)", line (\d+), in (\S+)', str(error))
+    place = "in {}, line {}, {}()".format(*places[-1]) if places else "in its own code"
+    return StrategyError(
+        f"the query strategy raised {type(cause).__name__}: {' '.join(str(cause).split())[:160]}\n{place}\n"
+        "nothing was asked in this round; mend it, then run distal resume"
+    )
