@@ -17,6 +17,7 @@ from distal.data.chunks import Skipped
 from distal.data.split import held_out
 from distal.data.table import ImageTable, open_images
 from distal.errors import ConfigError, PoolError, RunError
+from distal.ledger import Ledger
 from distal.metrics import check_extractor
 from distal.query import Strategy, get_strategy
 from distal.resolve import differing_keys, print_config
@@ -101,7 +102,8 @@ class Opened:
         """Refuse to continue another run under this one's name; one that has asked nothing yet may be replaced.
 
         Raises:
-            RunError: the directory holds a run whose configuration or images differ.
+            RunError: the directory holds a run whose configuration or images differ. StorageError: its labels cannot
+                be read.
         """
         if not run.list("rounds"):
             return
@@ -118,6 +120,7 @@ class Opened:
                     f"{run.uri}: the {'pool' if what == 'fingerprint' else 'evaluation images'} changed since this "
                     f"run began, so its row ids name other images.\nRestore the files, or start under another name."
                 )
+        Ledger(run).labels()  # damage there shows now, not when the actors are up
 
     def write(self, run: RunDirectory) -> None:
         """Write config.yaml and environment.json: from here on the run exists."""

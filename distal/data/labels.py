@@ -23,7 +23,11 @@ def find_classes(source: Source, columns: Columns, footers: Sequence[pq.FileMeta
     Integers become "0", "1", ... up to the largest, which the footers' statistics tell; names are sorted. None where
     the pool has no labels. Raises PoolError where the column cannot hold class labels.
     """
-    if columns.classes is not None or columns.label is None:
+    if columns.label is None:
+        return columns.classes
+    if columns.classes is not None:
+        if columns.label_kind == "code":
+            _refuse_outside(_largest_in_statistics(columns.label, footers), columns)
         return columns.classes
     if columns.label_kind == "name":
         names: set[str] = set()
@@ -115,6 +119,16 @@ def _largest_in_statistics(label: str, footers: Sequence[pq.FileMetaData]) -> in
             elif statistics is None or statistics.null_count != group.num_rows:
                 return None
     return largest
+
+
+def _refuse_outside(largest: int | None, columns: Columns) -> None:
+    """Refuse labels beyond the classes where the footers show them; the others are found when they are read."""
+    classes = columns.classes or ()
+    if largest is not None and largest >= len(classes):
+        raise PoolError(
+            f"Column '{columns.label}' holds labels up to {largest}, outside the {len(classes)} classes.\n"
+            f"Expected 0 to {len(classes) - 1}, or -1 or null for none. Mend the label column or pool.classes."
+        )
 
 
 def _refuse_many(count: int, column: str) -> None:
