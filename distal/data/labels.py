@@ -26,8 +26,9 @@ def find_classes(source: Source, columns: Columns, footers: Sequence[pq.FileMeta
     if columns.label is None:
         return columns.classes
     if columns.classes is not None:
-        if columns.label_kind == "code":
-            _refuse_outside(_largest_in_statistics(columns.label, footers), columns)
+        known = _largest_in_statistics(columns.label, footers) if columns.label_kind == "code" else None
+        if known is not None and known >= len(columns.classes):
+            count_labels(source, columns, columns.classes)  # refuses, and names the row
         return columns.classes
     if columns.label_kind == "name":
         names: set[str] = set()
@@ -119,16 +120,6 @@ def _largest_in_statistics(label: str, footers: Sequence[pq.FileMetaData]) -> in
             elif statistics is None or statistics.null_count != group.num_rows:
                 return None
     return largest
-
-
-def _refuse_outside(largest: int | None, columns: Columns) -> None:
-    """Refuse labels beyond the classes where the footers show them; the others are found when they are read."""
-    classes = columns.classes or ()
-    if largest is not None and largest >= len(classes):
-        raise PoolError(
-            f"Column '{columns.label}' holds labels up to {largest}, outside the {len(classes)} classes.\n"
-            f"Expected 0 to {len(classes) - 1}, or -1 or null for none. Mend the label column or pool.classes."
-        )
 
 
 def _refuse_many(count: int, column: str) -> None:

@@ -186,7 +186,7 @@ REFUSED_AT_ONCE: dict[str, tuple[int, tuple[str, ...], Arguments]] = {
     ),
     "label outside the classes": (
         POOL,
-        ("labels up to 7", "pool.classes"),
+        ("Row 1 of the pool has the label 7", "pool.classes"),
         lambda at: at.run(at.as_pool(images(40), [0, 7] * 20), "pool.classes=[a, b]"),
     ),
     "ids as labels": (
