@@ -63,9 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Console(stderr=True, highlight=False).print("[bold red]error:[/] ", end="")
         sys.stderr.write(f"{error}\n")
         return error.exit_code
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted; every answered label and committed round is kept: distal resume continues\n")
-        return 130
+    except SystemExit as ended:  # typer ends every command so, Ctrl-C with 130 and without a word
+        if ended.code == 130:
+            sys.stderr.write("interrupted; every answered label and committed round is kept: distal resume continues\n")
+        raise
     except BrokenPipeError:  # whoever reads our output, `head` for one, has enough of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
