@@ -57,16 +57,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _log_to_stderr(os.environ.get("DISTAL_LOG", "WARNING"))
         app(args=arguments, prog_name="distal")
-    except SystemExit as end:  # how typer ends, after a command as after a usage error
+    except SystemExit as end:  # how typer ends: after a command, a usage error, and Ctrl-C without a word
+        if end.code == 130:
+            sys.stderr.write("interrupted; every answered label and committed round is kept: distal resume continues\n")
         return end.code if isinstance(end.code, int) else 1
     except DistalError as error:
         Console(stderr=True, highlight=False).print("[bold red]error:[/] ", end="")
         sys.stderr.write(f"{error}\n")
         return error.exit_code
-    except SystemExit as ended:  # typer ends every command so, Ctrl-C with 130 and without a word
-        if ended.code == 130:
-            sys.stderr.write("interrupted; every answered label and committed round is kept: distal resume continues\n")
-        raise
     except BrokenPipeError:  # whoever reads our output, `head` for one, has enough of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
