@@ -135,7 +135,7 @@ class TrainConfig(Section):
     pseudo_label_weight: Weight = Field(
         0.1,
         description="weight of the head's loss on its own confident predictions (FixMatch), in D's loss; at 1 what the "
-        "head gets wrong while a class has no label yet is never unlearned (digits, 50 labels: accuracy 0.83, not 0.98)",
+        "head gets wrong while a class has no label yet is never unlearned (digits: accuracy 0.83, not 0.9)",
     )
     pseudo_label_threshold: Fraction = Field(
         0.95, description="confidence from which a prediction counts as a label (FixMatch's value)"
