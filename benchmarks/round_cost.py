@@ -38,7 +38,7 @@ def main() -> None:
             times.append(time.perf_counter())
         between = [b - a for a, b in pairwise(times)]
         print(
-            f"  train.workers={workers}: {statistics.median(between):.2f} s a round, at most {max(between):.2f} (bar: 1)"
+            f"  train.workers={workers}: {statistics.median(between):.2f} s a round, at most {max(between):.2f}, bar 1"
         )
     ray.shutdown()
 

@@ -130,12 +130,15 @@ class TrainState:
         return [("generator", self.G, self.optimizers[0]), ("discriminator", self.D, self.optimizers[1])]
 
     def require_finite(self, losses: Mapping[str, float], round_steps: str) -> None:
-        """Raise TrainingError unless every loss is a finite number."""
-        if all(abs(value) < float("inf") for value in losses.values()):
+        """Raise TrainingError unless every loss and weight is finite: the last update spoils weights, not losses."""
+        bad = [f"{name}={value:.3g}" for name, value in losses.items() if not abs(value) < float("inf")]
+        for name, module in self._modules().items():
+            if not all(bool(p.isfinite().all()) for p in module.parameters()):
+                bad.append(f"weights of {name.replace('_', ' ')}")
+        if not bad:
             return
-        listed = ", ".join(f"{name}={value:.3g}" for name, value in losses.items())
         raise TrainingError(
-            f"training: loss not finite by update {self.step} ({round_steps}): {listed}.\n"
+            f"training: not finite by update {self.step} ({round_steps}): {', '.join(bad)}.\n"
             "Halve train.learning_rate_g and train.learning_rate_d, or raise train.regularizers.r1 and r2 tenfold;\n"
             "if precision is bf16, try train.precision=fp32. The last committed round is intact: distal resume."
         )

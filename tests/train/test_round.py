@@ -58,7 +58,7 @@ def test_training_learns_the_two_classes_from_six_labels() -> None:
 
 def test_losses_that_are_not_finite_end_training_with_advice() -> None:
     c = config(learning_rate_d=1e20, learning_rate_g=1e20)
-    with pytest.raises(TrainingError, match=r"loss not finite.*\n.*learning_rate") as caught:
+    with pytest.raises(TrainingError, match=r"not finite by update.*\n.*learning_rate") as caught:
         trained(c, 40)
     assert str(caught.value).count("\n") == 2
 

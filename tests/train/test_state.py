@@ -3,7 +3,7 @@ import torch
 from training_case import config, labeled_rows, trained, weights
 
 from distal.communicator import Alone
-from distal.errors import RunError
+from distal.errors import RunError, TrainingError
 from distal.train import TrainState, train_round
 
 
@@ -56,3 +56,11 @@ def test_the_scorer_is_a_copy_that_later_training_does_not_change() -> None:
     before = scorer.to_bytes()
     train_round(state, labeled_rows(), Alone(), 2)
     assert scorer.to_bytes() == before
+
+
+def test_weights_spoiled_by_the_last_update_are_named() -> None:
+    state, losses = trained(config(), 1)
+    with torch.no_grad():
+        next(state.averaged_G.parameters()).fill_(float("nan"))
+    with pytest.raises(TrainingError, match=r"not finite by update 1 .*: weights of averaged generator\."):
+        state.require_finite(losses, "1 of 1")
