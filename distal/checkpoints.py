@@ -88,18 +88,18 @@ class TrainedGenerator:
         size, channels = self.saved.resolved["image_size"], self.saved.resolved["channels"]
         return np.concatenate(parts) if parts else np.zeros((0, channels, size, size), np.uint8)
 
-    def class_index(self, name: str) -> int:
-        """Return the label of a class given by name or by number.
+    def class_index(self, name: str | int | np.integer[Any]) -> int:
+        """Return the label of a class given by name, by its number in digits where no class has that name, or by int.
 
         Raises:
             ConfigError: no such class.
         """
         classes = self.saved.classes
         if name in classes:
-            return classes.index(name)
-        if name.isdecimal() and int(name) < len(classes):
+            return classes.index(str(name))
+        if str(name).isdecimal() and int(name) < len(classes):
             return int(name)
-        hint = nearest_name(name, classes)
+        hint = nearest_name(str(name), classes)
         raise ConfigError(f"class '{name}' is unknown{'; ' + hint if hint else '.'}\nKnown: {', '.join(classes)}.")
 
 

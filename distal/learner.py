@@ -3,7 +3,7 @@
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -114,9 +114,21 @@ class ActiveLearner:
                 yield from self._serve(setup, shards)
             self._close(run)
 
-    def generate(self, labels: npt.NDArray[np.int64], seed: int = 0) -> npt.NDArray[np.uint8]:
-        """Generate one uint8 image [C, H, W] for each class index, from the last committed round."""
-        return open_generator(self.run_directory).images(labels, seed)
+    def generate(self, classes: Iterable[str | int], seed: int = 0) -> npt.NDArray[np.uint8]:
+        """Generate one image for each class, given by name or index, from the last committed round.
+
+        Args:
+            seed: names the latents; image i depends on seed, i and its class alone.
+
+        Returns:
+            uint8 [n, C, H, W].
+
+        Raises:
+            ConfigError: an unknown class. RunError: no round is committed yet.
+        """
+        generator = open_generator(self.run_directory)
+        labels = np.fromiter((generator.class_index(name) for name in classes), dtype=np.int64)
+        return generator.images(labels, seed)
 
     @contextmanager
     def _shards(self) -> Iterator[ShardActors]:

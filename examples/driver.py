@@ -32,5 +32,5 @@ learner = ActiveLearner(
 for result in learner.rounds():
     print(f"round {result.round}: {result.metrics['labels']} labels, distance {result.distance:.1f}")
 
-threes = learner.generate(np.full(16, 3), seed=1)
+threes = learner.generate([3] * 16, seed=1)
 print(f"{learner.outcome_.message}; generated {threes.shape} images of a 3")
