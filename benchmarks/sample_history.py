@@ -1,6 +1,6 @@
 """Put the sample grids of some rounds of a run side by side: the pictures of README.md and docs/results.md.
 
-    python benchmarks/sample_history.py runs/digits docs/images/digits.png --rounds 1 3 5
+python benchmarks/sample_history.py runs/digits docs/images/digits.png --rounds 1 3 5
 """
 
 import argparse

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from bad_input_cases import CONFIG, POOL, REFUSED_AT_ONCE, REFUSED_ON_THE_CLUSTER, RUN, Place
+from bad_input_cases import CONFIG, POOL, REFUSED_AT_ONCE, REFUSED_ON_THE_CLUSTER, RUN
 from PIL import Image
 from small_pools import images, png, write_extractor, write_pool
+from spoiled_place import Place
 
 from distal.cli import main
 from distal.rundir import RunDirectory

@@ -1,0 +1,139 @@
+"""End a run without a kill: a second driver, an exception, a left loop, a full disk, Ctrl-C. Nothing is lost."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from crash_driver import LabelFunction, at_answer
+from two_rounds import (
+    BATCH,
+    END_S,
+    ROUNDS,
+    driver,
+    ray_processes,
+    require_asked_once,
+    require_same,
+    run_of,
+    tree,
+    wait_until,
+)
+
+from distal import ActiveLearner, OracleError, RunLockedError, StorageError, StrategyError
+from distal.ledger import Ledger
+from distal.query import Strategy, View
+from distal.status import describe_status
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300), pytest.mark.usefixtures("local_ray")]
+
+
+def test_a_second_driver_on_a_run_is_refused_and_the_first_goes_on(tmp_path: Path) -> None:
+    learner = ActiveLearner(tree(tmp_path), oracle=LabelFunction(tmp_path / "asked"))
+    for result in learner.rounds():
+        if result.round == 1:
+            second = driver(tmp_path, "none")
+            second.join(200)
+            assert second.exitcode == RunLockedError.exit_code
+            assert f"held by process {os.getpid()} on" in (tmp_path / "said").read_text()
+    assert learner.outcome_ is not None
+    assert [result.round for result in learner.results_] == [1, 2]
+    require_asked_once(tmp_path)
+
+
+def test_a_label_function_that_raises_keeps_what_it_answered(tmp_path: Path, unbroken: dict[str, Any]) -> None:
+    def fail() -> None:
+        raise KeyError("no such patient")
+
+    function = LabelFunction(tmp_path / "asked", at_answer("4", fail))
+    with pytest.raises(OracleError, match=r"KeyError: 'no such patient'\n4 answers of round 1 are kept"):
+        ActiveLearner(tree(tmp_path), oracle=function).run()
+
+    ActiveLearner(tree(tmp_path), oracle=LabelFunction(tmp_path / "asked")).run()
+
+    require_same(tmp_path, unbroken)
+    require_asked_once(tmp_path)
+
+
+def test_leaving_the_loop_over_rounds_ends_threads_and_actors_at_once_and_the_same_object_goes_on(
+    tmp_path: Path, unbroken: dict[str, Any]
+) -> None:
+    learner = ActiveLearner(tree(tmp_path), oracle=LabelFunction(tmp_path / "asked"))
+    rounds = learner.rounds()
+    assert next(rounds).round == 1
+    started = time.monotonic()
+    rounds.close()  # what leaving a for loop does
+    assert time.monotonic() - started < 10.0
+    assert not [thread for thread in threading.enumerate() if thread.name == "distal-rounds"]
+    wait_until(lambda: not ray_processes("HeldShard"), "the shard actors were gone")
+
+    learner.run()
+
+    require_same(tmp_path, unbroken)
+    require_asked_once(tmp_path)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_strategy_that_raises_is_named_with_its_line_and_is_not_tried_again(tmp_path: Path, workers: int) -> None:
+    def broken(view: View) -> Any:
+        return np.zeros(3) @ np.zeros(4)
+
+    learner = ActiveLearner(
+        {**tree(tmp_path, workers=workers), "query": {"batch": BATCH, "cold_start": "margin"}},
+        oracle=LabelFunction(tmp_path / "asked"),
+        strategy=Strategy("broken", frozenset(), "score", broken),
+    )
+    with pytest.raises(StrategyError, match=r"raised ValueError: matmul.*\n.*interruptions.py, line \d+, broken\(\)"):
+        learner.run()
+    assert len(Ledger(run_of(tmp_path)).answers(1)) == BATCH
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a file system that has room for one round, not for two."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=9m", "none", place], capture_output=True).returncode:
+        pytest.skip("mounting a small file system needs root")
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_full_disk_says_so_loses_nothing_and_the_run_goes_on_when_there_is_room(
+    small_disk: Path, unbroken: dict[str, Any], workers: int
+) -> None:
+    function = LabelFunction(small_disk.parent / "asked")
+    with pytest.raises(StorageError, match="no space left"):
+        ActiveLearner(tree(small_disk, workers=workers), oracle=function).run()
+    assert run_of(small_disk).committed() == [1]
+    assert len(Ledger(run_of(small_disk)).answers(2)) == BATCH
+
+    subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
+    ActiveLearner(tree(small_disk, workers=workers), oracle=function).run()
+
+    require_same(small_disk, unbroken)
+    assert function.answered == ROUNDS * BATCH
+
+
+def test_ctrl_c_ends_with_code_130_and_a_run_that_can_be_taken_up(tmp_path: Path) -> None:
+    settings = ["train.steps=1000000", "train.workers=1", "evaluate.samples=64", "query.batch=6", "rounds=1"]
+    command = [sys.executable, "-m", "distal", "run", f"storage={tmp_path}", "name=run", *settings]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    wait_until(lambda: run_of(tmp_path).has("rounds/0001/labels.parquet"), "round 1 was labeled", 200.0)
+
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the driver and all it has started
+
+    _, said = process.communicate(timeout=END_S)
+    assert process.returncode == 130
+    assert "every answered label and committed round is kept" in said
+    assert "Traceback" not in said
+    assert run_of(tmp_path).holder() is None
+    assert "next       round 1: train" in describe_status(run_of(tmp_path))
+    assert not run_of(tmp_path).has(".train")
