@@ -20,7 +20,7 @@ from machine import describe_machine
 
 from distal import ActiveLearner
 from distal.resolve import override_config, read_config
-from distal.rounds import RoundResult, read_result
+from distal.results import RoundResult, read_result
 from distal.rundir import RunDirectory
 
 DATA = Path(os.environ.get("DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))

@@ -164,8 +164,10 @@ class EvaluateConfig(Section):
     path: str | list[str] | None = Field(
         None, description="held-out images, read like pool.path; null: evaluate.holdout of the pool is kept out of it"
     )
-    holdout: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
-        0.2, description="fraction of the pool's rows held out when evaluate.path is null, chosen by hash of the row id"
+    holdout: Annotated[float, Field(gt=0.0, lt=1.0)] | None = Field(
+        None,
+        description="fraction of the pool's rows held out when evaluate.path is null, chosen by hash of the row id; "
+        "null: as many as make 10,000 rows, at most 0.3",
     )
     label_column: str | None = Field("label", description="label column of the held-out images; may be absent")
     extractor: str = Field(

@@ -12,7 +12,8 @@ from distal.errors import DistalError
 from distal.ledger import Answer, Query
 from distal.link import Collect, Interrupted, Link
 from distal.oracle import Oracle, build_oracle
-from distal.rounds import Outcome, RoundResult, Setup, Shards, run_rounds
+from distal.results import RoundResult
+from distal.rounds import Outcome, Setup, Shards, run_rounds
 
 WRITER_WAIT_S = 60.0
 """How long rank 0 waits for a predecessor that is being killed to let go of the run directory."""

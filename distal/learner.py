@@ -27,7 +27,8 @@ from distal.query import Strategy
 from distal.report import write_report
 from distal.resolve import check_names, make_config, read_config
 from distal.resources import divide_resources
-from distal.rounds import Outcome, RoundResult, Setup
+from distal.results import RoundResult
+from distal.rounds import Outcome, Setup
 from distal.rundir import RunDirectory
 from distal.setup import Opened
 from distal.train.parallel import launch

@@ -22,7 +22,7 @@ from distal.communicator import Communicator
 from distal.config import Config
 from distal.data.split import held_out
 from distal.data.table import ImageTable
-from distal.errors import DistalError, StorageError
+from distal.errors import DistalError
 from distal.ledger import Ledger, Query
 from distal.metrics import Evaluator, Score
 from distal.oracle import Oracle
@@ -30,6 +30,7 @@ from distal.pool.shard import Scored
 from distal.progress import Event, Listener, ignore
 from distal.query import ShardGroup, Strategy, get_strategy, select
 from distal.report.grid import sample_grid
+from distal.results import RoundResult, read_result
 from distal.rundir import RunDirectory, round_path
 from distal.stopping import Stop, decide_stop
 from distal.streams import normal
@@ -72,24 +73,6 @@ class Setup:
     skipped: Ids
     available: int
     strategy: Strategy
-
-
-@dataclass(frozen=True)
-class RoundResult:
-    """Show one committed round: its number and the contents of its metrics.json."""
-
-    round: int
-    metrics: dict[str, Any]
-
-    @property
-    def distance(self) -> float | None:
-        """Return the goal's value: the Frechet distance that stopping follows, None where it is undefined."""
-        goal = self.metrics["goal"]
-        return next((s["value"] for s in self.metrics["scores"] if s["name"] == goal and s["class"] is None), None)
-
-    def score(self, name: str) -> float | None:
-        """Return the value of a score over all classes, None where it is absent or undefined."""
-        return next((s["value"] for s in self.metrics["scores"] if s["name"] == name and s["class"] is None), None)
 
 
 @dataclass(frozen=True)
@@ -141,7 +124,7 @@ def run_rounds(
         scores = with_time("evaluate", partial(evaluate, setup, evaluator, state, comm, round, listen))
         result = _decide(comm, partial(commit, setup, ledger, evaluator, state, round, losses, scores, seconds))
         if comm.rank == 0:
-            listen(Event(round, "commit", round, setup.config.rounds, _headline(result)))
+            listen(Event(round, "commit", round, setup.config.rounds, result.headline()))
         if not _decide(comm, partial(on_commit, result)):
             return Outcome("interrupted", "driver", f"stopped by the driver after round {round}")
 
@@ -287,20 +270,9 @@ def commit(
     }
     setup.run.write(round_path(round, "metrics.json"), _json(metrics))
     setup.run.commit(round)
-    logger.info("round %d committed: %s", round, _headline(RoundResult(round, metrics)))
-    return RoundResult(round, metrics)
-
-
-def read_result(run: RunDirectory, round: int) -> RoundResult:
-    """Read a committed round back."""
-    path = round_path(round, "metrics.json")
-    try:
-        metrics = json.loads(run.read(path))
-    except ValueError:
-        metrics = None
-    if not isinstance(metrics, dict) or not {"goal", "scores", "labels"} <= metrics.keys():
-        raise StorageError(f"{run.place(path)} is damaged: not the JSON of a round.\nRestore this file from a copy.")
-    return RoundResult(round, metrics)
+    result = RoundResult(round, metrics)
+    logger.info("round %d committed: %s", round, result.headline())
+    return result
 
 
 def round_seconds(seconds: float) -> float:
@@ -336,12 +308,6 @@ def _timed(seconds: dict[str, float], phase: str, action: Callable[[], T]) -> T:
     value = action()
     seconds[phase] = time.perf_counter() - started
     return value
-
-
-def _headline(result: RoundResult) -> dict[str, float | str]:
-    names = (result.metrics["goal"], "accuracy", "agreement")
-    facts: dict[str, float | str] = {"labels": result.metrics["labels"]}
-    return facts | {name: value for name in names if (value := result.score(name)) is not None}
 
 
 def _json(value: Any) -> bytes:

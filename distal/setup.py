@@ -14,7 +14,7 @@ import numpy.typing as npt
 from distal.checkpoints import SavedRun, read_saved
 from distal.config import Config
 from distal.data.chunks import Skipped
-from distal.data.split import held_out
+from distal.data.split import held_out, holdout_fraction
 from distal.data.table import ImageTable, open_images
 from distal.errors import ConfigError, PoolError, RunError
 from distal.ledger import Ledger
@@ -58,7 +58,7 @@ class Opened:
         self.classes = _classes(config, self.images)
         shape = {"image_size": self.images.image_size, "channels": self.images.channels, "classes": list(self.classes)}
         self.config = config.model_copy(update={"pool": config.pool.model_copy(update=shape)})
-        self.holdout = config.evaluate.holdout if config.evaluate.path is None else 0.0
+        self.holdout = holdout_fraction(config.evaluate, self.images.rows)
         self.reference = self.images if config.evaluate.path is None else _open_reference(self.config)
         self._check()
 
@@ -93,6 +93,7 @@ class Opened:
             "fingerprint": self.images.fingerprint,
             "reference_fingerprint": self.reference.fingerprint,
             "rows": self.images.rows,
+            "holdout": self.holdout,
             "image_size": self.images.image_size,
             "channels": self.images.channels,
             "classes": list(self.classes),

@@ -2,7 +2,7 @@
 
 from distal.checkpoints import read_saved
 from distal.ledger import Ledger
-from distal.rounds import RoundResult, read_result
+from distal.results import RoundResult, read_result
 from distal.rundir import RunDirectory, round_path
 
 

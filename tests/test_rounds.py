@@ -18,7 +18,8 @@ from distal.oracle import build_oracle
 from distal.pool.shard import Scored, Shard, divide_blocks
 from distal.progress import Event
 from distal.query import Strategy
-from distal.rounds import Outcome, RoundResult, Setup, run_rounds
+from distal.results import RoundResult
+from distal.rounds import Outcome, Setup, run_rounds
 from distal.rundir import RunDirectory
 from distal.setup import Opened
 

@@ -3,10 +3,23 @@
 import numpy as np
 import numpy.typing as npt
 
+from distal.config import EvaluateConfig
 from distal.streams import row_uniforms
 
 SPLIT_SEED = 0
 """The same for every run: runs of other seeds over one pool are scored against the same held-out images."""
+
+ENOUGH_ROWS = 10_000
+"""Held-out rows of a large pool; a constant, so that scoring again with other settings finds the same split."""
+LARGEST_FRACTION = 0.3
+"""Held out of a small pool: with fewer images to compare with, the bias of the distance hides what was learned."""
+
+
+def holdout_fraction(evaluate: EvaluateConfig, rows: int) -> float:
+    """Return the fraction of the pool's rows that is held out, 0 where the evaluation has images of its own."""
+    if evaluate.path is not None:
+        return 0.0
+    return min(LARGEST_FRACTION, ENOUGH_ROWS / max(rows, 1)) if evaluate.holdout is None else evaluate.holdout
 
 
 def held_out(row_ids: npt.NDArray[np.int64], fraction: float) -> npt.NDArray[np.bool_]:
