@@ -1,0 +1,49 @@
+"""The driver's object, over real shard actors: rounds handed out, images by class, errors before any process starts."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from distal import ActiveLearner, Config, ConfigError, RunError
+from distal.ledger import Ledger
+
+Make = Callable[..., Config]
+
+
+def test_rounds_are_handed_out_as_they_are_committed_and_an_object_may_go_on(
+    local_ray: None, small_config: Make
+) -> None:
+    learner = ActiveLearner(small_config())
+    with pytest.raises(RunError, match="there is no run here"):
+        learner.generate(["3"])
+    first = next(iter(learner.rounds()))
+    assert (first.round, first.metrics["labels"]) == (1, 10)
+    assert learner.run_directory.committed() == [1]
+    assert learner.run().reason == "budget"
+    assert [result.round for result in learner.results_] == [2]
+
+    images = learner.generate(["3", 3, np.int64(7)], seed=5)
+    assert images.shape == (3, 1, 8, 8)
+    assert np.array_equal(images, learner.generate([3, "3", "7"], seed=5))
+    assert not np.array_equal(images, learner.generate([3, 3, 7], seed=6))
+    with pytest.raises(ConfigError, match=r"class '12' is unknown.*\nKnown: 0, 1"):
+        learner.generate([12])
+
+
+@pytest.mark.parametrize("strategy", ["badge", "coreset"])
+def test_queries_are_the_same_for_one_shard_and_for_three(local_ray: None, small_config: Make, strategy: str) -> None:
+    asked = []
+    for shards in (1, 3):
+        query = {"strategy": strategy, "cold_start": strategy}
+        learner = ActiveLearner(small_config(name=f"{strategy}-{shards}", pool={"shards": shards}, query=query))
+        learner.run()
+        queries = [Ledger(learner.run_directory).read_query(round) for round in (1, 2)]
+        asked.append([query.row_ids.tolist() for query in queries if query is not None])
+    assert len(asked[0]) == 2
+    assert asked[0] == asked[1]
+
+
+def test_a_wrong_name_is_refused_when_the_object_is_made(small_config: Make) -> None:
+    with pytest.raises(ConfigError, match=r"query\.strategy.*did you mean 'badge'"):
+        ActiveLearner(small_config(query={"strategy": "bagde"}))
