@@ -7,7 +7,6 @@ same float32 features; the statistics of the reference are known beforehand to e
 """
 
 import argparse
-import platform
 import time
 from collections.abc import Callable
 
@@ -15,6 +14,7 @@ import numpy as np
 import scipy
 import scipy.linalg
 import torch
+from machine import describe_machine
 from torchmetrics.image.fid import _compute_fid
 
 from distal.metrics import Gaussian, frechet_of_features
@@ -22,10 +22,8 @@ from distal.metrics import Gaussian, frechet_of_features
 
 def main() -> None:
     arguments = _arguments()
-    print(
-        f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
-    )
-    print(f"numpy {np.__version__}, scipy {scipy.__version__}; seed 0, {arguments.features} features")
+    print(f"{describe_machine()}, scipy {scipy.__version__}")
+    print(f"{torch.get_num_threads()} threads, seed 0, {arguments.features} features")
     rng = np.random.default_rng(0)
     mix = rng.normal(size=(arguments.features, arguments.features)) / arguments.features**0.5
     spectrum = np.exp(-np.arange(arguments.features) / (arguments.features / 6))

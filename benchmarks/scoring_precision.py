@@ -10,6 +10,7 @@ import statistics
 import time
 
 import torch
+from machine import describe_machine
 
 from distal.config import NetConfig
 from distal.nets import build_discriminator
@@ -34,6 +35,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    print(describe_machine())
     net = NetConfig(name="residual")
     shape = (arguments.rows, 1, arguments.size, arguments.size)
     images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

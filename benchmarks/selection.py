@@ -7,8 +7,6 @@ docs/design.md section 7: coreset and badge at most 0.4.
 """
 
 import argparse
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -16,22 +14,13 @@ from itertools import pairwise
 
 import numpy as np
 import torch
+from machine import describe_machine
 
 from distal.query import LocalShards, Selection, Selector, View, get_strategy, select
 
 BLOCK_ROWS = 256
 PICKS = 1000
 LAW_SEEDS = 20
-
-
-def machine() -> str:
-    """Say on what this ran."""
-    model = platform.processor() or platform.machine()
-    if os.path.exists("/proc/cpuinfo"):
-        with open("/proc/cpuinfo") as lines:
-            model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), model)
-    load = os.getloadavg()[0]
-    return f"{os.cpu_count()} x {model}, load {load:.1f}, torch {torch.__version__}, numpy {np.__version__}"
 
 
 def shards_of(pool: View, shards: int) -> list[View]:
@@ -221,7 +210,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    print(f"{machine()}; {arguments.threads} threads, {arguments.runs} runs, seed {arguments.seed}", flush=True)
+    print(
+        f"{describe_machine()}; {arguments.threads} threads, {arguments.runs} runs, seed {arguments.seed}", flush=True
+    )
     for name in arguments.cases or cases:
         cases[name](arguments.runs, arguments.seed)
 

@@ -16,6 +16,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 import torch.nn.functional as F
+from machine import describe_machine
 
 from distal.communicator import Alone
 from distal.config import Config
@@ -138,6 +139,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    print(describe_machine())
     ids = np.arange(LABELS, dtype=np.int64)
     none = np.zeros(0, np.int64)
     rows = TrainingRows(RandomImages(arguments.size), POOL, none, None, ids, ids % CLASSES, seed=0)
