@@ -32,7 +32,7 @@ def tree(storage: Path, shards: int = 1, workers: int = 0) -> dict[str, Any]:
         "storage": str(storage),
         "rounds": ROUNDS,
         "pool": {"shards": shards},
-        "query": {"batch": BATCH},
+        "query": {"strategy": "margin", "batch": BATCH},
         "train": {"steps": 60, "batch_size": 16, "threads": 1, "workers": workers},
         "evaluate": {"samples": 64, "reference": 200},
     }
