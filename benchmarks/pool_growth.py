@@ -1,10 +1,11 @@
-"""Driver memory, time per row and traffic as the pool grows from 10,000 to 1,000,000 rows.
+"""Driver memory, traffic and time per row as the pool grows from 10,000 to 1,000,000 rows.
 
     python benchmarks/pool_growth.py [rows ...]
 
 Each size runs in a process of its own: open the pool, start two shard actors, decode, then acquire with margin and with
-coreset through the actors. Memory is the driver's own (anonymous) and its resident peak; time per row is the median of
-several scoring passes after a warm one.
+coreset through the actors. Memory is the driver's own (anonymous) and its resident peak. Time per row is then compared
+between the smallest and the largest pool, both open at once, in passes that take turns: what else the machine does
+weighs on both. The network is the residual one, so that a pass is mostly its arithmetic.
 """
 
 import json
@@ -14,6 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,79 +23,109 @@ import numpy as np
 from machine import describe_machine
 from synthetic_pool import write_pool
 
-RUNS = 5
+TURNS = 3
 SIZE = 8
+DISTINCT = 200_000
+"""Different images at most; a million rows hold each five times over."""
 NONE = np.zeros(0, dtype=np.int64)
 
 
 def main() -> None:
     sizes = [int(a) for a in sys.argv[1:]] or [10_000, 100_000, 1_000_000]
     print(describe_machine())
-    print(f"pool of {SIZE} x {SIZE} images, 2 shard actors; median of {RUNS} scoring passes")
-    results = []
-    for rows in sizes:
-        queue: Any = multiprocessing.get_context("spawn").Queue()
-        process = multiprocessing.get_context("spawn").Process(target=measure, args=(rows, queue))
-        process.start()
-        result = queue.get()
-        process.join()
-        results.append(result)
-        print(json.dumps(result), flush=True)
-    first, last = results[0], results[-1]
-    grown = last["driver_anonymous_MB"] - first["driver_anonymous_MB"]
-    print(f"driver memory, {last['rows']:,} against {first['rows']:,} rows: {grown:+.0f} MB   (bar: 50)")
-    ratio = last["score_us_per_row"] / first["score_us_per_row"]
-    print(f"scoring time per row, {last['rows']:,} against {first['rows']:,} rows: {ratio:.2f} x   (bar: 0.9 to 1.1)")
+    print(f"pools of {SIZE} x {SIZE} images, residual network, 2 shard actors")
+    folder = Path(tempfile.mkdtemp(prefix="distal-benchmark-"))
+    try:
+        for rows in sizes:
+            write_pool(folder / f"{rows}.parquet", rows, SIZE, min(rows, DISTINCT))
+        results = [in_its_own_process(measure, folder, [rows]) for rows in sizes]
+        grown = results[-1]["driver_anonymous_MB"] - results[0]["driver_anonymous_MB"]
+        print(f"driver memory, {sizes[-1]:,} against {sizes[0]:,} rows: {grown:+.0f} MB   (bar: 50)")
+        times = in_its_own_process(take_turns, folder, [sizes[0], sizes[-1]])
+        print(
+            f"scoring time per row, {sizes[-1]:,} against {sizes[0]:,} rows: {times['ratio']:.2f} x   (bar: 0.9 to 1.1)"
+        )
+    finally:
+        shutil.rmtree(folder)
 
 
-def measure(rows: int, queue: Any) -> None:
-    import ray
+def in_its_own_process(task: Callable[..., None], folder: Path, sizes: list[int]) -> dict[str, Any]:
+    context = multiprocessing.get_context("spawn")
+    queue: Any = context.Queue()
+    process = context.Process(target=task, args=(folder, sizes, queue))
+    process.start()
+    result: dict[str, Any] = queue.get()
+    process.join()
+    print(json.dumps(result), flush=True)
+    return result
 
+
+def open_shards(folder: Path, rows: int, cpus: float) -> Any:
+    """Return the decoded shards of one pool."""
     from distal.data.table import open_images
     from distal.pool.actors import ShardActors
-    from distal.query import get_strategy, select
+    from distal.resolve import make_config
+
+    pool = {"path": str(folder / f"{rows}.parquet"), "cache": str(folder / "cache"), "image_size": SIZE, "channels": 1}
+    images = open_images(make_config({"pool": pool}).pool)
+    shards = ShardActors(images, 2, 0.0, 0, cpus=cpus, gpus=0.0, name=f"benchmark-{rows}")
+    shards.prepare()
+    return shards
+
+
+def start_ray() -> bytes:
+    """Start Ray on two cores and return an untrained scorer."""
+    import ray
+
     from distal.resolve import make_config
     from distal.train import TrainState
 
-    folder = Path(tempfile.mkdtemp(prefix="distal-benchmark-"))
-    try:
-        write_pool(folder / "pool.parquet", rows, SIZE)
-        pool = {"path": str(folder / "pool.parquet"), "cache": str(folder / "cache"), "image_size": SIZE, "channels": 1}
-        config = make_config({"pool": pool})
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    return TrainState.create(make_config({"net": {"name": "residual"}}), SIZE, 1, 10).scorer().to_bytes()
+
+
+def measure(folder: Path, sizes: list[int], queue: Any) -> None:
+    from distal.query import get_strategy, select
+
+    scorer = start_ray()
+    started = time.perf_counter()
+    shards = open_shards(folder, sizes[0], cpus=1.0)
+    decoded = time.perf_counter() - started
+    traffic: dict[str, int] = {}
+    for name in ("margin", "coreset"):
+        shards.open_round(2, get_strategy(name), scorer, NONE, NONE)
+        selection = select(shards, get_strategy(name), 100, 0, 2)
+        traffic |= {f"{name}_bytes": selection.bytes_moved, f"{name}_passes": selection.passes}
+    memory = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    anonymous, peak = (round(int(memory[key].split()[0]) / 1024) for key in ("RssAnon", "VmHWM"))
+    facts = {"rows": sizes[0], "decode_s": round(decoded, 1), "driver_anonymous_MB": anonymous, "driver_peak_MB": peak}
+    queue.put(facts | traffic)
+
+
+def take_turns(folder: Path, sizes: list[int], queue: Any) -> None:
+    """Score the small pool many times before and after each pass over the large one."""
+    from distal.query import get_strategy
+
+    scorer, margin = start_ray(), get_strategy("margin")
+    pools = {rows: open_shards(folder, rows, cpus=0.5) for rows in sizes}
+    microseconds: dict[int, list[float]] = {rows: [] for rows in sizes}
+
+    def score(rows: int) -> None:
         started = time.perf_counter()
-        images = open_images(config.pool)
-        opened = time.perf_counter() - started
-        scorer = TrainState.create(config, SIZE, 1, 10).scorer().to_bytes()
-        shards = ShardActors(images, 2, 0.0, 0, cpus=1.0, gpus=0.0, name="benchmark")
-        started = time.perf_counter()
-        shards.prepare()
-        decoded = time.perf_counter() - started
-        passes = []
-        for run in range(RUNS + 1):
-            started = time.perf_counter()
-            shards.open_round(2, get_strategy("margin"), scorer, NONE, NONE)
-            passes.append(time.perf_counter() - started) if run else None
-        margin = select(shards, get_strategy("margin"), 100, 0, 2)
-        shards.open_round(2, get_strategy("coreset"), scorer, NONE, NONE)
-        coreset = select(shards, get_strategy("coreset"), 100, 0, 2)
-        memory = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-        queue.put(
-            {
-                "rows": rows,
-                "open_s": round(opened, 2),
-                "decode_s": round(decoded, 1),
-                "score_us_per_row": round(statistics.median(passes) / rows * 1e6, 2),
-                "driver_anonymous_MB": round(int(memory["RssAnon"].split()[0]) / 1024),
-                "driver_peak_MB": round(int(memory["VmHWM"].split()[0]) / 1024),
-                "margin_bytes": margin.bytes_moved,
-                "coreset_bytes": coreset.bytes_moved,
-                "coreset_passes": coreset.passes,
-            }
-        )
-        ray.shutdown()
-    finally:
-        shutil.rmtree(folder)
+        pools[rows].open_round(2, margin, scorer, NONE, NONE)
+        microseconds[rows].append((time.perf_counter() - started) / rows * 1e6)
+
+    small, large = sizes
+    for _ in range(TURNS):
+        for rows in [*[small] * (large // small // 4), large, *[small] * (large // small // 4)]:
+            score(rows)
+    median = {rows: statistics.median(values) for rows, values in microseconds.items()}
+    queue.put(
+        {
+            "us_per_row": {rows: round(value, 2) for rows, value in median.items()},
+            "ratio": median[large] / median[small],
+        }
+    )
 
 
 if __name__ == "__main__":
