@@ -64,10 +64,14 @@ class Labels:
 
 
 class Ledger:
-    """Keep the queries and answers of a run directory. The caller holds the run's driver lock while it writes."""
+    """Keep the queries and answers of a run directory. The caller holds the run's driver lock while it writes.
 
-    def __init__(self, run: RunDirectory) -> None:
+    classes: the number of classes; with it, a label on the disk that is none of theirs is damage.
+    """
+
+    def __init__(self, run: RunDirectory, classes: int | None = None) -> None:
         self._run = run
+        self._classes = classes
         self._queries: dict[int, Query] = {}  # a query never changes once it is written
         self._complete: dict[int, list[Answer]] = {}  # nor do the answers of a round that are all there
 
@@ -101,6 +105,8 @@ class Ledger:
             if table is None:
                 return None
             row_ids, scores, strategies = (table.column(name) for name in QUERY_SCHEMA.names)
+            if wrong := _wrong_in_query(table):
+                raise self._damaged(round_path(round, "query.parquet"), wrong)
             strategy = strategies[0].as_py() if len(strategies) else ""
             self._queries[round] = Query(
                 round, row_ids.to_numpy().astype(np.int64), scores.to_numpy().astype(np.float32), strategy
@@ -133,13 +139,15 @@ class Ledger:
         table = self._table(round, "labels.parquet", LABELS_SCHEMA)
         if table is None:
             return []
+        query = self.read_query(round)
+        if wrong := _wrong_in_labels(table, query, self._classes):
+            raise self._damaged(round_path(round, "labels.parquet"), wrong)
         microseconds = table.column("time").cast(pa.int64()).to_pylist()
         columns = [table.column(name).to_pylist() for name in ("row_id", "label", "annotator", "cost")]
         answers = [
             Answer(row_id, label, annotator, us / 1e6, cost)
             for row_id, label, annotator, cost, us in zip(*columns, microseconds, strict=True)
         ]
-        query = self.read_query(round)
         if query is not None and len(answers) == len(query.row_ids):
             self._complete[round] = answers
         return list(answers)
@@ -185,10 +193,42 @@ class Ledger:
             table = pq.read_table(pa.BufferReader(self._run.read(path)), use_threads=False, pre_buffer=False)
             return table.select(schema.names).cast(schema)
         except (pa.ArrowException, KeyError, ValueError, OSError) as error:
-            raise StorageError(
-                f"{self._run.place(path)} is damaged: {' '.join(str(error).split())[:200]}\n"
-                "restore this file from a copy; distal never leaves one half-written"
-            ) from error
+            raise self._damaged(path, " ".join(str(error).split())[:200]) from error
+
+    def _damaged(self, path: str, what: str) -> StorageError:
+        return StorageError(
+            f"{self._run.place(path)} is damaged: {what}\n"
+            "restore this file from a copy; distal never leaves one half-written"
+        )
+
+
+def _wrong_in_query(table: Any) -> str:
+    """Say what no query that distal wrote holds; empty where all is well."""
+    if any(table.column(name).null_count for name in ("row_id", "strategy")):
+        return "a row without row_id or strategy"
+    row_ids = table.column("row_id").to_numpy()
+    if len(row_ids) and row_ids.min() < 0:
+        return f"row {row_ids.min()} is asked for, but rows count from 0"
+    return "it asks for a row twice" if len(np.unique(row_ids)) != len(row_ids) else ""
+
+
+def _wrong_in_labels(table: Any, query: Query | None, classes: int | None) -> str:
+    """Say what no answers that distal wrote hold; empty where all is well."""
+    for name in LABELS_SCHEMA.names:
+        if name != "label" and table.column(name).null_count:
+            return f"an answer without {name}"
+    row_ids, costs = table.column("row_id").to_numpy(), table.column("cost").to_numpy()
+    if len(np.unique(row_ids)) != len(row_ids):
+        return "it answers a row twice"
+    if query is not None and len(other := np.setdiff1d(row_ids, query.row_ids)):
+        return f"row {other[0]} is answered, but round {query.round} does not ask for it"
+    if not (np.isfinite(costs) & (costs >= 0)).all():
+        return "a cost that is negative or not finite"
+    labels = table.column("label").drop_null().to_numpy()
+    for label in (int(labels.min()), int(labels.max())) if len(labels) else ():
+        if label < 0 or (classes is not None and label >= classes):
+            return f"label {label}; expected 0 {'or more' if classes is None else f'to {classes - 1}'}"
+    return ""
 
 
 def _check_query(query: Query) -> None:

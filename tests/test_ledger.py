@@ -1,6 +1,7 @@
 """The ledger: no answered label is lost, no row is asked twice, bytes do not depend on the order of arrival."""
 
 import errno
+import io
 import itertools
 import os
 import signal
@@ -8,9 +9,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.fs
 import pyarrow.parquet as pq
 import pytest
@@ -156,6 +159,59 @@ def test_a_damaged_file_is_named(run):
     run.write("rounds/0001/labels.parquet", b"PAR1 not a table")
     with pytest.raises(StorageError, match=r"rounds/0001/labels\.parquet is damaged"):
         ledger.answers(1)
+
+
+FINE = {
+    "row_id": [10, 20],
+    "label": [0, None],
+    "annotator": ["a", "a"],
+    "time": [datetime(2026, 1, 1, tzinfo=UTC)] * 2,
+    "cost": [1.0, 1.0],
+}
+
+
+def edited(run: RunDirectory, name: str, columns: dict) -> Ledger:
+    """Return a fresh ledger over a run whose file somebody else has written."""
+    Ledger(run).write_query(query(10, 20, 30))
+    sink = io.BytesIO()
+    pq.write_table(pa.table(columns), sink)
+    run.write(f"rounds/0001/{name}.parquet", sink.getvalue())
+    return Ledger(run, classes=3)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"row_id": [10, None]},
+        {"row_id": [10, 10]},
+        {"row_id": [10, 99]},
+        {"label": [0, -1]},
+        {"label": [3, 0]},
+        {"annotator": ["a", None]},
+        {"time": [FINE["time"][0], None]},
+        {"cost": [1.0, None]},
+        {"cost": [1.0, float("nan")]},
+        {"cost": [1.0, -1.0]},
+    ],
+    ids=str,
+)
+def test_answers_that_distal_never_wrote_are_damage(run, wrong):
+    assert edited(run, "labels", FINE).labels().labels.tolist() == [0]
+    ledger = edited(run, "labels", FINE | wrong)
+    for read in (ledger.labels, ledger.cost, ledger.count):
+        with pytest.raises(StorageError, match=r"rounds/0001/labels\.parquet is damaged"):
+            read()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"row_id": [1, None]}, {"row_id": [1, 1]}, {"row_id": [1, -1]}, {"strategy": [None, None]}], ids=str
+)
+def test_a_query_that_distal_never_wrote_is_damage(run, wrong):
+    fine = {"row_id": [1, 2], "score": [0.5, 0.5], "strategy": ["margin", "margin"]}
+    assert edited(run, "query", fine).asked().tolist() == [1, 2]
+    run.delete("rounds/0001")
+    with pytest.raises(StorageError, match=r"rounds/0001/query\.parquet is damaged"):
+        edited(run, "query", fine | wrong).asked()
 
 
 def test_a_full_disk_keeps_the_answers_before(tmp_path, monkeypatch):
