@@ -129,7 +129,7 @@ def resume(path: RunPath, arguments: Changes = None) -> None:
 
     storage, name = _storage_and_name(path)
     saved = read_saved(RunDirectory.open(storage, name))
-    _run(override_config(saved.config, [f"storage={json.dumps(storage)}", f"name={name}", *(arguments or [])]))
+    _run(override_config(saved.config, [_quoted("storage", storage), _quoted("name", name), *(arguments or [])]))
 
 
 @app.command()
@@ -252,7 +252,7 @@ def data_info(
     from distal.data.table import open_images
     from distal.resolve import read_config
 
-    pool = read_config(None, [f"pool.path={json.dumps(path)}", *(arguments or [])]).pool
+    pool = read_config(None, [_quoted("pool.path", path), *(arguments or [])]).pool
     out.print(str(describe(open_images(pool))), markup=False)
 
 
@@ -272,6 +272,11 @@ def _run(config: "Config") -> None:
 def _split(arguments: list[str] | None) -> tuple[str | None, list[str]]:
     items = arguments or []
     return (items[0], items[1:]) if items and "=" not in items[0] else (None, items)
+
+
+def _quoted(key: str, text: str) -> str:
+    """Return the override that sets a key to this very text, which YAML might else take for a number or a date."""
+    return f"{key}={json.dumps(text, ensure_ascii=False)}"  # of JSON's escapes YAML does not join surrogate pairs
 
 
 def _storage_and_name(path: str) -> tuple[str, str]:

@@ -1,0 +1,39 @@
+"""The command line takes names and paths for what they are, and shows them as text that moves no cursor."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from distal import cli
+from distal.config import Config
+from distal.resolve import make_config, print_config
+from distal.rundir import RunDirectory
+
+RESOLVED = {
+    "distal": "0.1.0",
+    "fingerprint": "a",
+    "reference_fingerprint": "a",
+    "rows": 9,
+    "image_size": 8,
+    "channels": 1,
+    "classes": ["cat", "dog"],
+}
+
+
+@pytest.mark.parametrize(("folder", "name"), [("runs", "123"), ("runs", "2024-02-03"), ("läufe 🐈", "0x1f")])
+def test_a_run_is_resumed_whatever_its_name_would_be_as_yaml(
+    folder: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = str(tmp_path / folder)
+    config = make_config({"name": name, "storage": storage})
+    RunDirectory.open(storage, name).write("config.yaml", print_config(config, RESOLVED).encode())
+    started: list[Config] = []
+    monkeypatch.setattr(cli, "_run", started.append)
+    assert cli.main(["resume", f"{storage}/{name}", "rounds=9"]) == 0
+    assert [(c.storage, c.name, c.rounds) for c in started] == [(storage, name, 9)]
+
+
+def test_the_text_of_an_override_is_that_very_text() -> None:
+    for text in ("123", "null", "~", "läufe 🐈/a: b #c", 'say "x"\\y'):
+        assert yaml.safe_load(cli._quoted("name", text).removeprefix("name=")) == text
