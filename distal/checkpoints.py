@@ -11,7 +11,7 @@ import yaml
 
 from distal.config import Config
 from distal.errors import ConfigError, RunError, nearest_name
-from distal.resolve import make_config
+from distal.resolve import NOT_YAML, make_config
 from distal.rundir import CONFIG, RunDirectory, round_path
 from distal.streams import normal
 from distal.train.state import TrainState
@@ -44,7 +44,7 @@ def read_saved(run: RunDirectory) -> SavedRun:
         raise RunError(f"{run.uri}: there is no run here (no config.yaml).\nGive <storage>/<name> of an existing run.")
     try:
         tree = yaml.safe_load(run.read(CONFIG))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except NOT_YAML as error:
         raise _damaged(run, f"is not valid YAML ({' '.join(str(error).split())[:150]})") from None
     if not isinstance(tree, dict) or not isinstance(tree.get("resolved"), dict):
         raise _damaged(run, "has no 'resolved' section, so it was not written by distal")

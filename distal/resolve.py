@@ -3,6 +3,7 @@
 This is the edge: what passes here has known names and allowed values, so bad configuration never reaches a cluster.
 """
 
+import reprlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -19,6 +20,9 @@ from distal.nets import NETWORKS
 from distal.oracle import get_oracle
 from distal.query import get_strategy
 from distal.train.augment import AUGMENTATIONS
+
+NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
+"""What PyYAML raises: for 2024-02-30 or 0x_ the ValueError of Python's own types, for deep nesting RecursionError."""
 
 
 def read_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -> Config:
@@ -123,7 +127,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
             f"{path}: the configuration cannot be read ({reason}).\n"
             f"Give a YAML file first, then overrides as key=value; `distal config` prints one to start from."
         ) from None
-    except yaml.YAMLError as error:
+    except NOT_YAML as error:
         raise ConfigError(
             f"{path}: not valid YAML: {' '.join(str(error).split())[:300]}\n"
             f"Mend it there; `distal config` prints a valid one to start from."
@@ -144,8 +148,13 @@ def _apply(tree: dict[str, Any], override: str) -> None:
         raise ConfigError(f"'{override}': expected key=value, for example query.strategy=margin.")
     try:
         value = yaml.safe_load(text) if text else ""
-    except yaml.YAMLError:
-        raise ConfigError(f"{key}: '{text}' is not a YAML value; quote it if it holds any of : [ ] {{ }} #.") from None
+    except NOT_YAML as error:
+        shown = text if len(text) <= 80 else text[:77] + "..."
+        why = f" ({error})" if isinstance(error, ValueError) else ""
+        raise ConfigError(
+            f"{key}: '{shown}' is not a YAML value{why}.\n"
+            f"Quote it if text is meant ({key}='\"...\"'), as where it holds any of : [ ] {{ }} #."
+        ) from None
     *parents, leaf = key.strip().split(".")
     for depth, parent in enumerate(parents):
         branch = tree.setdefault(parent, {})
@@ -177,8 +186,8 @@ def _explain(error: ValidationError) -> str:
         hint = nearest_name(location[-1], section.model_fields)
         lines = [f"{key}: unknown key{'; ' + hint if hint else '.'}", f"Known here: {', '.join(section.model_fields)}."]
     else:
-        given = repr(first["input"])
-        lines = [f"{key}: {first['msg'][0].lower()}{first['msg'][1:]}; given: {given[:80]}"]
+        given = _shown(first["input"])
+        lines = [f"{key}: {first['msg'][0].lower()}{first['msg'][1:]}; given: {given}"]
         if field is not None and field.description:
             lines.append(f"{key} is: {field.description}.")
     if len(problems) > 1:
@@ -186,6 +195,13 @@ def _explain(error: ValidationError) -> str:
             f"({len(problems) - 1} more wrong: {', '.join('.'.join(map(str, p['loc'])) for p in problems[1:4])})"
         )
     return "\n".join(lines)
+
+
+def _shown(given: object) -> str:
+    """Return the start of a value's repr, made without making the whole: YAML's aliases can stand for gigabytes."""
+    short = reprlib.Repr()
+    short.maxlevel, short.maxstring, short.maxother, short.maxlong = 3, 80, 80, 80
+    return short.repr(given)[:80]
 
 
 def _field_at(location: list[str]) -> tuple[type[BaseModel] | None, FieldInfo | None]:

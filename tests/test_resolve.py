@@ -65,6 +65,9 @@ def test_every_field_has_a_description() -> None:
         ("seed", ["expected key=value"]),
         ("seed.sub=1", ["seed"]),
         ("pool.path=[a", ["pool.path", "not a YAML value"]),
+        ("name=2024-02-30", ["name", "not a YAML value", "day"]),
+        ("name=0x_", ["name", "not a YAML value"]),
+        ("pool.classes=" + 3000 * "[", ["pool.classes", "not a YAML value"]),
     ],
 )
 def test_a_wrong_value_is_refused_naming_key_given_and_allowed(override: str, expected: list[str]) -> None:
@@ -77,12 +80,21 @@ def test_workers_must_divide_the_batch() -> None:
     assert "multiple of train.workers" in refused("train.workers=3", "train.batch_size=64")
 
 
-@pytest.mark.parametrize("text", ["- a\n- b\n", "a: [", "\xff\xfe"])
+@pytest.mark.parametrize("text", ["- a\n- b\n", "a: [", "\xff\xfe", "name: 2024-02-30", 3000 * "["])
 def test_an_unreadable_file_is_refused_by_name(tmp_path: Path, text: str) -> None:
     path = tmp_path / "bad.yaml"
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(ConfigError, match=r"bad\.yaml"):
         read_config(path)
+
+
+def test_aliases_that_stand_for_gigabytes_are_refused_without_writing_them_out() -> None:
+    bomb = "[&a [x, x, x, x, x, x, x, x, x]"
+    for one, next in zip("abcdefgh", "bcdefghi", strict=True):
+        bomb += f", &{next} [{', '.join(9 * ['*' + one])}]"
+    message = refused(f"name={bomb}]")
+    assert message.startswith("name: ")
+    assert len(message) < 300
 
 
 def test_differing_keys_are_dotted_and_complete() -> None:
