@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import sys
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -63,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return end.code if isinstance(end.code, int) else 1
     except DistalError as error:
         Console(stderr=True, highlight=False).print("[bold red]error:[/] ", end="")
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{_printable(str(error))}\n")
         return error.exit_code
     except BrokenPipeError:  # whoever reads our output, `head` for one, has enough of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -74,14 +75,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _log_to_stderr(level: str) -> None:
     handler = RichHandler(console=Console(stderr=True), show_path=False, show_time=False)
     try:
-        logging.basicConfig(level=level.upper(), format="%(name)s: %(message)s", handlers=[handler])
+        handler.setFormatter(_PrintableFormatter("%(name)s: %(message)s"))
+        logging.basicConfig(level=level.upper(), handlers=[handler])
     except ValueError:
         raise ConfigError(f"DISTAL_LOG: unknown level '{level}'.\nKnown: DEBUG, INFO, WARNING, ERROR.") from None
 
 
+class _PrintableFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return _printable(super().format(record))
+
+
+def _show(text: str) -> None:
+    out.print(_printable(text), markup=False)
+
+
+def _printable(text: str) -> str:
+    """Escape what a terminal would obey rather than show: names and paths in a pool or a run are other people's."""
+    plain = (c if c.isprintable() or c in "\n\t" or unicodedata.category(c) == "Zs" else _escaped(c) for c in text)
+    return "".join(plain)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
 def _print_version(asked: bool) -> None:
     if asked:
-        out.print(f"distal {__version__}")
+        _show(f"distal {__version__}")
         raise typer.Exit
 
 
@@ -137,7 +158,7 @@ def status(path: RunPath) -> None:
     """Show how far a run is and what comes next, without touching it."""
     from distal.status import describe_status
 
-    out.print(describe_status(_open(path)), markup=False)
+    _show(describe_status(_open(path)))
 
 
 @app.command()
@@ -176,7 +197,7 @@ def generate(
     generator = open_generator(_open(path), round)
     names = classes or list(generator.saved.classes)
     count = write_generated(generator, [generator.class_index(name) for name in names], per_class, seed, Path(out_path))
-    out.print(f"wrote {count} images of {len(names)} classes from round {generator.round} to {out_path}", markup=False)
+    _show(f"wrote {count} images of {len(names)} classes from round {generator.round} to {out_path}")
 
 
 @app.command()
@@ -207,7 +228,7 @@ def report(path: RunPath) -> None:
 
     opened = _open(path)
     saved, images = open_saved_images(opened)
-    out.print(write_report(opened, images, saved.classes, None), markup=False)
+    _show(write_report(opened, images, saved.classes, None))
 
 
 @data_app.command("import")
@@ -239,7 +260,7 @@ def data_import(
     """
     from distal.data.importers import import_images
 
-    out.print(str(import_images(source, target, kind, labels=labels, split=split)), markup=False)
+    _show(str(import_images(source, target, kind, labels=labels, split=split)))
 
 
 @data_app.command("info")
@@ -253,7 +274,7 @@ def data_info(
     from distal.resolve import read_config
 
     pool = read_config(None, [_quoted("pool.path", path), *(arguments or [])]).pool
-    out.print(str(describe(open_images(pool))), markup=False)
+    _show(str(describe(open_images(pool))))
 
 
 def _run(config: "Config") -> None:
@@ -264,9 +285,9 @@ def _run(config: "Config") -> None:
         learner = ActiveLearner(config, listen=display)
         outcome = learner.run()
     uri = learner.run_directory.uri
-    out.print(outcome.message, markup=False)
+    _show(outcome.message)
     if outcome.kind == "stopped":
-        out.print(f"report: {uri}/report.html", markup=False)
+        _show(f"report: {uri}/report.html")
 
 
 def _split(arguments: list[str] | None) -> tuple[str | None, list[str]]:

@@ -37,3 +37,24 @@ def test_a_run_is_resumed_whatever_its_name_would_be_as_yaml(
 def test_the_text_of_an_override_is_that_very_text() -> None:
     for text in ("123", "null", "~", "läufe 🐈/a: b #c", 'say "x"\\y'):
         assert yaml.safe_load(cli._quoted("name", text).removeprefix("name=")) == text
+
+
+ESCAPE = "\x1b]0;owned\x07\x1b[2J"
+
+
+def test_names_in_a_run_are_shown_without_moving_the_cursor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = make_config({"name": "r", "storage": str(tmp_path), "pool": {"path": f"Löwe {ESCAPE}"}})
+    RunDirectory.open(str(tmp_path), "r").write("config.yaml", print_config(config, RESOLVED).encode())
+    assert cli.main(["status", f"{tmp_path}/r"]) == 0
+    shown = capsys.readouterr().out
+    assert "Löwe \\x1b]0;owned\\x07\\x1b[2J" in shown
+    assert "\x1b" not in shown
+
+
+def test_errors_are_shown_without_moving_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["data", "info", f"/nowhere/{ESCAPE}\udc80.parquet"]) != 0
+    shown = capsys.readouterr().err
+    assert "\\x1b" in shown or "\\udc80" in shown
+    assert "\x1b" not in shown
+    assert cli.main(["config", f"name=a{ESCAPE}"]) == 2
+    assert "\x1b" not in capsys.readouterr().err
