@@ -1,6 +1,7 @@
 """Read a label as people give it, a class name or its index, and say what an answer costs."""
 
 import operator
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -23,7 +24,8 @@ class Classes:
         self.names = tuple(names)
         self._exact = {name: index for index, name in enumerate(self.names)}
         folded = [name.strip().casefold() for name in self.names]
-        self._folded = {name: index for index, name in enumerate(folded) if folded.count(name) == 1}
+        times = Counter(folded)
+        self._folded = {name: index for index, name in enumerate(folded) if times[name] == 1}
         for name in cost:
             if name not in self._exact:
                 raise ConfigError(
@@ -50,7 +52,7 @@ class Classes:
                 raise TypeError
             index = operator.index(given)  # type: ignore[arg-type]
         except TypeError:
-            raise UnreadableLabelError(f"{_shown(given)} ({type(given).__name__}) is no label") from None
+            raise UnreadableLabelError(f"{shown(given)} ({type(given).__name__}) is no label") from None
         return self._checked(index)
 
     def _index_of_text(self, text: str) -> int:
@@ -66,7 +68,7 @@ class Classes:
         if number.is_integer():
             return self._checked(int(number))
         hint = nearest_name(stripped, self.names)
-        raise UnreadableLabelError(f"{_shown(stripped)} is no class" + (f"; {hint}" if hint else ""))
+        raise UnreadableLabelError(f"{shown(stripped)} is no class" + (f"; {hint}" if hint else ""))
 
     def _checked(self, index: int) -> int:
         if not 0 <= index < len(self.names):
@@ -74,6 +76,7 @@ class Classes:
         return index
 
 
-def _shown(given: object) -> str:
+def shown(given: object) -> str:
+    """Return the repr of what was given in one line, cut where it is long."""
     text = " ".join(repr(given).split())
     return text if len(text) <= 60 else text[:57] + "..."

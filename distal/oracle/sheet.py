@@ -9,7 +9,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from distal.oracle.classes import Classes, UnreadableLabelError
+from distal.oracle.classes import Classes, UnreadableLabelError, shown
 
 COLUMNS = ("row_id", "file", "label")
 SKIP = "skip"
@@ -75,12 +75,13 @@ def _entry(line: int, row: dict[str, str], row_ids: set[int], classes: Classes) 
     label = row.get("label", "")
     if not label:
         return None
+    given = row.get("row_id", "")  # missing where the line is short and the label comes first
     try:
-        number = float(row["row_id"])
+        number = float(given)
     except ValueError:
-        raise UnreadableLabelError(f"row id {row['row_id']!r} is no number") from None
+        raise UnreadableLabelError(f"row id {shown(given)} is no number") from None
     if not number.is_integer() or int(number) not in row_ids:
-        raise UnreadableLabelError(f"row {row['row_id']} is not asked for in this round")
+        raise UnreadableLabelError(f"row {shown(given)[1:-1]} is not asked for in this round")
     try:
         index = classes.index(label)
     except UnreadableLabelError:

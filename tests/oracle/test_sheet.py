@@ -73,6 +73,7 @@ def test_the_annotator_is_kept_where_there_is_such_a_column():
         ("x,x.png,dog", "line 3: row id 'x' is no number"),
         (",7.png,dog", "line 3: row id '' is no number"),
         ("7.5,7.png,dog", "line 3: row 7.5 is not asked for in this round"),
+        ("nan,7.png,dog", "line 3: row nan is not asked for in this round"),
     ],
 )
 def test_a_bad_line_is_named_and_the_others_are_taken(line, says):
@@ -103,6 +104,20 @@ def test_an_unclosed_quote_or_a_giant_cell_is_no_crash():
     sheet = read('row_id,label\n3,cat\n7,"dog\n12,cat\n' + "x" * 200_000)
     assert sheet.entries[3].label == 0
     assert len(sheet.problems) == 1
+
+
+def test_a_line_too_short_for_its_row_id_costs_that_line_alone():
+    sheet = read("label,row_id\ncat\ndog,7\n")
+    assert sheet.problems == ["line 2: row id '' is no number"]
+    assert {row_id: entry.label for row_id, entry in sheet.entries.items()} == {7: 1}
+
+
+@pytest.mark.parametrize("row_id", ["x" * 100_000, "9" * 100_000, "1" + " " * 50 + "2" * 100_000])
+def test_a_giant_row_id_is_not_repeated_whole(row_id):
+    sheet = read(f"row_id,label\n{row_id},dog\n3,cat\n")
+    assert list(sheet.entries) == [3]
+    assert len(sheet.problems) == 1
+    assert len(sheet.problems[0]) < 120
 
 
 def test_a_class_called_skip_is_a_class():
