@@ -92,6 +92,8 @@ class DecodedCache:
         self._spec = spec
         self.chunk_rows = max(1, _CHUNK_ROWS // block_rows) * block_rows
         parameters = [_LAYOUT, PIL.__version__, source.fingerprint, columns.image, asdict(spec), self.chunk_rows]
+        # The fingerprint does not see pixels that change in place at the same size; the files' times do.
+        parameters.append(source.modified_ns)
         key = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()[:32]
         self._folder = folder / "decoded" / key
         self._reader = RowReader(source, columns.image)

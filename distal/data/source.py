@@ -24,7 +24,9 @@ class Source:
     group_file, group_index: int32 [G], file and ordinal in that file of each row group that holds rows.
     group_start: int64 [G + 1], first row id of each row group, and the number of rows at the end.
     group_row_bytes: int64 [G], mean uncompressed bytes of a row.
-    fingerprint: sha256 (hex) over names, sizes and tails of the files in order; folders do not enter it.
+    fingerprint: sha256 (hex) over names, sizes and tails of the files in order; folders and times do not enter it, so
+    that a copy has the same one. A change in place before the tail that keeps the size does not change it.
+    modified_ns: when each file was last written, in ns since 1970, as the file system says; -1 where it does not.
     """
 
     files: tuple[PoolFile, ...]
@@ -34,6 +36,7 @@ class Source:
     group_row_bytes: npt.NDArray[np.int64]
     fingerprint: str
     size_bytes: int
+    modified_ns: tuple[int, ...]
 
     @property
     def rows(self) -> int:
@@ -50,6 +53,7 @@ class _Footer:
     metadata: pq.FileMetaData
     size: int
     digest: bytes
+    modified_ns: int
 
 
 def open_source(files: tuple[PoolFile, ...]) -> tuple[Source, list[pq.FileMetaData]]:
@@ -81,6 +85,7 @@ def open_source(files: tuple[PoolFile, ...]) -> tuple[Source, list[pq.FileMetaDa
         group_row_bytes=np.array(row_bytes, dtype=np.int64),
         fingerprint=hashed.hexdigest(),
         size_bytes=sum(footer.size for footer in footers),
+        modified_ns=tuple(footer.modified_ns for footer in footers),
     )
     return source, [footer.metadata for footer in footers]
 
@@ -88,9 +93,12 @@ def open_source(files: tuple[PoolFile, ...]) -> tuple[Source, list[pq.FileMetaDa
 def _read_footer(file: PoolFile) -> _Footer:
     """Read the file's tail, which holds the footer and, as a rule, the label column's last pages.
 
-    The tail goes into the fingerprint whole, so that a label mended in place is seen although no size changed.
+    The tail goes into the fingerprint whole, so that a label mended in place there is seen although no
+    size changed. What lies before the tail is not read.
     """
     try:
+        # Asked before the bytes are read: a file that is written meanwhile counts as the older one.
+        modified_ns = file.filesystem.get_file_info(file.path).mtime_ns
         with file.filesystem.open_input_file(file.path) as stream:
             size = stream.size()
             tail = bytes(stream.read_at(min(size, _TAIL_BYTES), max(0, size - _TAIL_BYTES)))
@@ -107,4 +115,4 @@ def _read_footer(file: PoolFile) -> _Footer:
     except (OSError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0][:300]
         raise PoolError(f"Cannot read {file.name}: {reason}\nExpected a readable Parquet file.") from error
-    return _Footer(metadata, size, hashlib.sha256(tail).digest())
+    return _Footer(metadata, size, hashlib.sha256(tail).digest(), -1 if modified_ns is None else modified_ns)

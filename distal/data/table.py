@@ -87,7 +87,7 @@ class ImageTable:
 
     @property
     def fingerprint(self) -> str:
-        """Return the sha256 (hex) over the files' names, sizes and footers in order."""
+        """Return the sha256 (hex) over the files' names, sizes and tails in order."""
         return self._source.fingerprint
 
     @property

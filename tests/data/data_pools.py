@@ -24,13 +24,15 @@ def write_pool(
     metadata: dict[str, str] | None = None,
     row_group_size: int = 1000,
     first: int = 0,
+    compression: str = "SNAPPY",
 ) -> Path:
     kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     rows = [{"bytes": data, "path": f"{first + row}.png"} for row, data in enumerate(images)]
     columns: dict[str, pa.Array] = {"image": pa.array(rows, kind)}
     if labels is not None:
         columns["label"] = labels
-    pq.write_table(pa.table(columns).replace_schema_metadata(metadata), path, row_group_size=row_group_size)
+    table = pa.table(columns).replace_schema_metadata(metadata)
+    pq.write_table(table, path, row_group_size=row_group_size, compression=compression)
     return path
 
 

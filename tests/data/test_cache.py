@@ -162,3 +162,18 @@ def test_the_cache_lies_where_the_user_keeps_caches(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     assert cache_folder(None) == Path.home() / ".cache" / "distal"
     assert cache_folder("~/x") == Path.home() / "x"
+
+
+def test_pixels_that_change_in_place_under_the_same_fingerprint_are_decoded_anew(tmp_path, pool):
+    images = np.random.default_rng(0).integers(0, 256, (40, 64, 64), dtype=np.uint8)
+    path = write_pool(tmp_path / "a.parquet", [png(each) for each in images], compression="NONE")
+    before = open_images(pool(path, image_size=64))
+    before.pixels(np.arange(40))
+    data, first, second = path.read_bytes(), png(images[0]), png(255 - images[0])
+    assert len(first) == len(second)
+    assert data.count(first) == 1
+    path.write_bytes(data.replace(first, second))
+    os.utime(path, ns=(1, path.stat().st_mtime_ns + 1_000_000))
+    after = open_images(pool(path, image_size=64))
+    assert after.fingerprint == before.fingerprint
+    assert np.array_equal(after.pixels(np.array([0]))[0, 0], 255 - images[0])
