@@ -5,20 +5,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from distal.config import PoolConfig
 from distal.data.digits import CLASSES, DIGITS, digit_images
 from distal.data.formats import Record, Records, Refused
 from distal.data.formats.array import read_array
 from distal.data.formats.cifar import read_cifar
 from distal.data.formats.folder import read_folder
 from distal.data.formats.idx import is_idx_name, read_idx
+from distal.data.formats.record import MAX_PIXELS
 from distal.data.writer import PoolWriter
 from distal.errors import PoolError, nearest_name
 
 IMPORT_KINDS = ("folder", "idx", "cifar10", "cifar100", "array", DIGITS)
 SPLITS = ("train", "test")
 _LISTED = 100
-_MAX_PIXELS = int(PoolConfig.model_fields["max_pixels"].default)
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def import_images(
     *,
     labels: str | Path | None = None,
     split: str = "train",
-    max_pixels: int = _MAX_PIXELS,
+    max_pixels: int = MAX_PIXELS,
     on_progress: Callable[[int], None] | None = None,
 ) -> ImportSummary:
     """Write the images of `source` to `out`, a file that ends in .parquet or a folder, as `open_images` reads them.

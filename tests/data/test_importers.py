@@ -100,6 +100,38 @@ def test_damaged_idx_files_are_refused(tmp_path):
     _refused(tmp_path, "8 labels for 9 images", path, labels=tmp_path / "labels")
 
 
+@pytest.mark.parametrize("part", ["images", "labels"])
+def test_a_gzip_file_whose_checksum_fails_or_that_goes_on_is_refused(tmp_path, part):
+    whole = {"images-idx3": _idx(noise(9)), "labels-idx1": _idx(np.zeros(9, np.uint8))}
+    names = {name: tmp_path / f"train-{name}-ubyte.gz" for name in whole}
+    for damage, match in (("checksum", "is damaged"), ("surplus", "goes on after its last item")):
+        for name, data in whole.items():
+            zipped = bytearray(gzip.compress(data))
+            if name.startswith(part):
+                zipped = bytearray(gzip.compress(data + b"x")) if damage == "surplus" else zipped
+                zipped[-8] ^= 255 if damage == "checksum" else 0
+            names[name].write_bytes(zipped)
+        _refused(tmp_path, match, names["images-idx3"])
+
+
+@pytest.mark.parametrize("side", [0, 10**5, 2**32 - 1])
+def test_idx_images_of_an_impossible_size_are_refused_by_the_header(tmp_path, side):
+    path = tmp_path / "x-images-idx3-ubyte"
+    path.write_bytes(struct.pack(">BBBB3I", 0, 0, 8, 3, 1, side, side) + bytes(9))
+    _refused(tmp_path, f"declares images of {side} x {side} pixels", path)
+    path.write_bytes(struct.pack(">BBBB3I", 0, 0, 8, 3, 1, 7000, 7000) + bytes(9))
+    _refused(tmp_path, "cut short", path)
+
+
+def test_bad_deflate_data_in_an_idx_file_is_refused(tmp_path):
+    path = tmp_path / "x-images-idx3-ubyte.gz"
+    path.write_bytes(gzip.compress(b"")[:10] + b"\xff" * 40)
+    _refused(tmp_path, "Cannot read", path)
+    zipped = gzip.compress(_idx(noise(2000)))
+    path.write_bytes(zipped[:60000] + b"\xff" * 9000 + zipped[69000:])
+    _refused(tmp_path, "is damaged", path)
+
+
 @pytest.mark.parametrize(("name", "head", "kind"), [("data_batch_1.bin", 1, "cifar10"), ("train.bin", 2, "cifar100")])
 def test_cifar_batches_are_read_plane_by_plane(tmp_path, read_back, name, head, kind):
     planes = np.random.default_rng(0).integers(0, 256, (6, 3, 32, 32), dtype=np.uint8)

@@ -1,7 +1,9 @@
 """Read the idx format of MNIST and its kin (LeCun, Cortes, Burges 1998), plain or gzip."""
 
 import gzip
+import math
 import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -10,10 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from distal.data.digits import encode_png
-from distal.data.formats.record import Record, Records, Refused
+from distal.data.formats.record import MAX_PIXELS, Record, Records, Refused
 from distal.errors import PoolError
 
 _UNSIGNED_BYTE = 0x08
+_PIECE_BYTES = 2**20
+_DAMAGE = (OSError, EOFError, zlib.error)
 _IMAGES = re.compile(r"images[.-]idx[34]-ubyte(\.gz)?$")
 
 
@@ -34,6 +38,10 @@ def read_idx(source: Path, labels: Path | None, split: str) -> Records:
     count, shape = _read_header(images, ranks=(3, 4))
     if len(shape) == 3 and shape[2] != 3:
         raise PoolError(f"{images} holds images of shape {shape}.\nExpected [H, W] or [H, W, 3].")
+    if not 0 < shape[0] * shape[1] <= MAX_PIXELS:
+        raise PoolError(
+            f"{images} declares images of {shape[0]} x {shape[1]} pixels.\nExpected 1 to {MAX_PIXELS:,} pixels."
+        )
     codes = _read_codes(labels, count) if labels is not None else None
     classes = tuple(str(code) for code in range(int(codes.max()) + 1)) if codes is not None and count else None
     return Records(classes, _read_images(images, count, shape, codes))
@@ -71,7 +79,7 @@ def _read_header(path: Path, ranks: tuple[int, ...]) -> tuple[int, tuple[int, ..
     try:
         with _open(path) as stream:
             return _take_header(stream, path, ranks)
-    except (OSError, EOFError) as error:
+    except _DAMAGE as error:
         raise PoolError(f"Cannot read {path}: {error}\nExpected an idx file, plain or .gz.") from error
 
 
@@ -97,6 +105,7 @@ def _read_codes(path: Path, count: int) -> npt.NDArray[np.uint8]:
     with _open(path) as stream:
         _take_header(stream, path, ranks=(1,))
         raw = _read_exactly(stream, count, path)
+        _check_end(stream, path)
     return np.frombuffer(raw, dtype=np.uint8)
 
 
@@ -104,18 +113,34 @@ def _read_images(
     path: Path, count: int, shape: tuple[int, ...], codes: npt.NDArray[np.uint8] | None
 ) -> Iterator[Record | Refused]:
     name = path.name.removesuffix(".gz")
+    size = math.prod(shape)
     with _open(path) as stream:
         _take_header(stream, path, ranks=(3, 4))
         for row in range(count):
-            pixels = np.frombuffer(_read_exactly(stream, int(np.prod(shape)), path), dtype=np.uint8).reshape(shape)
+            pixels = np.frombuffer(_read_exactly(stream, size, path), dtype=np.uint8).reshape(shape)
             yield Record(encode_png(pixels), f"{name}/{row:06d}.png", None if codes is None else int(codes[row]))
+        _check_end(stream, path)
 
 
 def _read_exactly(stream: BinaryIO, size: int, path: Path) -> bytes:
+    """Read `size` bytes piece by piece, so that a header that lies costs no more memory than the file holds."""
+    data = bytearray()
+    while len(data) < size:
+        piece = _read_piece(stream, min(size - len(data), _PIECE_BYTES), path)
+        if not piece:
+            raise PoolError(f"{path} is cut short: it ends before its last item.\nFetch it again.")
+        data += piece
+    return bytes(data)
+
+
+def _check_end(stream: BinaryIO, path: Path) -> None:
+    """Refuse bytes after the last item. Only a read at the end makes gzip compare its checksum."""
+    if _read_piece(stream, 1, path):
+        raise PoolError(f"{path} goes on after its last item.\nExpected as many items as its header says.")
+
+
+def _read_piece(stream: BinaryIO, size: int, path: Path) -> bytes:
     try:
-        data = stream.read(size)
-    except (OSError, EOFError) as error:
+        return stream.read(size)
+    except _DAMAGE as error:
         raise PoolError(f"{path} is damaged: {error}\nFetch it again.") from error
-    if len(data) < size:
-        raise PoolError(f"{path} is cut short: it ends before its last item.\nFetch it again.")
-    return data

@@ -3,6 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from distal.config import PoolConfig
+
+# An image of more pixels would be left out by every run with the default pool.max_pixels.
+MAX_PIXELS = int(PoolConfig.model_fields["max_pixels"].default)
+
 
 @dataclass(frozen=True)
 class Record:
