@@ -1,4 +1,5 @@
 import gzip
+import os
 import struct
 
 import numpy as np
@@ -52,6 +53,26 @@ def test_a_folder_gives_classes_and_an_order_by_hash_of_the_path(tmp_path, read_
         expected = 0 if name == "loose.png" else int(name[-6:-4])
         assert np.array_equal(found, noise(1)[0] if name == "loose.png" else noise(30)[expected])
         assert label == (-1 if name == "loose.png" else int(expected % 3 > 0))
+
+
+def test_a_folder_that_is_a_link_is_refused_and_not_passed_over(tmp_path):
+    for name in ("in/cat", "elsewhere"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "a.png").write_bytes(png(noise(1)[0]))
+    (tmp_path / "in" / "dog").symlink_to(tmp_path / "elsewhere")
+    _refused(tmp_path, "in/dog is a symbolic link to a folder", tmp_path / "in")
+
+
+def test_what_is_no_regular_file_is_left_out_and_named(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (tmp_path / "real").write_bytes(png(noise(1)[0]))
+    (folder / "good.png").symlink_to(tmp_path / "real")
+    (folder / "endless.png").symlink_to("/dev/null")
+    os.mkfifo(folder / "pipe.png")
+    summary = import_images(str(folder), tmp_path / "out.parquet")
+    reasons = {path: reason for path, reason in summary.skipped}
+    assert (summary.rows, reasons) == (1, dict.fromkeys(("endless.png", "pipe.png"), "is no regular file"))
 
 
 def test_the_same_import_writes_the_same_bytes(tmp_path):

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -18,7 +19,8 @@ def read_folder(source: Path, max_pixels: int) -> Records:
     """Open a folder. Files are sorted, then shuffled by the SHA-1 of their path: any prefix is a fair sample.
 
     An image's class is the first folder on its path; images beside the class folders have no label. Files with other
-    suffixes and names that start with a dot are left alone. Raises PoolError where there is no image file.
+    suffixes and names that start with a dot are left alone. Links to files are followed. Raises PoolError where there
+    is no image file, and for a link to a folder: to follow it could go in circles, to pass it over would lose a class.
     """
     paths = sorted(_image_paths(source), key=lambda path: (hashlib.sha1(os.fsencode(path)).digest(), path))
     if not paths:
@@ -33,10 +35,29 @@ def read_folder(source: Path, max_pixels: int) -> Records:
 def _image_paths(source: Path) -> Iterator[str]:
     for folder, subfolders, files in os.walk(source):
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        for name in subfolders:
+            _refuse_link(Path(folder, name))
         inside = PurePosixPath(Path(folder).relative_to(source).as_posix())
         for name in files:
             if not name.startswith(".") and PurePosixPath(name).suffix.lower() in SUFFIXES:
                 yield str(inside / name)
+
+
+def _refuse_link(folder: Path) -> None:
+    if folder.is_symlink():
+        raise PoolError(
+            f"{folder} is a symbolic link to a folder, whose images would be missing from the pool.\n"
+            "Put the folder itself in its place, or import what the link names."
+        )
+
+
+def _read_regular(path: Path) -> bytes:
+    """Read a file; raise UndecodableError for pipes and devices, which may never end."""
+    # Without O_NONBLOCK, a pipe that nobody writes to would hold the very call that opens it.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            raise UndecodableError("is no regular file")
+        return stream.read()
 
 
 def _read_files(
@@ -46,7 +67,7 @@ def _read_files(
     for path in paths:
         shown = os.fsencode(path).decode(errors="replace")
         try:
-            data = (source / path).read_bytes()
+            data = _read_regular(source / path)
             open_header(data, max_pixels)
         except OSError as error:
             yield Refused(shown, f"cannot be read: {error.strerror or error}")
