@@ -13,6 +13,7 @@ from distal.errors import PoolError
 
 _BATCH_ROWS = 256
 _BATCH_BYTES = 32 * 2**20
+_READ_ROWS = 4
 _BUFFER_BYTES = 2**20
 
 
@@ -70,11 +71,24 @@ class _Opened:
         self._parquet: pq.ParquetFile | None = None
 
     def batches(self, group: int) -> Iterator[pa.Array]:
-        """Yield one row group's column in batches that hold at most about 32 MiB."""
-        rows = int(np.clip(_BATCH_BYTES // max(1, int(self._source.group_row_bytes[group])), 1, _BATCH_ROWS))
+        """Yield one row group's column in batches of about 32 MiB at most, whatever the footer says of its size.
+
+        A value that a dictionary holds once may come back in every row, so that only rows as they are read tell how
+        large they are: a few are read at a time and joined.
+        """
+        rows = int(np.clip(_BATCH_BYTES // max(1, int(self._source.group_row_bytes[group])), 1, _READ_ROWS))
         with self._damage(group) as (parquet, index):
+            held: list[pa.Array] = []
+            held_rows = held_bytes = 0
             for batch in parquet.iter_batches(rows, row_groups=[index], columns=[self._column], use_threads=False):
-                yield batch.column(0)
+                held.append(batch.column(0))
+                held_rows += len(batch)
+                held_bytes += held[-1].nbytes
+                if held_rows >= _BATCH_ROWS or held_bytes >= _BATCH_BYTES:
+                    yield pa.concat_arrays(held)
+                    held, held_rows, held_bytes = [], 0, 0
+            if held:
+                yield pa.concat_arrays(held)
 
     def whole(self, group: int) -> pa.ChunkedArray:
         """Return one row group's column at once, for small columns such as labels."""

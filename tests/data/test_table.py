@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from distal.config import PoolConfig
 from distal.data.digits import load_digits
+from distal.data.rows import RowReader
 from distal.data.table import open_images
 from distal.errors import PoolError
 
@@ -128,3 +129,13 @@ def test_real_pools_open_as_they_are(shared_data, tmp_path):
     tiles = open_images(PoolConfig(path=str(shared_data / "magnetic_tile" / "test.parquet"), cache=str(tmp_path)))
     assert (tiles.rows, tiles.image_size, tiles.channels) == (268, 64, 1)
     assert sum(tiles.class_counts().values()) == 268
+
+
+def test_a_value_that_a_dictionary_repeats_does_not_fill_the_memory(tmp_path, pool):
+    large = noise(1)[0].tobytes() * 2**14  # 1 MiB that the file holds once
+    table = open_images(pool(write_pool(tmp_path / "a.parquet", [large] * 256), image_size=8, channels=1))
+    assert table.source.size_bytes < 3 * 2**20
+    arrays = RowReader(table.source, "image").stream(0, 256)
+    sizes = [(len(array), array.nbytes) for array in arrays]
+    assert sum(rows for rows, _ in sizes) == 256
+    assert max(size for _, size in sizes) < 40 * 2**20
