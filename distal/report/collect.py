@@ -15,6 +15,7 @@ from distal.ledger import Ledger
 from distal.rundir import RunDirectory, round_path
 
 PHASES = ("acquire", "annotate", "train", "evaluate")
+_DRAWABLE = 1e15  # what is larger was not measured, and neither axes nor durations take it
 
 
 @dataclass(frozen=True)
@@ -117,11 +118,11 @@ def collect(run: RunDirectory) -> RunRecord:
     text = run.read("config.yaml").decode("utf-8", errors="replace")
     try:
         config = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise _unreadable(run, "config.yaml", "YAML") from error
     ledger = Ledger(run)
     committed = set(run.committed())
-    numbers = sorted(int(name) for name in run.list("rounds") if name.isdigit())
+    numbers = sorted(int(name) for name in run.list("rounds") if name.isdecimal() and int(name) > 0)
     return RunRecord(
         name=run.name,
         uri=run.uri,
@@ -129,7 +130,7 @@ def collect(run: RunDirectory) -> RunRecord:
         config_text=text,
         rounds=tuple(_round(run, ledger, number, number in committed) for number in numbers),
         environment=_json(run, "environment.json", {}),
-        skipped=tuple(_json(run, "skipped.json", [])),
+        skipped=_skipped(run),
         stopped=_json(run, "stopped.json", {}),
     )
 
@@ -157,6 +158,13 @@ def _round(run: RunDirectory, ledger: Ledger, number: int, committed: bool) -> R
     )
 
 
+def _skipped(run: RunDirectory) -> tuple[dict[str, Any], ...]:
+    rows = _json(run, "skipped.json", [])
+    if not all(isinstance(row, dict) and row.keys() >= {"row_id", "path", "reason"} for row in rows):
+        raise _unreadable(run, "skipped.json", "a JSON list of row_id, path and reason")
+    return tuple(rows)
+
+
 def _metrics(run: RunDirectory, number: int) -> Metrics | None:
     path = round_path(number, "metrics.json")
     raw = _json(run, path, None)
@@ -164,35 +172,62 @@ def _metrics(run: RunDirectory, number: int) -> Metrics | None:
         return None
     try:
         return Metrics(
-            labels=int(raw["labels"]),
-            asked=int(raw["asked"]),
-            cost=float(raw["cost"]),
-            steps=int(raw["steps"]),
+            labels=_whole(raw["labels"]),
+            asked=_whole(raw["asked"]),
+            cost=_amount(raw["cost"]),
+            steps=_whole(raw["steps"]),
             goal=str(raw["goal"]),
             scores=tuple(_score(line) for line in raw["scores"]),
             losses={str(name): _finite(value) for name, value in raw["losses"].items()},
-            seconds={str(phase): float(value) for phase, value in raw["seconds"].items()},
+            seconds={str(phase): _amount(value) for phase, value in raw["seconds"].items()},
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise _unreadable(run, path, "the metrics of docs/run-directory.md") from error
 
 
 def _score(line: dict[str, Any]) -> ScoreLine:
     return ScoreLine(
-        name=str(line["name"]),
+        name=_text(line["name"]),
         value=_finite(line["value"]),
-        extractor=line.get("extractor"),
-        hash=line.get("hash"),
-        samples=line.get("samples"),
-        reference_samples=line.get("reference_samples"),
-        class_name=line.get("class"),
-        note=line.get("note"),
+        extractor=_text_or_none(line.get("extractor")),
+        hash=_text_or_none(line.get("hash")),
+        samples=_whole_or_none(line.get("samples")),
+        reference_samples=_whole_or_none(line.get("reference_samples")),
+        class_name=_text_or_none(line.get("class")),
+        note=_text_or_none(line.get("note")),
     )
 
 
 def _finite(value: Any) -> float | None:
     number = float("nan") if value is None else float(value)
-    return number if abs(number) < float("inf") else None
+    return number if abs(number) < _DRAWABLE else None
+
+
+def _amount(value: Any) -> float:
+    number = float(value)
+    if not 0 <= number < _DRAWABLE:
+        raise ValueError(f"{number} is no amount")
+    return number
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int) or not 0 <= value < _DRAWABLE:
+        raise ValueError("expected a whole number")
+    return value
+
+
+def _whole_or_none(value: Any) -> int | None:
+    return None if value is None else _whole(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected text, found {type(value).__name__}")
+    return value
+
+
+def _text_or_none(value: Any) -> str | None:
+    return None if value is None else _text(value)
 
 
 def _json(run: RunDirectory, path: str, missing: Any) -> Any:
@@ -200,7 +235,7 @@ def _json(run: RunDirectory, path: str, missing: Any) -> Any:
         return missing
     try:
         content = json.loads(run.read(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _unreadable(run, path, "JSON") from error
     if missing is not None and not isinstance(content, type(missing)):
         raise _unreadable(run, path, f"a JSON {'object' if isinstance(missing, dict) else 'list'}")

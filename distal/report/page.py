@@ -1,5 +1,6 @@
 """Turn the record of a run into what the page shows: sentences, tiles, rows, figures. No file is touched here."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -181,15 +182,16 @@ def time_view(record: RunRecord) -> TimeView | None:
 
 def class_rows(record: RunRecord, classes: Sequence[str]) -> list[ClassRow]:
     """Return one row a class, in label order; labels outside the classes are named by their number."""
-    found = {row.label for r in record.rounds for row in r.asked if row.label is not None}
+    counts = [(r.round, Counter(row.label for row in r.asked if row.label is not None)) for r in record.rounds]
+    strays = {label for _, of_round in counts for label in of_round} - set(range(len(classes)))
     last = record.measured[-1][1] if record.measured else None
     rows = []
-    for label in range(max(len(classes), max(found, default=-1) + 1)):
+    for label in (*range(len(classes)), *sorted(strays)):
         name = class_name(label, classes)
-        by_round = ((r.round, sum(row.label == label for row in r.asked)) for r in record.rounds)
+        by_round = tuple((round, of_round[label]) for round, of_round in counts if label in of_round)
         distance = last.value(f"{last.goal}_class", name) if last else None
         agreement = last.value("agreement_class", name) if last else None
-        rows.append(ClassRow(name, tuple(pair for pair in by_round if pair[1]), distance, agreement))
+        rows.append(ClassRow(name, by_round, distance, agreement))
     return rows
 
 

@@ -27,7 +27,7 @@ def percent(share: float | None) -> str:
 
 def duration(seconds: float | None) -> str:
     """Return a duration in its natural units: 0.42 s, 13.2 s, 2 min 05 s, 3 h 20 min, 2 d 4 h."""
-    if seconds is None:
+    if seconds is None or not abs(seconds) < float("inf"):
         return "–"
     if seconds < 59.95:
         return f"{number(seconds, 3 if seconds >= 1 else 2)} s"

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from digits_run import make_run
@@ -62,3 +63,47 @@ def test_scores_that_could_not_be_computed_have_no_value(tmp_path: Path) -> None
     measured = collect(run).measured[0][1]
     assert measured.value("fd_pool-cnn") is None
     assert measured.losses["generator"] is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seconds": {"train": float("nan")}},
+        {"seconds": {"train": float("inf")}},
+        {"seconds": {"train": -1}},
+        {"seconds": [1]},
+        {"labels": 10**400},
+        {"labels": [1]},
+        {"steps": float("inf")},
+        {"cost": float("nan")},
+        {"scores": 5},
+        {"scores": [{}]},
+        {"scores": [{"name": "fid", "value": 1.0, "hash": 5}]},
+        {"scores": [{"name": "fid", "value": 1.0, "samples": "many"}]},
+        {"scores": [{"name": "fid", "value": 1.0, "class": ["a"]}]},
+        {"scores": [{"name": ["fid"], "value": 1.0}]},
+        {"scores": [{"name": "fid", "value": "abc"}]},
+    ],
+    ids=str,
+)
+def test_metrics_that_distal_never_wrote_are_named(tmp_path: Path, change: dict[str, Any]) -> None:
+    run = make_run(tmp_path, rounds=1)
+    metrics = json.loads(run.read(round_path(1, "metrics.json")))
+    run.write(round_path(1, "metrics.json"), json.dumps(metrics | change).encode())
+    with pytest.raises(RunError, match=r"rounds/0001/metrics\.json"):
+        collect(run)
+
+
+@pytest.mark.parametrize("content", ["[1]", '[{"row_id": 1}]', "{}", 100_000 * "["], ids=lambda text: text[:20])
+def test_damaged_lists_of_skipped_rows_are_named(tmp_path: Path, content: str) -> None:
+    run = make_run(tmp_path, rounds=1)
+    run.write("skipped.json", content.encode())
+    with pytest.raises(RunError, match=r"skipped\.json"):
+        collect(run)
+
+
+def test_folders_that_are_no_rounds_are_left_alone(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rounds=1)
+    for name in ("²", "0000", "x"):
+        run.write(f"rounds/{name}/note", b"")
+    assert [r.round for r in collect(run).rounds] == [1]

@@ -6,6 +6,7 @@ from typing import Any
 
 from digits_run import DIGITS, make_run
 
+from distal.ledger import Answer, Ledger
 from distal.report import page
 from distal.report.collect import RunRecord, collect
 from distal.rundir import RunDirectory, round_path
@@ -104,3 +105,13 @@ def test_few_rounds_of_many_are_spread_evenly_from_first_to_last(tmp_path: Path)
     record = collect(make_run(tmp_path, rounds=9, batch=2))
     assert [r.round for r in page.spread(record.rounds, 3)] == [1, 5, 9]
     assert len(page.spread(record.rounds, 12)) == 9
+
+
+def test_a_giant_label_costs_no_more_than_a_small_one(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rounds=1, unfinished=1)
+    query = Ledger(run).read_query(2)
+    assert query is not None
+    Ledger(run).record(2, [Answer(int(query.row_ids[1]), 2**62, "dataset", 0.0)])
+    rows = page.class_rows(collect(run), DIGITS)
+    assert [row.name for row in rows] == [*DIGITS, f"class {2**62}"]
+    assert rows[-1].by_round == ((2, 1),)

@@ -35,6 +35,8 @@ def test_numbers_have_four_digits_and_grouped_thousands(value: float | None, tex
         (12000.0, "3 h 20 min"),
         (187200.0, "2 d 4 h"),
         (None, "–"),
+        (float("inf"), "–"),
+        (float("nan"), "–"),
     ],
 )
 def test_durations_are_in_natural_units(seconds: float | None, text: str) -> None:
