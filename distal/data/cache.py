@@ -199,4 +199,12 @@ def split_images(array: pa.Array, nested: bool) -> tuple[list[bytes | None], lis
     encoded = pc.struct_field(array, "bytes").to_pylist()
     if array.type.get_field_index("path") < 0:
         return encoded, [""] * len(array)
-    return encoded, [path or "" for path in pc.struct_field(array, "path").to_pylist()]
+    return encoded, [_shown(path) for path in pc.struct_field(array, "path")]
+
+
+def _shown(path: pa.Scalar) -> str:
+    """Return a path as text; it is only shown, so that one that is no UTF-8 costs a few question marks, not the row."""
+    try:
+        return str(path.as_py() or "")
+    except UnicodeDecodeError:
+        return path.cast(pa.binary()).as_py().decode(errors="replace")

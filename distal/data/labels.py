@@ -26,6 +26,7 @@ def find_classes(source: Source, columns: Columns, footers: Sequence[pq.FileMeta
     if columns.label is None:
         return columns.classes
     if columns.classes is not None:
+        _refuse_many(len(columns.classes), columns.label)
         known = _largest_in_statistics(columns.label, footers) if columns.label_kind == "code" else None
         if known is not None and known >= len(columns.classes):
             count_labels(source, columns, columns.classes)  # refuses, and names the row
@@ -33,14 +34,19 @@ def find_classes(source: Source, columns: Columns, footers: Sequence[pq.FileMeta
     if columns.label_kind == "name":
         names: set[str] = set()
         for _, column in _every_group(source, columns.label):
-            names.update(name for name in pc.unique(column.cast(pa.string())).to_pylist() if name is not None)
+            names.update(_names_in(column, columns.label))
             _refuse_many(len(names), columns.label)
         return tuple(sorted(names)) or None
     largest = _largest_in_statistics(columns.label, footers)
     if largest is None:
-        highest = (pc.max(column.cast(pa.int64())).as_py() for _, column in _every_group(source, columns.label))
+        highest = (pc.max(_plain(column)).as_py() for _, column in _every_group(source, columns.label))
         largest = max((value for value in highest if value is not None), default=MISSING)
     _refuse_many(largest + 1, columns.label)
+    if largest >= source.rows:
+        raise PoolError(
+            f"The labels in column '{columns.label}' run up to {largest}, but the pool has only {source.rows} rows.\n"
+            "Number the classes from 0 on without gaps, or name all of them in pool.classes."
+        )
     return tuple(str(code) for code in range(largest + 1)) or None
 
 
@@ -79,6 +85,22 @@ def _every_group(source: Source, column: str) -> Iterator[tuple[int, pa.ChunkedA
     return read_groups(source, column, np.arange(len(source.group_file)))
 
 
+def _names_in(column: pa.ChunkedArray, label: str) -> set[str]:
+    """Return the distinct names of one row group."""
+    try:
+        return {name for name in pc.unique(column.cast(pa.string())).to_pylist() if name is not None}
+    except (UnicodeDecodeError, pa.ArrowInvalid) as error:
+        raise PoolError(
+            f"Column '{label}' holds names that cannot be read as text: {str(error).splitlines()[0][:150]}\n"
+            "Expected UTF-8: write the labels again."
+        ) from error
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return integers as they are, or as the dictionary has them; unsigned ones keep their full range."""
+    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+
+
 def _codes(column: pa.ChunkedArray, columns: Columns, classes: tuple[str, ...], first: int) -> npt.NDArray[np.int64]:
     """Turn one row group's labels into class ordinals; `first` is the row id of its first row, for messages."""
     if columns.label_kind == "name":
@@ -87,7 +109,7 @@ def _codes(column: pa.ChunkedArray, columns: Columns, classes: tuple[str, ...], 
         unknown = pc.and_(pc.is_valid(text), pc.is_null(found))
         if pc.any(unknown).as_py():
             row = int(pc.index(unknown, True).as_py())
-            given = text[row].as_py()
+            given = text[row].cast(pa.binary()).as_py().decode(errors="replace")
             near = nearest_name(given, classes) or f"Its classes: {', '.join(classes)[:200]}."
             raise PoolError(
                 f"Row {first + row} of the pool has the label '{given[:80]}', which is no class. {near}\n"

@@ -117,13 +117,23 @@ def _schema_classes(schema: pa.Schema, name: str, label: str) -> tuple[str, ...]
     try:
         feature = json.loads(text)["info"]["features"].get(label, {})
         names = feature.get("names")
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None  # other people's metadata without features: the column itself still says enough
     if feature.get("_type") != "ClassLabel" or not isinstance(names, list) or not names:
         return None
-    if len(set(names)) != len(names):
+    if not all(_is_name(each) for each in names):
+        raise PoolError(f"The huggingface metadata of {name} has class names that are no text.\nExpected strings.")
+    texts = tuple(str(each) for each in names)
+    if len(set(texts)) != len(texts):
         raise PoolError(f"The huggingface metadata of {name} names a class twice.\nExpected distinct class names.")
-    return tuple(str(each) for each in names)
+    return texts
+
+
+def _is_name(value: object) -> bool:
+    """Return whether a JSON value can name a class: a number, or a string without halves of characters."""
+    if isinstance(value, str):
+        return not any("\ud800" <= character <= "\udfff" for character in value)
+    return isinstance(value, (int, float))
 
 
 def _difference(first: Columns, other: Columns) -> str:

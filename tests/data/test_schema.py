@@ -111,3 +111,46 @@ def test_a_column_of_identifiers_is_no_label_column(tmp_path, pool):
 def test_metadata_without_features_is_passed_over(tmp_path, pool):
     write_pool(tmp_path / "a.parquet", IMAGES, pa.array([0, 1, 0, 1]), {"huggingface": "[1, 2"})
     assert open_images(pool()).classes == ("0", "1")
+
+
+@pytest.mark.parametrize(
+    ("names", "match"),
+    [([["a"], ["b"]], "are no text"), (["\ud800", "b"], "are no text"), ([1, "1"], "names a class twice")],
+)
+def test_class_names_that_are_no_distinct_texts_are_refused(tmp_path, pool, names, match):
+    write_pool(tmp_path / "a.parquet", IMAGES, pa.array([0, 1, 0, 1]), _names(*names))
+    _refused(pool, match)
+
+
+def test_metadata_nested_without_end_is_passed_over(tmp_path, pool):
+    write_pool(tmp_path / "a.parquet", IMAGES, pa.array([0, 1, 0, 1]), {"huggingface": "[" * 200_000})
+    assert open_images(pool()).classes == ("0", "1")
+
+
+@pytest.mark.parametrize("statistics", [True, False])
+def test_labels_beyond_the_rows_are_no_classes(tmp_path, pool, statistics):
+    for labels, match in (
+        (pa.array([0, 1000, 2000, 3000]), "run up to 3000, but the pool has only 4 rows"),
+        (pa.array([0, 1, 2, 2**63 + 5], pa.uint64()), "are no class labels"),
+        (pa.array([0, 1, 2, 2**63 + 5], pa.uint64()).dictionary_encode(), "are no class labels"),
+    ):
+        table = pq.read_table(write_pool(tmp_path / "a.parquet", IMAGES)).append_column("label", labels)
+        pq.write_table(table, tmp_path / "a.parquet", write_statistics=statistics)
+        _refused(pool, match)
+
+
+def test_more_named_classes_than_a_run_can_hold_are_refused(tmp_path, pool):
+    write_pool(tmp_path / "a.parquet", IMAGES, pa.array([0, 1, 0, 1]), _names(*map(str, range(70_000))))
+    _refused(pool, "names 70000 classes or more")
+
+
+def test_names_that_are_no_text_are_refused_and_paths_are_shown_as_far_as_they_go(tmp_path, pool):
+    raw = pa.array([b"cat", b"\xff\xfe", b"cat", None])
+    broken = pa.Array.from_buffers(pa.string(), 4, raw.buffers())
+    write_pool(tmp_path / "a.parquet", IMAGES, broken)
+    _refused(pool, "cannot be read as text")
+    _refused(pool, "Row 1 of the pool has the label", classes=["cat", "dog"])
+    image = pa.StructArray.from_arrays([pa.array(IMAGES), broken], names=["bytes", "path"])
+    pq.write_table(pa.table({"image": image}), tmp_path / "a.parquet")
+    shown = [path for _, path in open_images(pool()).originals(np.arange(4))]
+    assert shown == ["cat", "\ufffd\ufffd", "cat", ""]
