@@ -52,10 +52,23 @@ def read_saved(run: RunDirectory) -> SavedRun:
     missing = RESOLVED - resolved.keys()
     if missing:
         raise _damaged(run, f"lacks {', '.join(sorted(missing))} under 'resolved'")
+    wrong = sorted(name for name in RESOLVED if not _fits(name, resolved[name]))
+    if wrong:
+        raise _damaged(run, f"holds what distal never writes under 'resolved': {', '.join(wrong)}")
     try:
         return SavedRun(make_config(tree), resolved)
     except ConfigError as error:
         raise _damaged(run, f"is refused: {str(error).partition(chr(10))[0]}") from None
+
+
+def _fits(name: str, value: Any) -> bool:
+    """Say whether a value under `resolved` is one that distal writes."""
+    if name == "classes":
+        return isinstance(value, list) and bool(value) and all(isinstance(each, str) for each in value)
+    if name in ("rows", "image_size", "channels"):
+        allowed = {"rows": range(2**63), "image_size": (8, 16, 32, 64), "channels": (1, 3)}[name]
+        return type(value) is int and value in allowed
+    return isinstance(value, str)
 
 
 def _damaged(run: RunDirectory, what: str) -> RunError:

@@ -7,6 +7,8 @@ from typing import Any
 from distal.errors import StorageError
 from distal.rundir import RunDirectory, round_path
 
+_LARGEST = 2**63  # integers beyond cannot be formatted as numbers, and no count gets there
+
 
 @dataclass(frozen=True)
 class RoundResult:
@@ -36,8 +38,30 @@ def read_result(run: RunDirectory, round: int) -> RoundResult:
     path = round_path(round, "metrics.json")
     try:
         metrics = json.loads(run.read(path))
-    except ValueError:
+    except (ValueError, RecursionError):
         metrics = None
-    if not isinstance(metrics, dict) or not {"goal", "scores", "labels"} <= metrics.keys():
+    if not _is_result(metrics):
         raise StorageError(f"{run.place(path)} is damaged: not the JSON of a round.\nRestore this file from a copy.")
     return RoundResult(round, metrics)
+
+
+def _is_result(metrics: Any) -> bool:
+    """Say whether all that a RoundResult reads is there and of its type."""
+    if not isinstance(metrics, dict) or not {"goal", "scores", "labels"} <= metrics.keys():
+        return False
+    labels, scores = metrics["labels"], metrics["scores"]
+    if not (isinstance(metrics["goal"], str) and _is_whole(labels) and isinstance(scores, list)):
+        return False
+    return all(map(_is_score, scores))
+
+
+def _is_score(score: Any) -> bool:
+    if not isinstance(score, dict) or not {"name", "value", "class"} <= score.keys():
+        return False
+    value, class_name = score["value"], score["class"]
+    numeric = value is None or isinstance(value, float) or _is_whole(value)
+    return isinstance(score["name"], str) and numeric and (class_name is None or isinstance(class_name, str))
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST

@@ -10,11 +10,11 @@ def describe_status(run: RunDirectory) -> str:
     """Return a few lines of plain text.
 
     Raises:
-        RunError: there is no run here.
+        RunError: there is no run here, or its config.yaml is damaged. StorageError: its labels or metrics are.
     """
     saved = read_saved(run)
     config = saved.config
-    ledger = Ledger(run)
+    ledger = Ledger(run, len(saved.classes))
     results = [read_result(run, number) for number in run.committed()]
     lines = [
         f"run        {run.uri}",
