@@ -1,6 +1,8 @@
 import gzip
+import io
 import os
 import struct
+import zipfile
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -181,6 +183,12 @@ def test_a_cifar_batch_of_another_size_or_with_foreign_labels_is_refused(tmp_pat
     _refused(tmp_path, "has the label 77", path)
 
 
+def test_cifar_class_names_that_are_no_text_are_refused(tmp_path):
+    (tmp_path / "data_batch_1.bin").write_bytes(bytes(3073))
+    (tmp_path / "batches.meta.txt").write_bytes(b"\xff\xfe")
+    _refused(tmp_path, "batches.meta.txt is no UTF-8 text", tmp_path / "data_batch_1.bin")
+
+
 @pytest.mark.parametrize("layout", ["NHW", "NHWC", "NCHW", "float", "bool", "int64"])
 def test_arrays_of_every_layout_are_read(tmp_path, read_back, layout):
     grey = noise(6)
@@ -230,6 +238,57 @@ def test_rows_with_nan_are_left_out_and_named(tmp_path, read_back):
 def test_arrays_that_hold_no_images_are_refused_and_leave_nothing(tmp_path, arrays, match):
     np.savez(tmp_path / "in.npz", **arrays)
     _refused(tmp_path, match, tmp_path / "in.npz")
+
+
+def _npy(shape, dtype="|u1"):
+    header = repr({"descr": dtype, "fortran_order": False, "shape": shape}).ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode()
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(4, -1, 8), (-4, 8, 8), (1, 2**32, 2**32), (1, 10**6, 10**7), (1, 2**62, 4, 1)],
+)
+def test_arrays_of_an_impossible_shape_are_refused_by_the_header(tmp_path, shape):
+    (tmp_path / "in.npy").write_bytes(_npy(shape) + bytes(64))
+    _refused(tmp_path, "Expected", tmp_path / "in.npy")
+
+
+def test_labels_of_an_impossible_width_are_refused_by_the_header(tmp_path):
+    np.save(tmp_path / "in.npy", noise(1))
+    (tmp_path / "y.npy").write_bytes(_npy((1,), "<U500000000") + bytes(64))
+    _refused(tmp_path, "Expected one integer or string", tmp_path / "in.npy", labels=tmp_path / "y.npy")
+
+
+@pytest.mark.parametrize(
+    "header", ["{'descr': (((", "(" * 3000, "{'descr': 3, 'fortran_order': 0, 'shape': 7}", 'x = "']
+)
+def test_a_header_that_is_no_header_is_refused(tmp_path, header):
+    start = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header))
+    (tmp_path / "in.npy").write_bytes(start + header.encode() + bytes(64))
+    _refused(tmp_path, "holds no readable numpy array", tmp_path / "in.npy")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize("damage", ["content", "encrypted", "method", "suffix"])
+def test_a_damaged_npz_is_refused_whatever_its_method(tmp_path, method, damage):
+    with io.BytesIO() as buffer:
+        np.save(buffer, noise(400))
+        array = buffer.getvalue()
+    path = tmp_path / "in.npz"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("X" if damage == "suffix" else "X.npy", array)
+    data = bytearray(path.read_bytes())
+    central = data.index(b"PK\x01\x02")
+    if damage == "content":
+        data[60:9000] = b"\xff" * 8940
+    if damage == "encrypted":
+        data[6] |= 1
+        data[central + 8] |= 1
+    if damage == "method":
+        data[8], data[central + 10] = 77, 77
+    path.write_bytes(data)
+    _refused(tmp_path, "Write it|Expected|Save them as", path)
 
 
 def test_sources_that_cannot_be_told_are_refused(tmp_path):

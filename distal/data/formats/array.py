@@ -1,6 +1,10 @@
 """Read images from a numpy array: .npy, or .npz with labels beside; never unpickles."""
 
+import lzma
+import math
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -10,11 +14,24 @@ import numpy as np
 import numpy.typing as npt
 
 from distal.data.digits import encode_png
-from distal.data.formats.record import Record, Records, Refused
+from distal.data.formats.record import MAX_PIXELS, Record, Records, Refused
 from distal.errors import PoolError
 
 IMAGE_NAMES = ("X", "x", "images", "image", "data", "x_train", "X_train", "train_images", "arr_0")
 LABEL_NAMES = ("y", "Y", "labels", "label", "target", "targets", "y_train", "Y_train", "train_labels", "arr_1")
+# What zipfile and numpy raise on damage. RuntimeError: an encrypted member, an unknown method, too deep a header.
+_DAMAGE = (
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    tokenize.TokenError,
+)
+_MOST_NAME_BYTES = 4096  # of a string label
 _LAYOUTS = "[N, H, W], [N, H, W, C] or [N, C, H, W] with 1, 3 or 4 channels"
 
 
@@ -40,16 +57,21 @@ class _Rows:
             self.shape, self.fortran, self.dtype = _read_npy_header(stream, path)
 
     def _open(self) -> AbstractContextManager[IO[bytes]]:
-        return self._path.open("rb") if self._member is None else zipfile.ZipFile(self._path).open(self._member)
+        try:
+            return self._path.open("rb") if self._member is None else zipfile.ZipFile(self._path).open(self._member)
+        except _DAMAGE as error:
+            raise PoolError(
+                f"Cannot read {self._path}: {str(error)[:150]}\nWrite it with numpy.save or numpy.savez."
+            ) from error
 
     def __iter__(self) -> Iterator[npt.NDArray[np.generic]]:
-        size = int(np.prod(self.shape[1:])) * self.dtype.itemsize
+        size = math.prod(self.shape[1:]) * self.dtype.itemsize
         with self._open() as stream:
             _read_npy_header(stream, self._path)
             for row in range(self.shape[0]):
                 try:
                     raw = stream.read(size)
-                except (OSError, EOFError, zipfile.BadZipFile) as error:
+                except _DAMAGE as error:
                     raise PoolError(f"{self._path} is damaged at row {row}: {error}\nWrite it again.") from error
                 if len(raw) < size:
                     raise PoolError(f"{self._path} is cut short: it ends within row {row}.\nWrite it again.")
@@ -61,7 +83,7 @@ def _read_npy_header(stream: IO[bytes], path: Path) -> tuple[tuple[int, ...], bo
         version = np.lib.format.read_magic(stream)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = read(stream)
-    except (ValueError, EOFError, OSError) as error:
+    except _DAMAGE as error:
         raise PoolError(
             f"{path} holds no readable numpy array: {str(error)[:150]}\nWrite it with numpy.save."
         ) from error
@@ -74,11 +96,13 @@ def _open_images(source: Path) -> tuple[_Rows, str]:
     key = _member(source, IMAGE_NAMES, "images") if source.suffix == ".npz" else None
     array = _Rows(source, None if key is None else f"{key}.npy")
     described = f"{source}{f' [{key}]' if key else ''} is {array.dtype} {list(array.shape)}"
-    if array.dtype.kind not in "uibf" or _channel_axis(array.shape) is None or 0 in array.shape[1:]:
+    if array.dtype.kind not in "uibf" or _channel_axis(array.shape) is None or min(array.shape[1:]) < 1:
         raise PoolError(f"{described}.\nExpected numbers of shape {_LAYOUTS}.")
     if array.fortran and array.shape[0] > 1:
         raise PoolError(f"{described} in Fortran order, whose rows cannot be read one by one.\nSave it in C order.")
-    if array.shape[0] == 0:
+    if math.prod(array.shape[1:]) > 4 * MAX_PIXELS:
+        raise PoolError(f"{described}.\nExpected images of at most {MAX_PIXELS:,} pixels.")
+    if array.shape[0] < 1:
         raise PoolError(f"{described}: it holds no image.\nExpected at least one row.")
     return array, key or ""
 
@@ -86,8 +110,8 @@ def _open_images(source: Path) -> tuple[_Rows, str]:
 def _member(source: Path, names: Sequence[str], what: str) -> str:
     try:
         with zipfile.ZipFile(source) as archive:
-            held = [name.removesuffix(".npy") for name in archive.namelist()]
-    except (zipfile.BadZipFile, OSError) as error:
+            held = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+    except _DAMAGE as error:
         raise PoolError(f"{source} is no readable .npz file: {error}\nWrite it with numpy.savez.") from error
     found = next((name for name in names if name in held), None)
     if found is None and what == "images" and len(held) == 1:
@@ -117,7 +141,7 @@ def _read_labels(
         path, member = labels, None
     elif source.suffix == ".npz":
         with zipfile.ZipFile(source) as archive:
-            held = {name.removesuffix(".npy") for name in archive.namelist()} - {image_key}
+            held = {name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")} - {image_key}
         key = next((name for name in LABEL_NAMES if name in held), None)
         if key is None:
             return None, None
@@ -127,7 +151,7 @@ def _read_labels(
     array = _Rows(path, member)
     if len(array.shape) == 2 and array.shape[1] == 1:
         array.shape = array.shape[:1]
-    if array.shape != (rows,) or array.dtype.kind not in "uibU":
+    if array.shape != (rows,) or array.dtype.kind not in "uibU" or array.dtype.itemsize > _MOST_NAME_BYTES:
         raise PoolError(
             f"Labels in {path} are {array.dtype} {list(array.shape)} for {rows} images.\n"
             "Expected one integer or string for each; turn one-hot rows into integers with argmax."

@@ -65,7 +65,10 @@ def _class_names(folder: Path, head: int) -> tuple[str, ...]:
     listed = folder / ("batches.meta.txt" if head == 1 else "fine_label_names.txt")
     count = 10 if head == 1 else 100
     if listed.is_file():
-        names = tuple(name for name in listed.read_text().split() if name)
+        try:
+            names = tuple(listed.read_text(encoding="utf-8").split())
+        except UnicodeDecodeError as error:
+            raise PoolError(f"{listed} is no UTF-8 text: {error.reason}\nExpected one class name a line.") from error
         if len(names) == count == len(set(names)):
             return names
     return _CIFAR10 if head == 1 else tuple(str(code) for code in range(count))
