@@ -56,12 +56,22 @@ def cache_lock(path: Path) -> Iterator[None]:
     Raises StorageError where the folder cannot be written.
     """
     with storage_errors(path.parent, 0):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_private(path.parent)
         stream = path.open("ab")
     with stream:
         with storage_errors(path.parent, 0):
             fcntl.flock(stream, fcntl.LOCK_EX)
         yield
+
+
+def _make_private(folder: Path) -> None:
+    """Make a folder and those above it that are missing, for this user alone: a pool's images may be private.
+
+    A folder that exists keeps its mode, so that one can be shared on purpose.
+    """
+    if not folder.is_dir():
+        _make_private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
 
 
 @contextmanager

@@ -177,3 +177,12 @@ def test_pixels_that_change_in_place_under_the_same_fingerprint_are_decoded_anew
     after = open_images(pool(path, image_size=64))
     assert after.fingerprint == before.fingerprint
     assert np.array_equal(after.pixels(np.array([0]))[0, 0], 255 - images[0])
+
+
+def test_new_folders_of_the_cache_are_for_their_user_alone(tmp_path, config):
+    (tmp_path / "shared").mkdir(mode=0o755)
+    cache = tmp_path / "shared" / "deep" / "cache"
+    open_images(config.model_copy(update={"cache": str(cache)})).block(0)
+    made = [cache.parent, cache, cache / "decoded", *(cache / "decoded").iterdir()]
+    assert [path.stat().st_mode & 0o777 for path in made] == [0o700] * 4
+    assert (tmp_path / "shared").stat().st_mode & 0o777 == 0o755
