@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 # Formats that Pillow decodes by itself. EPS is left out on purpose: it would start Ghostscript on foreign input.
 _FORMATS = ("PNG", "JPEG", "MPO", "JPEG2000", "WEBP", "AVIF", "GIF", "BMP", "DIB", "TIFF", "PPM", "TGA", "ICO", "PCX")
 _DEEP = ("I", "F")
+_STRIP_PIXELS = 2**20
 # Bicubic with antialiasing, as the Frechet distance wants it (Parmar, Zhang, Zhu 2022).
 _FILTER = Image.Resampling.BICUBIC
 
@@ -104,14 +105,28 @@ def _eight_bits(image: Image.Image, stretch: bool) -> Image.Image:
     """
     if image.mode not in _DEEP and not image.mode.startswith("I;"):
         return _over_black(image)
-    values = np.asarray(image).astype(np.float64)
-    if not np.isfinite(values).all():
-        raise UndecodableError("holds values that are not finite (NaN or infinite)")
+    values = np.asarray(image)
     low, high = float(values.min()), float(values.max())
+    if not np.isfinite([low, high]).all():  # the least and the greatest of numbers with NaN among them are NaN
+        raise UndecodableError("holds values that are not finite (NaN or infinite)")
     span = 65535.0 if image.mode != "F" else 1.0 if high <= 1.0 else 255.0
+    start = 0.0
     if stretch or low < 0.0 or high > span:
-        values, span = values - low, max(high - low, 1e-300)
-    return Image.fromarray(np.rint(values * (255.0 / span)).astype(np.uint8))
+        start, span = low, max(high - low, 1e-300)
+    return Image.fromarray(_scale(values, start, 255.0 / span))
+
+
+def _scale(values: npt.NDArray[np.generic], start: float, factor: float) -> npt.NDArray[np.uint8]:
+    """Return (values - start) * factor, rounded: [H, W], a strip at a time, as 64-bit floats take eight times the room.
+
+    Floats of 32 bits would be half of that, but do not hold every 32-bit integer.
+    """
+    scaled = np.empty(values.shape, dtype=np.uint8)
+    rows = max(1, _STRIP_PIXELS // values.shape[1])
+    for top in range(0, len(values), rows):
+        strip = values[top : top + rows].astype(np.float64)
+        scaled[top : top + rows] = np.rint((strip - start) * factor)
+    return scaled
 
 
 def _over_black(image: Image.Image) -> Image.Image:

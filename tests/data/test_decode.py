@@ -1,5 +1,6 @@
 import io
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -57,6 +58,35 @@ def test_sixteen_bits_are_scaled_and_stretched_at_full_depth():
     assert decode(png(values), _spec(4))[0, 0].tolist() == [0, 1, 16, 255]
     deep = np.linspace(0, 400, 64).astype(np.uint16).reshape(8, 8)
     assert len(np.unique(decode(png(deep), _spec(normalize="autocontrast")))) == 64
+
+
+def test_a_large_deep_image_takes_a_few_bytes_a_pixel():
+    deep = png(np.arange(2**22, dtype=np.uint32).astype(np.uint16).reshape(2048, 2048))
+    spec = _spec(32, max_pixels=2**22)
+    expected = decode(deep, spec)
+    tracemalloc.start()
+    try:
+        assert np.array_equal(decode(deep, spec), expected)
+        assert tracemalloc.get_traced_memory()[1] < 10 * 2**22
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("normalize", ["none", "autocontrast"])
+def test_a_deep_image_is_scaled_alike_in_strips_and_whole(monkeypatch, normalize):
+    values = np.random.default_rng(0).integers(0, 2**32 - 1, (50, 30), dtype=np.int64) - 2**31
+    image = _encoded(Image.fromarray(values.astype(np.int32)), "TIFF")
+    whole = decode(image, _spec(20, normalize=normalize))
+    monkeypatch.setattr("distal.data.decode._STRIP_PIXELS", 100)
+    assert np.array_equal(decode(image, _spec(20, normalize=normalize)), whole)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_are_refused_wherever_they_are(bad):
+    values = np.zeros((50, 30), dtype=np.float32)
+    values[33, 7] = bad
+    with pytest.raises(UndecodableError, match="not finite"):
+        decode(_encoded(Image.fromarray(values), "TIFF"), _spec())
 
 
 def test_transparency_lies_over_black():
