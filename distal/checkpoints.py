@@ -33,6 +33,11 @@ class SavedRun:
         """Return the class names in label order."""
         return tuple(self.resolved["classes"])
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Return image size, channels and the number of classes."""
+        return self.resolved["image_size"], self.resolved["channels"], len(self.classes)
+
 
 def read_saved(run: RunDirectory) -> SavedRun:
     """Read a run's config.yaml back.
@@ -139,7 +144,7 @@ def open_generator(run: RunDirectory, round: int | None = None) -> TrainedGenera
     files = {name: run.read(f"{folder}/{name}") for name in run.list(folder) if name != "losses.json"}
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        state = TrainState.from_files(saved.config, files, device)
+        state = TrainState.from_files(saved.config, files, device, saved.shape)
     except RunError as error:
         raise RunError(f"{run.uri}, round {chosen}: {error}") from None
     return TrainedGenerator(saved, state, chosen)

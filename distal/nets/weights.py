@@ -5,10 +5,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import nn
 
 from distal import streams
+from distal.errors import RunError
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -47,8 +49,12 @@ def pack(tensors: Mapping[str, torch.Tensor], header: Mapping[str, Any] | None =
 
 
 def unpack(data: bytes) -> dict[str, torch.Tensor]:
-    """Return the tensors of `pack`'s bytes, on the CPU."""
-    tensors: dict[str, torch.Tensor] = load(data)
+    """Return the tensors of `pack`'s bytes, on the CPU. RunError where they are none."""
+    try:
+        tensors: dict[str, torch.Tensor] = load(data)
+    # ValueError, RuntimeError and KeyError come of headers whose types or lengths torch does not know.
+    except (SafetensorError, ValueError, RuntimeError, KeyError) as error:
+        raise RunError(f"no safetensors: {' '.join(str(error).split())[:100]}") from None
     return tensors
 
 

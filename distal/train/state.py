@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from distal.config import Config, NetConfig
@@ -24,7 +25,13 @@ BETAS = (0.0, 0.99)
 """Adam's: no momentum, the usual choice against rotation around the equilibrium (Mescheder et al. 2018; R3GAN)."""
 
 GENERATE_ROWS = 256
+FILES = {
+    f"{name}.safetensors"
+    for network in ("generator", "discriminator")
+    for name in (network, f"averaged_{network}", f"optimizer_{network}")
+}
 MANIFEST = {"sha256", "net", "step", "image_size", "channels", "classes"}
+SHAPE = ("image_size", "channels", "classes")
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
@@ -110,20 +117,31 @@ class TrainState:
         return files
 
     @classmethod
-    def from_files(cls, config: Config, files: Mapping[str, bytes], device: torch.device | str = "cpu") -> "TrainState":
-        """Restore `to_files` exactly. RunError where a file is missing or damaged or the networks differ."""
+    def from_files(
+        cls,
+        config: Config,
+        files: Mapping[str, bytes],
+        device: torch.device | str = "cpu",
+        expected: tuple[int, int, int] | None = None,
+    ) -> "TrainState":
+        """Restore `to_files` exactly. RunError where a file is missing or damaged or the networks differ.
+
+        expected: image size, channels and number of classes; with it, nothing of another size is built.
+        """
         manifest = _read_manifest(files.get("manifest.json", b""))
         for name, digest in manifest["sha256"].items():
             if hashlib.sha256(files.get(name, b"")).hexdigest() != digest:
                 raise _damaged(name)
-        if NetConfig.model_validate(manifest["net"]) != config.net:
+        if not _same_net(manifest["net"], config.net):
             raise RunError("checkpoint: it was written with another `net` configuration; resume with the run's own.")
+        if expected is not None and (found := tuple(manifest[name] for name in SHAPE)) != expected:
+            raise _damaged("manifest.json", f"its {', '.join(SHAPE)} are {found}, the run's are {expected}")
         state = cls(config, manifest["image_size"], manifest["channels"], manifest["classes"], device)
         state.step = manifest["step"]
         for name, module in state._modules().items():
-            module.load_state_dict(unpack(files[f"{name}.safetensors"]))
+            _load_weights(module, _unpacked(files, f"{name}.safetensors"), f"{name}.safetensors")
         for name, module, optimizer in state._optimized():
-            _restore_moments(module, optimizer, unpack(files[f"optimizer_{name}.safetensors"]))
+            _restore_moments(module, optimizer, _unpacked(files, f"optimizer_{name}.safetensors"), name)
         return state
 
     def _optimized(self) -> list[tuple[str, nn.Module, torch.optim.Optimizer]]:
@@ -147,16 +165,42 @@ class TrainState:
 def _read_manifest(data: bytes) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads(data)
-    except ValueError:
-        raise _damaged("manifest.json") from None
+    except (ValueError, RecursionError):
+        raise _damaged("manifest.json", "it is no JSON") from None
     if not isinstance(manifest, dict) or not manifest.keys() >= MANIFEST:
-        raise _damaged("manifest.json")
+        raise _damaged("manifest.json", f"expected a JSON object with {', '.join(sorted(MANIFEST))}")
+    for name in ("step", *SHAPE):
+        if type(manifest[name]) is not int or not 0 <= manifest[name] < 2**63:
+            raise _damaged("manifest.json", f"its {name} is no count")
+    if not isinstance(manifest["sha256"], dict) or not manifest["sha256"].keys() >= FILES:
+        raise _damaged("manifest.json", "its sha256 does not name every file")
     return manifest
 
 
-def _damaged(name: str) -> RunError:
+def _same_net(written: Any, net: NetConfig) -> bool:
+    try:
+        return NetConfig.model_validate(written) == net
+    except ValidationError:
+        return False
+
+
+def _unpacked(files: Mapping[str, bytes], name: str) -> dict[str, Tensor]:
+    try:
+        return unpack(files[name])
+    except RunError as error:
+        raise _damaged(name, str(error)) from None
+
+
+def _load_weights(module: nn.Module, tensors: Mapping[str, Tensor], name: str) -> None:
+    wanted = module.state_dict()
+    if {key: t.shape for key, t in tensors.items()} != {key: t.shape for key, t in wanted.items()}:
+        raise _damaged(name, "its tensors are not those of the network")
+    module.load_state_dict(tensors)
+
+
+def _damaged(name: str, why: str = "its SHA-256 is not the manifest's") -> RunError:
     return RunError(
-        f"checkpoint: {name} is missing or damaged (its SHA-256 is not the manifest's).\n"
+        f"checkpoint: {name} is missing or damaged ({why}).\n"
         "Restore it from a copy; or, if this is the last round, delete its COMMITTED and its folder checkpoint:\n"
         "distal resume then trains it again with the labels that it has."
     )
@@ -175,7 +219,19 @@ def _moments(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, T
     }
 
 
-def _restore_moments(module: nn.Module, optimizer: torch.optim.Optimizer, saved: Mapping[str, Tensor]) -> None:
+def _restore_moments(
+    module: nn.Module, optimizer: torch.optim.Optimizer, saved: Mapping[str, Tensor], network: str
+) -> None:
+    wanted = {f"step.{name}": torch.Size([]) for name, _ in module.named_parameters()}
+    wanted |= {f"{key}.{name}": p.shape for name, p in module.named_parameters() for key in MOMENTS}
+    # Empty before the first step, and a parameter that never had a gradient has no moments.
+    if any(wanted.get(key) != t.shape for key, t in saved.items()) or any(
+        f"{key}.{name}" not in saved
+        for name, _ in module.named_parameters()
+        if f"step.{name}" in saved
+        for key in MOMENTS
+    ):
+        raise _damaged(f"optimizer_{network}.safetensors", "its tensors are not those of the optimizer")
     for name, p in module.named_parameters():
         if f"step.{name}" not in saved:
             continue

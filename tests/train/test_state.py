@@ -1,9 +1,14 @@
+import hashlib
+import json
+from typing import Any
+
 import pytest
 import torch
 from training_case import config, labeled_rows, trained, weights
 
 from distal.communicator import Alone
 from distal.errors import RunError, TrainingError
+from distal.nets.weights import pack, unpack
 from distal.train import TrainState, train_round
 
 
@@ -30,6 +35,64 @@ def test_a_damaged_file_is_refused_by_name() -> None:
 def test_a_missing_manifest_is_refused() -> None:
     with pytest.raises(RunError, match=r"manifest\.json is missing"):
         TrainState.from_files(config(), {})
+
+
+def edited(
+    change: dict[str, Any], weights: bytes | None = None, name: str = "generator.safetensors"
+) -> dict[str, bytes]:
+    """Return the files of a state whose manifest, and weights with a hash that fits, somebody else has written."""
+    files = trained(config(), 1)[0].to_files()
+    manifest = json.loads(files["manifest.json"]) | change
+    if weights is not None:
+        files[name] = weights
+        manifest["sha256"][name] = hashlib.sha256(weights).hexdigest()
+    return files | {"manifest.json": json.dumps(manifest).encode()}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sha256": 5},
+        {"sha256": {}},
+        {"step": "one"},
+        {"step": -1},
+        {"image_size": "8"},
+        {"image_size": 16},
+        {"channels": 3},
+        {"channels": None},
+        {"classes": 10**10},
+        {"classes": 1e10},
+        {"classes": 3},
+    ],
+    ids=str,
+)
+def test_a_manifest_that_distal_never_wrote_is_refused_before_anything_is_built(change: dict[str, Any]) -> None:
+    with pytest.raises(RunError, match=r"manifest\.json is missing or damaged"):
+        TrainState.from_files(config(), edited(change), expected=(8, 1, 2))
+
+
+@pytest.mark.parametrize("net", [5, {}, {"name": 5}, None])
+def test_a_manifest_of_no_network_is_refused(net: Any) -> None:
+    with pytest.raises(RunError, match="another `net` configuration"):
+        TrainState.from_files(config(), edited({"net": net}))
+
+
+@pytest.mark.parametrize("name", ["generator.safetensors", "optimizer_generator.safetensors"])
+@pytest.mark.parametrize(
+    "weights", [b"", b"garbage", 8 * b"\xff", pack({"other": torch.zeros(2)})], ids=["empty", "text", "long", "other"]
+)
+def test_weights_that_are_none_are_refused_though_their_hash_fits(weights: bytes, name: str) -> None:
+    with pytest.raises(RunError, match=rf"{name} is missing or damaged") as caught:
+        TrainState.from_files(config(), edited({}, weights, name))
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def test_an_optimizer_that_lacks_a_moment_is_refused() -> None:
+    name = "optimizer_discriminator.safetensors"
+    moments = unpack(trained(config(), 1)[0].to_files()[name])
+    del moments[next(key for key in moments if key.startswith("exp_avg_sq."))]
+    with pytest.raises(RunError, match=rf"{name} is missing or damaged"):
+        TrainState.from_files(config(), edited({}, pack(moments), name))
 
 
 def test_another_network_configuration_is_refused() -> None:

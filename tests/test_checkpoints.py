@@ -1,0 +1,37 @@
+"""A generator is opened only from a checkpoint that fits its run."""
+
+import json
+
+import pytest
+
+from distal.checkpoints import open_generator
+from distal.errors import RunError
+from distal.resolve import make_config, print_config
+from distal.rundir import RunDirectory, round_path
+from distal.train import TrainState
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Return a run with one committed round, whose generator is untrained."""
+    config = make_config({"name": "r", "storage": str(tmp_path), "net": {"name": "dense", "width": 4, "features": 8}})
+    resolved = {"distal": "0", "fingerprint": "a", "reference_fingerprint": "a", "rows": 9}
+    resolved |= {"image_size": 8, "channels": 1, "classes": ["cat", "dog"]}
+    run = RunDirectory.open(str(tmp_path), "r")
+    run.write("config.yaml", print_config(config, resolved).encode())
+    for name, data in TrainState.create(config, 8, 1, 2).to_files().items():
+        run.write(round_path(1, "checkpoint", name), data)
+    run.commit(1)
+    return run
+
+
+def test_a_generator_is_opened_from_a_committed_round(run):
+    assert (open_generator(run).round, open_generator(run).class_index("dog")) == (1, 1)
+
+
+@pytest.mark.parametrize("change", [{"classes": 10**10}, {"classes": 3}, {"image_size": 64}, {"channels": 3}], ids=str)
+def test_a_checkpoint_of_another_shape_than_the_run_is_refused(run, change):
+    path = round_path(1, "checkpoint", "manifest.json")
+    run.write(path, json.dumps(json.loads(run.read(path)) | change).encode())
+    with pytest.raises(RunError, match=r"round 1: checkpoint: manifest\.json is missing or damaged .*the run's are"):
+        open_generator(run)
