@@ -173,7 +173,9 @@ class EvaluateConfig(Section):
     extractor: str = Field(
         "pool-cnn", description="feature extractor by name; scores are comparable where its hash agrees"
     )
-    extractor_path: str | None = Field(None, description="inception: path or URL of the TorchScript weights file")
+    extractor_path: str | None = Field(
+        None, description="inception: path or URL of the TorchScript file; it runs code, so give one you trust"
+    )
     samples: Annotated[int, Field(ge=16)] = Field(2000, description="generated images that are scored")
     reference: Annotated[int, Field(ge=16)] = Field(10_000, description="held-out images compared with, at most")
     allow_overlap: bool = Field(False, description="accept an evaluation set that is the pool itself")
