@@ -2,7 +2,8 @@
 
 ``inception-2015-12-05.pt`` (TensorFlow's weights, with its resizing inside) is called with ``return_features=True`` and
 gives the 2048 pool3 features that published FIDs are made of (Heusel et al. 2017). Another module is called with the
-images alone. Only `torch.jit.load` reads the file, so nothing is unpickled.
+images alone. Only `torch.jit.load` reads the file, so nothing is unpickled; but a TorchScript file is a program, which
+runs when it is loaded and called, with all that this process may do. Load only files that are trusted like code.
 """
 
 import hashlib
