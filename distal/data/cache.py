@@ -217,4 +217,5 @@ def _shown(path: pa.Scalar) -> str:
     try:
         return str(path.as_py() or "")
     except UnicodeDecodeError:
-        return path.cast(pa.binary()).as_py().decode(errors="replace")
+        raw: bytes = path.cast(pa.binary()).as_py()
+        return raw.decode(errors="replace")
