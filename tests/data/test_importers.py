@@ -261,7 +261,7 @@ def test_labels_of_an_impossible_width_are_refused_by_the_header(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "header", ["{'descr': (((", "(" * 3000, "{'descr': 3, 'fortran_order': 0, 'shape': 7}", 'x = "']
+    "header", ["{'descr': (((", "(" * 3000, "{'descr': 3, 'fortran_order': 0, 'shape': 7}", 'x = "', "(a)\n   b\n  c"]
 )
 def test_a_header_that_is_no_header_is_refused(tmp_path, header):
     start = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header))

@@ -30,6 +30,7 @@ _DAMAGE = (
     zlib.error,
     lzma.LZMAError,
     tokenize.TokenError,
+    SyntaxError,
 )
 _MOST_NAME_BYTES = 4096  # of a string label
 _LAYOUTS = "[N, H, W], [N, H, W, C] or [N, C, H, W] with 1, 3 or 4 channels"
