@@ -76,7 +76,7 @@ class FilesOracle:
             self.problems = []
             return Sheet()
         sheet = read_sheet(self._run.read(path), set(query.row_ids.tolist()), self._classes)
-        for answer in Ledger(self._run).answers(query.round):
+        for answer in Ledger(self._run, len(self._classes.names)).answers(query.round):
             entry = sheet.entries.get(answer.row_id)
             if entry is not None and entry.label != answer.label:
                 stays = "declined" if answer.label is None else repr(self._classes.names[answer.label])

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 from pool_of_rows import CLASSES, PoolOfRows, encoded
 
-from distal.ledger import Ledger
+from distal.errors import StorageError
+from distal.ledger import Answer, Ledger
 from distal.oracle.classes import Classes
 from distal.oracle.files import FilesOracle
 from distal.rundir import RunDirectory
@@ -113,6 +114,15 @@ def test_an_answer_edited_after_it_was_collected_stays_as_it_was_and_is_said(run
     run.write(CSV, b"row_id,label\n7,cat\n3,cat\n")
     assert collect(made, run, query) == [(7, 1), (3, 0)]
     assert made.problems == ["line 2: row 7 was answered before; its first answer stays: 'dog'"]
+
+
+def test_a_recorded_label_that_is_no_class_is_damage(run, query):
+    made = oracle(run)
+    made.submit(query)
+    run.write(CSV, b"row_id,label\n7,dog\n")
+    Ledger(run).record(1, [Answer(7, 99, "somebody", 0.0)])
+    with pytest.raises(StorageError, match=r"labels\.parquet is damaged: label 99"):
+        made.waiting(query, Ledger(run).pending(query))
 
 
 def test_many_problems_are_counted_not_listed(run, query):
