@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import ray
+from ray.exceptions import RayError
 
 from distal.errors import ClusterError
 
@@ -29,12 +30,13 @@ def cluster(address: str | None) -> Iterator[None]:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     given = address or os.environ.get("RAY_ADDRESS")
     if given is None:
-        quiet |= {"num_cpus": os.cpu_count(), "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
+        cores = len(os.sched_getaffinity(0))
+        quiet |= {"num_cpus": cores, "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
     else:
         _require_listener(given)
     try:
         ray.init(address=given or "local", **quiet)  # None would join whatever cluster runs on this machine
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         raise _unreachable(given or "local", str(error).partition("\n")[0][:150]) from None
     try:
         yield

@@ -4,11 +4,15 @@ Rank 0 decides; the others wait on a broadcast. Gradients are summed by hand in 
 update, because two models with gradient penalties and DDP's hooks do not go together (pytorch#47562).
 """
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
 
 import torch
 import torch.distributed as dist
+
+from distal.errors import DistalError
+
+T = TypeVar("T")
 
 
 class Communicator(Protocol):
@@ -77,3 +81,22 @@ class ProcessGroup:
             dist.all_reduce(flat)
             for tensor, total in zip(group, torch.split(flat, [t.numel() for t in group]), strict=True):
                 tensor.copy_(total.view_as(tensor))
+
+
+def on_first_rank(comm: Communicator, make: Callable[[], T]) -> T:
+    """Return what rank 0 makes on every rank; where it raises a DistalError, every rank raises it.
+
+    Another exception ends rank 0 alone: its process fails, and with it the group.
+    """
+    value: T | None = None
+    failure: DistalError | None = None
+    if comm.rank == 0:
+        try:
+            value = make()
+        except DistalError as error:
+            failure = error
+    value, failure = comm.broadcast((value, failure))
+    if failure is not None:
+        failure.on_every_rank = True
+        raise failure
+    return value

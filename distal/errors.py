@@ -23,6 +23,8 @@ class DistalError(Exception):
     """Stand at the root of every error that distal raises on purpose."""
 
     exit_code = 1
+    on_every_rank = False
+    """Whether all ranks of a training group raise this error together, so that none waits for another."""
 
 
 class ConfigError(DistalError):

@@ -30,7 +30,7 @@ def evaluate_round(run: RunDirectory, overrides: Sequence[str], round: int | Non
     skipped: list[Skipped] = opened.images.skipped(0, opened.images.blocks) if opened.holdout else []
     rows = opened.reference_rows(skipped)
     comm = Alone(generator.state.device)
-    cache = RunDirectory.open(opened.config.storage, EVALUATION_CACHE)
+    cache = run.beside(EVALUATION_CACHE)
     evaluator = Evaluator(opened.config, opened.reference, rows, opened.classes, cache)
     evaluator.prepare(comm)
     return evaluator.evaluate(generator.state.generate, generator.state.scorer(), comm)

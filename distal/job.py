@@ -1,5 +1,6 @@
 """Carry the rounds to where they run: what a training worker is given, and how it speaks with the driver."""
 
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -7,16 +8,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distal.communicator import Communicator
-from distal.errors import DistalError
+from distal.communicator import Communicator, on_first_rank
+from distal.errors import DistalError, StorageError
 from distal.ledger import Answer, Query
 from distal.link import Collect, Interrupted, Link
+from distal.locks import STALE_S
 from distal.oracle import Oracle, build_oracle
 from distal.results import RoundResult
 from distal.rounds import Outcome, Setup, Shards, run_rounds
 
-WRITER_WAIT_S = 60.0
+WRITER_WAIT_S = 2 * STALE_S
 """How long rank 0 waits for a predecessor that is being killed to let go of the run directory."""
+
+DRIVER_LOCK = ".lock-driver"
 
 
 class DriverOracle:
@@ -45,6 +49,7 @@ class Job:
     shards: Shards
     oracle_in_driver: bool
     call: Callable[..., Any]
+    driver_lock: bytes
 
     def __call__(self, comm: Communicator) -> None:
         """Run the rounds; on rank 0, send the driver how they ended."""
@@ -63,11 +68,26 @@ class Job:
                 raise
             end = Outcome("interrupted", "driver", "stopped by the driver")
         except DistalError as error:
+            if comm.size > 1 and not error.on_every_rank:
+                # The others are in an exchange that this rank will not join: say why, and let the group be ended.
+                self.call("send", error)
+                self.call("stop")
+                raise
             end = error
         self._finish(comm, end)
 
+    def _require_same_folder(self) -> None:
+        """Refuse a local storage that is not the driver's: another node would begin an empty run of its own."""
+        run = self.setup.run
+        if run.local is not None and not (run.has(DRIVER_LOCK) and run.read(DRIVER_LOCK) == self.driver_lock):
+            raise StorageError(
+                f"storage: {run.uri} on {socket.gethostname()}, where training runs, is not the driver's folder.\n"
+                "Use a folder that all nodes share, or a URI such as s3://bucket/runs."
+            )
+
     def _run(self, comm: Communicator, link: Link) -> Outcome:
         setup = self.setup
+        on_first_rank(comm, self._require_same_folder)
         oracle: Oracle = (
             DriverOracle(link)
             if self.oracle_in_driver

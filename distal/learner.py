@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from distal.checkpoints import open_generator
 from distal.cluster import cluster
 from distal.config import Config
-from distal.errors import DistalError
-from distal.job import Job
+from distal.errors import DistalError, TrainingError
+from distal.job import DRIVER_LOCK, Job
 from distal.ledger import Ledger
 from distal.link import LastReply, Mailbox, Question
 from distal.oracle import Oracle, build_oracle
@@ -153,14 +154,15 @@ class ActiveLearner:
         """Run the rounds in a thread or on workers, and answer from this thread what they ask of the driver."""
         config = self.config
         mailbox = _open_mailbox(config.train.workers)
-        job = Job(setup, shards, self._oracle is not None, mailbox)
+        lock = setup.run.read(DRIVER_LOCK) if setup.run.local is not None else b""
+        job = Job(setup, shards, self._oracle is not None, mailbox, lock)
         resources = divide_resources(config, ray.cluster_resources())
         cpus, gpus = resources.worker_cpus, resources.worker_gpus
         failure: list[BaseException] = []
 
         def train() -> None:
             try:
-                launch(job, config.train.workers, cpus, gpus, config.train.threads, f"{setup.run.uri}/.train")
+                _launch_while_it_gets_on(setup.run, job, config.train.workers, cpus, gpus, config.train.threads)
             except BaseException as error:  # noqa: BLE001 - handed to the main thread, which raises it
                 failure.append(error)
 
@@ -169,9 +171,10 @@ class ActiveLearner:
         end: Outcome | DistalError | None = None
         try:
             while end is None:
+                alive = thread.is_alive()  # asked first: what a thread sent before it ended is received below
                 message = mailbox("receive", 0.5)
                 if message is None:
-                    if not thread.is_alive():
+                    if not alive:
                         break
                 elif isinstance(message, Question) and isinstance(message.message, RoundResult):
                     self.results_.append(message.message)
@@ -185,14 +188,13 @@ class ActiveLearner:
                 else:
                     end = message
         finally:
-            if end is None:
+            if not isinstance(end, Outcome):
                 mailbox("stop")
             thread.join(timeout=END_WAIT_S)
-            setup.run.delete(".train")
-        if failure:
-            raise failure[0]
         if isinstance(end, DistalError):
             raise end
+        if failure:
+            raise failure[0]
         self.outcome_ = end
 
     def _answer(self, setup: Setup, mailbox: Callable[..., Any], question: Question) -> None:
@@ -227,8 +229,20 @@ def _open_mailbox(workers: int) -> Callable[..., Any]:
     if workers == 0:
         mailbox = Mailbox()
         return lambda method, *args: getattr(mailbox, method)(*args)
-    actor = ray.remote(num_cpus=0, max_concurrency=8)(Mailbox).remote()
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    actor = ray.remote(num_cpus=0, max_concurrency=8, scheduling_strategy=here)(Mailbox).remote()
     return partial(_call_actor, actor)
+
+
+def _launch_while_it_gets_on(run: RunDirectory, job: Job, *arguments: Any) -> None:
+    """Launch the job again where its workers died too often but rounds were committed: a long run sees many deaths."""
+    while True:
+        before = len(run.committed())
+        try:
+            return launch(job, *arguments)
+        except TrainingError:
+            if len(run.committed()) == before:
+                raise
 
 
 def _call_actor(actor: Any, method: str, *args: Any) -> Any:

@@ -23,18 +23,28 @@ class Resources:
 def divide_resources(config: Config, total: Mapping[str, float]) -> Resources:
     """Share the CPUs: with workers, half to the shards and half to the workers; without, all to the shards.
 
-    At most 1 CPU each, since each runs one thread. A worker takes a GPU where there are as many as workers.
+    At most 1 CPU each. Where the cluster has GPUs every worker takes one.
 
     Args:
         total: what the cluster has, with the keys "CPU" and "GPU" (`ray.cluster_resources()`).
 
     Raises:
-        ClusterError: the cluster has less than the shards and the workers need together.
+        ClusterError: the cluster has less than the shards and the workers need together, or fewer GPUs than workers.
     """
     cpus, gpus = total.get("CPU", 0.0), total.get("GPU", 0.0)
     shards, workers = config.pool.shards, config.train.workers
     pool_share = cpus / 2 if workers else cpus
     given_gpus = config.train.gpus_per_worker
+    if given_gpus is None and 0 < gpus < workers:
+        raise ClusterError(
+            f"train.workers: {workers} workers cannot have a GPU each; the cluster has {gpus:g}.\n"
+            f"Set train.workers={gpus:g}, or train.gpus_per_worker=0 to train on CPUs."
+        )
+    if given_gpus is not None and 0 < given_gpus < 1 and workers > 1:
+        raise ClusterError(
+            f"train.gpus_per_worker: {given_gpus:g} puts two of {workers} workers on one GPU, which NCCL refuses.\n"
+            "Give 1, or 0 to train on CPUs, or one worker."
+        )
     resources = Resources(
         shard_cpus=config.pool.cpus_per_shard or _share(pool_share, shards),
         shard_gpus=config.pool.gpus_per_shard,

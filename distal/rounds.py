@@ -18,17 +18,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from distal.communicator import Communicator
+from distal.communicator import Communicator, on_first_rank
 from distal.config import Config
 from distal.data.split import held_out
 from distal.data.table import ImageTable
-from distal.errors import DistalError
 from distal.ledger import Ledger, Query
 from distal.metrics import Evaluator, Score
 from distal.oracle import Oracle
 from distal.pool.shard import Scored
 from distal.progress import Event, Listener, ignore
-from distal.query import ShardGroup, Strategy, get_strategy, select
+from distal.query import ShardGroup, Strategy, select
 from distal.report.grid import sample_grid
 from distal.results import RoundResult, read_result
 from distal.rundir import RunDirectory, round_path
@@ -41,6 +40,7 @@ logger = logging.getLogger(__name__)
 Ids = npt.NDArray[np.int64]
 T = TypeVar("T")
 SAMPLES_PER_CLASS = 10
+DECODE_BLOCKS = 64
 EVALUATION_CACHE = "evaluation-cache"
 """Folder of the storage, shared by its runs, with trained extractors and reference statistics by hash."""
 
@@ -60,7 +60,8 @@ class Setup:
 
     images: the pool. reference, reference_rows: the held-out images. holdout: the fraction of the pool kept for
     evaluation, 0 where the reference is another set. skipped: sorted row ids that cannot be decoded. available: rows
-    that may be asked over the whole run.
+    that may be asked over the whole run. strategy, cold_start: looked up in the driver, where a script may have
+    registered its own.
     """
 
     config: Config
@@ -73,6 +74,7 @@ class Setup:
     skipped: Ids
     available: int
     strategy: Strategy
+    cold_start: Strategy
 
 
 @dataclass(frozen=True)
@@ -102,36 +104,49 @@ def run_rounds(
         DistalError: the same on every rank.
     """
     ledger = Ledger(setup.run)
-    cache = RunDirectory.open(setup.config.storage, EVALUATION_CACHE)
+    cache = setup.run.beside(EVALUATION_CACHE)
     evaluator = Evaluator(setup.config, setup.reference, setup.reference_rows, setup.classes, cache)
     if comm.rank == 0:
         listen(Event(0, "reference", 0, len(setup.reference_rows)))
     evaluator.prepare(comm)
+    decode(setup, comm)
     state = restore(setup, comm)
     while True:
-        stop = _decide(comm, partial(should_stop, setup, ledger))
+        stop = on_first_rank(comm, partial(should_stop, setup, ledger))
         if stop is not None:
             return Outcome("stopped", stop.reason, stop.message)
-        round = _decide(comm, lambda: len(setup.run.committed()) + 1)
+        round = on_first_rank(comm, lambda: len(setup.run.committed()) + 1)
         seconds: dict[str, float] = {}
         with_time = partial(_timed, seconds)
         choose = partial(acquire, setup, ledger, shards, state, round, listen)
-        query = with_time("acquire", partial(_decide, comm, choose))
-        waiting = with_time("annotate", partial(_decide, comm, partial(annotate, ledger, oracle, query, listen)))
+        query = with_time("acquire", partial(on_first_rank, comm, choose))
+        waiting = with_time("annotate", partial(on_first_rank, comm, partial(annotate, ledger, oracle, query, listen)))
         if waiting is not None:
             return Outcome("waiting", "labels", waiting)
         state, losses = with_time("train", partial(train, setup, ledger, state, comm, round, listen))
         scores = with_time("evaluate", partial(evaluate, setup, evaluator, state, comm, round, listen))
-        result = _decide(comm, partial(commit, setup, ledger, evaluator, state, round, losses, scores, seconds))
+        result = on_first_rank(comm, partial(commit, setup, ledger, evaluator, state, round, losses, scores, seconds))
         if comm.rank == 0:
             listen(Event(round, "commit", round, setup.config.rounds, result.headline()))
-        if not _decide(comm, partial(on_commit, result)):
+        if not on_first_rank(comm, partial(on_commit, result)):
             return Outcome("interrupted", "driver", f"stopped by the driver after round {round}")
+
+
+def decode(setup: Setup, comm: Communicator) -> None:
+    """Decode what this machine's cache lacks of the pool, in the order of its files; nothing where shards have.
+
+    Ranks begin at different places, so that those of one machine share the work. Left to the training steps, each of a
+    batch's random rows would decode the chunk around it.
+    """
+    blocks = setup.images.blocks
+    starts = np.arange(0, blocks, DECODE_BLOCKS)
+    for start in np.roll(starts, -(comm.rank * len(starts) // comm.size)).tolist():
+        setup.images.skipped(start, min(start + DECODE_BLOCKS, blocks))
 
 
 def restore(setup: Setup, comm: Communicator) -> TrainState:
     """Return the state after the last committed round, or a fresh one before the first."""
-    committed = _decide(comm, lambda: setup.run.committed())
+    committed = on_first_rank(comm, lambda: setup.run.committed())
     if committed:
         return _load(setup, comm, committed[-1])
     return TrainState.create(
@@ -157,7 +172,7 @@ def acquire(setup: Setup, ledger: Ledger, shards: Shards, state: TrainState, rou
     config = setup.config
     asked = ledger.asked()
     batch = min(config.query.batch, config.label_budget - len(asked), setup.available - len(asked))
-    strategy = setup.strategy if round > 1 else get_strategy(config.query.cold_start)
+    strategy = setup.strategy if round > 1 else setup.cold_start
     scorer = state.scorer().to_bytes() if strategy.needs else None
     listen(Event(round, "acquire", 0, batch))
     scored = shards.open_round(round, strategy, scorer, asked, ledger.labels().row_ids)
@@ -190,10 +205,10 @@ def train(
 ) -> tuple[TrainState, dict[str, float]]:
     """Update G and D for a round's steps on every rank, and leave a checkpoint; return it and the mean losses."""
     folder = round_path(round, "checkpoint")
-    if _decide(comm, lambda: setup.run.has(f"{folder}/manifest.json")):
-        losses = _decide(comm, lambda: json.loads(setup.run.read(f"{folder}/losses.json")))
+    if on_first_rank(comm, lambda: setup.run.has(f"{folder}/manifest.json")):
+        losses = on_first_rank(comm, lambda: json.loads(setup.run.read(f"{folder}/losses.json")))
         return _load(setup, comm, round), losses
-    labels = _decide(comm, ledger.labels)
+    labels = on_first_rank(comm, ledger.labels)
     rows = TrainingRows(
         setup.images,
         total_rows=setup.images.rows,
@@ -218,7 +233,7 @@ def train(
         for name in sorted(files, key=lambda name: name == "manifest.json"):  # last: it says that all is there
             setup.run.write(f"{folder}/{name}", files[name])
 
-    _decide(comm, save)
+    on_first_rank(comm, save)
     return state, losses
 
 
@@ -242,7 +257,7 @@ def evaluate(
         grid = sample_grid(images, columns=SAMPLES_PER_CLASS, row_names=setup.classes)
         setup.run.write(round_path(round, "samples.png"), grid)
 
-    _decide(comm, draw)
+    on_first_rank(comm, draw)
     return scores
 
 
@@ -283,24 +298,9 @@ def round_seconds(seconds: float) -> float:
 def _load(setup: Setup, comm: Communicator, round: int) -> TrainState:
     folder = round_path(round, "checkpoint")
     run = setup.run
-    files = _decide(comm, lambda: {name: run.read(f"{folder}/{name}") for name in run.list(folder)})
+    files = on_first_rank(comm, lambda: {name: run.read(f"{folder}/{name}") for name in run.list(folder)})
     files.pop("losses.json", None)
     return TrainState.from_files(setup.config, files, comm.device)
-
-
-def _decide(comm: Communicator, action: Callable[[], T]) -> T:
-    """Run an action on rank 0 and give its value, or its DistalError, to every rank."""
-    value: Any = None
-    error: DistalError | None = None
-    if comm.rank == 0:
-        try:
-            value = action()
-        except DistalError as raised:
-            error = raised
-    value, error = comm.broadcast((value, error))
-    if error is not None:
-        raise error
-    return value  # type: ignore[no-any-return]
 
 
 def _timed(seconds: dict[str, float], phase: str, action: Callable[[], T]) -> T:

@@ -86,6 +86,11 @@ class RunDirectory:
         storage = str(self.local.parent) if self.local is not None else self.storage
         return RunDirectory.open, (storage, self.name)
 
+    def beside(self, name: str) -> "RunDirectory":
+        """Open another folder of the same storage, wherever this process stands."""
+        storage = str(self.local.parent) if self.local is not None else self.storage
+        return RunDirectory.open(storage, name)
+
     def exists(self) -> bool:
         """Say whether a run has begun here: its configuration is written."""
         return self.has(CONFIG)
@@ -139,11 +144,11 @@ class RunDirectory:
                 yield
             return
         with leased(files, self.uri, role, wait_s) as lease:
-            self._lease = lease if role == "driver" else self._lease
+            outer, self._lease = self._lease, lease
             try:
                 yield
             finally:
-                self._lease = None if role == "driver" else self._lease
+                self._lease = outer
 
     def holder(self, role: str = "driver") -> Holder | None:
         """Return who holds the run in this role now, None if nobody does."""

@@ -6,6 +6,7 @@ import platform
 import sys
 from collections.abc import Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,8 @@ MAY_CHANGE = (
 )
 """Keys that a run may change when it is taken up again; the paths only to the same images (same fingerprint)."""
 
+PIECE_ROWS = 2**20
+
 
 class Opened:
     """Hold a configuration whose images are open: sizes, channels and classes are known, nothing is started yet.
@@ -54,6 +57,7 @@ class Opened:
     """
 
     def __init__(self, config: Config) -> None:
+        config = _with_absolute_paths(config)
         self.images = open_images(config.pool)
         self.classes = _classes(config, self.images)
         shape = {"image_size": self.images.image_size, "channels": self.images.channels, "classes": list(self.classes)}
@@ -69,16 +73,17 @@ class Opened:
                 f"oracle.kind: 'dataset' needs a label column; the pool has no '{config.pool.label_column}'.\n"
                 f"Name the column in pool.label_column, or label by hand with oracle.kind=files."
             )
-        askable = int(images.rows * (1.0 - self.holdout))
+        kept = _held_out_ids(images.rows, self.holdout)
+        askable = images.rows - len(kept)
         if config.label_budget > askable:
             raise ConfigError(
                 f"rounds x query.batch: a budget of {config.label_budget} labels is more than the pool's {askable} rows"
                 f"{' outside the held-out part' if self.holdout else ''}.\nLower rounds, query.batch or stop.labels."
             )
         check_extractor(config.evaluate.extractor, config.evaluate.extractor_path)
-        possible = images.rows if self.reference is not images else int(held_out(_ids(images), self.holdout).sum())
-        if min(possible, self.reference.rows) < 2:
-            raise _too_few_to_evaluate(min(possible, self.reference.rows))
+        possible = len(kept) if self.reference is images else self.reference.rows
+        if possible < 2:
+            raise _too_few_to_evaluate(possible)
         same = self.reference is not images and self.reference.fingerprint == images.fingerprint
         if same and not config.evaluate.allow_overlap:
             raise ConfigError(
@@ -152,6 +157,7 @@ class Opened:
             skipped=np.array(sorted(s.row_id for s in skipped), dtype=np.int64),
             available=available,
             strategy=strategy or get_strategy(self.config.query.strategy),
+            cold_start=get_strategy(self.config.query.cold_start),
         )
 
     def reference_rows(self, skipped: list[Skipped]) -> Ids:
@@ -160,10 +166,10 @@ class Opened:
         Raises:
             PoolError: fewer than two can be read.
         """
-        rows = _ids(self.reference)
         if self.reference is self.images:
-            rows = rows[held_out(rows, self.holdout)]
+            rows = _held_out_ids(self.images.rows, self.holdout)
         else:
+            rows = np.arange(self.reference.rows, dtype=np.int64)
             skipped = self.reference.skipped(0, self.reference.blocks)
         rows = rows[~np.isin(rows, [s.row_id for s in skipped])]
         if len(rows) < 2:
@@ -208,8 +214,27 @@ def _open_reference(config: Config) -> ImageTable:
         raise PoolError(message if "evaluate.path" in message else f"evaluate.path: {message}") from None
 
 
-def _ids(images: ImageTable) -> Ids:
-    return np.arange(images.rows, dtype=np.int64)
+def _with_absolute_paths(config: Config) -> Config:
+    """Resolve paths here: a training worker's current folder is another one."""
+    cache, extractor = config.pool.cache, config.evaluate.extractor_path
+    pool = config.pool if cache is None else config.pool.model_copy(update={"cache": _absolute(cache)})
+    evaluate = config.evaluate
+    if extractor is not None and "://" not in extractor:
+        evaluate = evaluate.model_copy(update={"extractor_path": _absolute(extractor)})
+    return config.model_copy(update={"pool": pool, "evaluate": evaluate})
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().absolute())
+
+
+def _held_out_ids(rows: int, fraction: float) -> Ids:
+    """Find the held-out rows piece by piece: a driver's memory must not grow with the pool."""
+    found = [np.empty(0, dtype=np.int64)]
+    for start in range(0, rows if fraction else 0, PIECE_ROWS):
+        ids = np.arange(start, min(start + PIECE_ROWS, rows), dtype=np.int64)
+        found.append(ids[held_out(ids, fraction)])
+    return np.concatenate(found)
 
 
 def _too_few_to_evaluate(rows: int) -> PoolError:

@@ -24,7 +24,17 @@ def test_training_in_process_leaves_all_cpus_to_the_shards() -> None:
 
 def test_workers_take_a_gpu_each_where_there_are_enough() -> None:
     assert divide_resources(config(2, 2), {"CPU": 8.0, "GPU": 2.0}).worker_gpus == 1.0
-    assert divide_resources(config(2, 2), {"CPU": 8.0, "GPU": 1.0}).worker_gpus == 0.0
+    assert divide_resources(config(2, 2, gpus_per_worker=0.0), {"CPU": 8.0, "GPU": 1.0}).worker_gpus == 0.0
+
+
+def test_idle_gpus_are_not_passed_over_in_silence() -> None:
+    with pytest.raises(ClusterError, match=r"2 workers cannot have a GPU each.*\nSet train\.workers=1"):
+        divide_resources(config(2, 2), {"CPU": 8.0, "GPU": 1.0})
+
+
+def test_two_workers_on_one_gpu_are_refused() -> None:
+    with pytest.raises(ClusterError, match="NCCL"):
+        divide_resources(config(2, 2, gpus_per_worker=0.5), {"CPU": 8.0, "GPU": 1.0})
 
 
 def test_what_the_cluster_lacks_is_refused_with_both_figures() -> None:

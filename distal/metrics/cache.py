@@ -4,12 +4,10 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-from distal.communicator import Communicator
-from distal.errors import DistalError, EvaluationError, StorageError
-
-T = TypeVar("T")
+from distal.communicator import Communicator, on_first_rank
+from distal.errors import StorageError
 
 
 class Store(Protocol):
@@ -53,23 +51,6 @@ class Folder:
             if temporary is not None:
                 Path(temporary).unlink(missing_ok=True)
             raise StorageError(f"Cannot write {target}: {error.strerror}.") from error
-
-
-def on_first_rank(comm: Communicator, make: Callable[[], T]) -> T:
-    """Return what rank 0 makes on every rank; where it raises, every rank raises, so that none waits for ever."""
-    outcome: tuple[T | None, DistalError | None] = (None, None)
-    if comm.rank == 0:
-        try:
-            outcome = (make(), None)
-        except DistalError as error:
-            outcome = (None, error)
-        except Exception as error:
-            comm.broadcast((None, EvaluationError(f"Rank 0 failed: {type(error).__name__}: {error}")))
-            raise
-    value, failure = comm.broadcast(outcome)
-    if failure is not None:
-        raise failure
-    return value  # type: ignore[no-any-return]
 
 
 def cached(store: Store, path: str, comm: Communicator, make: Callable[[], bytes]) -> bytes:

@@ -20,8 +20,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from distal.communicator import on_first_rank
 from distal.errors import ConfigError, EvaluationError
-from distal.metrics.cache import cached, on_first_rank
+from distal.metrics.cache import cached
 from distal.metrics.extractor import Extractor, ExtractorRequest
 
 TIMEOUT_S = 30

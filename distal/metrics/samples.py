@@ -7,9 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distal.communicator import Communicator
+from distal.communicator import Communicator, on_first_rank
 from distal.errors import EvaluationError
-from distal.metrics.cache import on_first_rank
 from distal.metrics.extractor import Extractor
 from distal.metrics.frechet import Gaussian, Moments, frechet_distance
 from distal.metrics.pool_cnn import Judge

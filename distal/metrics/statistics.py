@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from distal.communicator import Communicator
+from distal.communicator import Communicator, on_first_rank
 from distal.errors import EvaluationError
-from distal.metrics.cache import Store, cached, on_first_rank
+from distal.metrics.cache import Store, cached
 from distal.metrics.extractor import Extractor
 from distal.metrics.frechet import Gaussian, frechet_distance
 from distal.metrics.kernel import within_sum

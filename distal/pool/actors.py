@@ -23,6 +23,9 @@ RESTART_TRIES = 5
 RESTART_WAIT_S = 600.0
 """How long a dead shard's restart may take: its node may have to be replaced first."""
 
+START_WAIT_S, START_NOTICE_S = 600, 30
+"""How long shards wait for a place on a busy or growing cluster, and how often they say so."""
+
 PREPARED = "prepared"
 
 
@@ -73,14 +76,22 @@ class ShardActors:
         actor = ray.remote(num_cpus=cpus, num_gpus=gpus, max_restarts=-1, max_task_retries=0)(HeldShard)
         device = "cuda" if gpus else "cpu"
         self.handles = [
-            actor.options(name=f"distal:{name}:shard-{i}").remote(images, first, last, holdout, seed, device)
+            actor.options(name=f"distal:{name}:shard-{i}:{uuid.uuid4().hex[:8]}").remote(
+                images, first, last, holdout, seed, device
+            )
             for i, (first, last) in enumerate(self.bounds)
         ]
+        self._needs = f"{len(self.handles)} shards of {cpus:g} CPUs and {gpus:g} GPUs"
         self.journal: list[tuple[str, str, tuple[Any, ...]]] = []
         self._state = PREPARED
 
     def prepare(self) -> list[Ready]:
-        """Decode every shard's rows; this is also the first call, so it waits for the actors to start."""
+        """Decode every shard's rows, once the actors have found a place.
+
+        Raises:
+            ClusterError: the cluster was busy all the time, or is too small.
+        """
+        self._await_start()
         return self._everywhere("prepare")
 
     def open_round(
@@ -109,6 +120,21 @@ class ShardActors:
         """End the actors and give their resources back."""
         for handle in self.handles:
             ray.kill(handle)
+
+    def _await_start(self) -> None:
+        waiting = [handle.ready.options(max_task_retries=-1).remote() for handle in self.handles]
+        for waited in range(0, START_WAIT_S, START_NOTICE_S):
+            _, missing = ray.wait(waiting, num_returns=len(waiting), timeout=START_NOTICE_S)
+            if not missing:
+                return
+            logger.warning(
+                "%d of %s wait for a place since %d s; free now: %s",
+                len(missing), self._needs, waited + START_NOTICE_S, _free(),
+            )  # fmt: skip
+        raise ClusterError(
+            f"{len(missing)} of {self._needs} found no place in {START_WAIT_S} s; free now: {_free()}.\n"
+            "Wait until other work has ended, or lower pool.cpus_per_shard or pool.shards."
+        )
 
     def _everywhere(self, method: str, *args: Any) -> list[Any]:
         call = (self._state, method, args)
@@ -151,6 +177,11 @@ class ShardActors:
             ) from None
         for call in self.journal:
             ray.get(self._submit(shard, call))
+
+
+def _free() -> str:
+    free = ray.available_resources()
+    return f"{free.get('CPU', 0.0):g} CPUs and {free.get('GPU', 0.0):g} GPUs"
 
 
 def _own_error(error: Exception, cause: Exception, method: str) -> Exception:

@@ -80,6 +80,7 @@ class Shard:
                 pool that were asked before; they are not asked again. labeled: those of them that have a label.
         """
         started = time.perf_counter()
+        self.selector = None  # the last round's scores make room for this one's
         tensors = {} if scorer is None else self._score(scorer, strategy.tensors)
         view = View(
             row_ids=self.row_ids,

@@ -1,13 +1,14 @@
 """Run a function on the ranks of a Ray Train worker group, or in this process when there are no workers."""
 
 import os
+import tempfile
 from collections.abc import Callable
 
 import ray.train
 import ray.train.torch
 import torch
 from ray.train import FailureConfig, RunConfig, ScalingConfig
-from ray.train.torch import TorchTrainer
+from ray.train.torch import TorchConfig, TorchTrainer
 
 from distal.communicator import Alone, Communicator, ProcessGroup
 from distal.errors import TrainingError
@@ -15,27 +16,29 @@ from distal.errors import TrainingError
 MAX_FAILURES = 3
 """Restarts of the worker group; each takes up the run from what is on disk."""
 
+EXCHANGE_WAIT_S = 7 * 86_400
+"""How long a rank waits for another: rank 0 scores pools and waits for people. A rank that dies or raises ends the
+group at once, so nothing hangs for that."""
+
 CONTROLLER_POLL_S = "0.5"
 """How often Train's controller looks at its workers; its default of 2 s is the longest wait in a short run."""
 
 
-def launch(
-    work: Callable[[Communicator], None], workers: int, cpus: float, gpus: float, threads: int | None, storage: str
-) -> None:
+def launch(work: Callable[[Communicator], None], workers: int, cpus: float, gpus: float, threads: int | None) -> None:
     """Call `work` with a communicator on every rank and wait until all have returned.
 
     Args:
         work: picklable; restarted from its beginning on all ranks when a worker dies. workers: 0 runs it in this
             process through Train's local mode, with the same result. cpus, gpus: reserved per worker. threads: CPU
-            threads per worker; None takes an even share of this node's cores. storage: folder or URI for Train's own
-            bookkeeping, which nothing reads afterwards.
+            threads per worker; None takes an even share of the cores that its node gives to this process.
 
     Raises:
         TrainingError: the worker group failed more often than it is restarted.
     """
 
     def loop() -> None:
-        torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // max(1, workers)))
+        sharing = ray.train.get_context().get_local_world_size() if workers else 1
+        torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) // sharing))
         if workers == 0:
             work(Alone("cuda" if torch.cuda.is_available() else "cpu"))
         else:
@@ -45,9 +48,14 @@ def launch(
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", CONTROLLER_POLL_S)
     resources = {"CPU": cpus, **({"GPU": gpus} if gpus else {})}
     scaling = ScalingConfig(num_workers=workers, use_gpu=gpus > 0, resources_per_worker=resources if workers else None)
-    run_config = RunConfig(name="train", storage_path=storage, failure_config=FailureConfig(max_failures=MAX_FAILURES))
+    failures = FailureConfig(max_failures=MAX_FAILURES)
+    # Train's own bookkeeping: nothing is reported to it, so nothing but its folders comes of it.
+    bookkeeping = tempfile.TemporaryDirectory(prefix="distal-train-", ignore_cleanup_errors=True)
     try:
-        TorchTrainer(loop, scaling_config=scaling, run_config=run_config).fit()
+        with bookkeeping as folder:
+            run_config = RunConfig(name="train", storage_path=folder, failure_config=failures)
+            patient = TorchConfig(timeout_s=EXCHANGE_WAIT_S)
+            TorchTrainer(loop, torch_config=patient, scaling_config=scaling, run_config=run_config).fit()
     except ray.train.TrainingFailedError as error:
         raise TrainingError(
             f"the training workers failed {MAX_FAILURES + 1} times; last: {str(error).splitlines()[-1][:200]}\n"

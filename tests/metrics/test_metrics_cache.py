@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 from metric_fakes import on_ranks
 
-from distal.communicator import Alone
+from distal.communicator import Alone, on_first_rank
 from distal.errors import EvaluationError, StorageError
-from distal.metrics.cache import Folder, cached, on_first_rank
+from distal.metrics.cache import Folder, cached
 
 
 def test_a_missing_file_is_made_once_and_then_read(tmp_path: Path) -> None:
@@ -41,12 +41,6 @@ def test_an_error_of_the_first_rank_is_raised_on_all() -> None:
         on_first_rank(comm, make)  # type: ignore[arg-type]
 
     assert [str(error) for error in on_ranks(2, fail)] == ["no weights"] * 2
-
-
-def test_an_unexpected_error_of_the_first_rank_leaves_no_rank_waiting() -> None:
-    first, second = on_ranks(2, lambda comm: on_first_rank(comm, lambda: 1 / 0))
-    assert isinstance(first, ZeroDivisionError)
-    assert isinstance(second, EvaluationError)
 
 
 def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> None:

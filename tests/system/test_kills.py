@@ -8,6 +8,7 @@ had not got its name when the process was killed is asked again, that one row al
 import os
 import re
 import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from typing import Any
 
 import psutil
 import pytest
+import ray
+import torch
 from crash_driver import LabelFunction, at_event
 from two_rounds import (
     alive,
@@ -30,7 +33,8 @@ from two_rounds import (
     wait_until,
 )
 
-from distal import ActiveLearner
+from distal import ActiveLearner, StorageError
+from distal.data.table import ImageTable
 from distal.ledger import Ledger
 from distal.query import Strategy, View, get_strategy
 from distal.status import describe_status
@@ -198,3 +202,20 @@ def kill_writer(storage: Path, victims: list[int]) -> Callable[[], None]:
         os.kill(writer.pid, signal.SIGKILL)
 
     return kill
+
+
+def test_an_error_of_one_of_two_workers_alone_ends_the_run_with_its_message(tmp_path: Path) -> None:
+    """The other rank is in an exchange by then, and would wait there."""
+
+    class FailingOnTheSecondRank(ImageTable):
+        def pixels(self, row_ids: Any) -> Any:
+            if torch.distributed.is_initialized() and torch.distributed.get_rank() == 1:
+                raise StorageError("no space left for rank 1")
+            return super().pixels(row_ids)
+
+    learner = ActiveLearner(tree(tmp_path, workers=2), oracle=LabelFunction(tmp_path / "asked"))
+    learner._opened.images.__class__ = FailingOnTheSecondRank
+    with pytest.raises(StorageError, match="no space left for rank 1"):
+        learner.run()
+    wait_until(lambda: not [t for t in threading.enumerate() if t.name == "distal-rounds"], "the rounds' thread ended")
+    wait_until(lambda: ray.available_resources().get("CPU") == 2.0, "all CPUs were given back")
