@@ -167,7 +167,7 @@ class EvaluateConfig(Section):
     holdout: Annotated[float, Field(gt=0.0, lt=1.0)] | None = Field(
         None,
         description="fraction of the pool's rows held out when evaluate.path is null, chosen by hash of the row id; "
-        "null: as many as make 10,000 rows, at most 0.3",
+        "null: as many as make 10,000 rows, at most about 0.3 of the pool",
     )
     label_column: str | None = Field("label", description="label column of the held-out images; may be absent")
     extractor: str = Field(

@@ -200,7 +200,7 @@ class ActiveLearner:
     def _answer(self, setup: Setup, mailbox: Callable[..., Any], question: Question) -> None:
         """Ask the user's oracle, here, for what is still pending; every answer is durable before the next is asked."""
         query = question.message.query
-        ledger = Ledger(setup.run)
+        ledger = Ledger(setup.run, len(setup.classes))
         oracle = self._build_oracle(setup)
         error: DistalError | None = None
         try:

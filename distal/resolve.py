@@ -4,7 +4,8 @@ This is the edge: what passes here has known names and allowed values, so bad co
 """
 
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args
 
@@ -183,7 +184,8 @@ def _explain(error: ValidationError) -> str:
     key = ".".join(location)
     section, field = _field_at(location)
     if first["type"] == "extra_forbidden" and section is not None:
-        hint = nearest_name(location[-1], section.model_fields)
+        near = nearest_key(key)
+        hint = f"did you mean '{near}'?" if near else ""
         lines = [f"{key}: unknown key{'; ' + hint if hint else '.'}", f"Known here: {', '.join(section.model_fields)}."]
     else:
         given = _shown(first["input"])
@@ -195,6 +197,22 @@ def _explain(error: ValidationError) -> str:
             f"({len(problems) - 1} more wrong: {', '.join('.'.join(map(str, p['loc'])) for p in problems[1:4])})"
         )
     return "\n".join(lines)
+
+
+def nearest_key(key: str) -> str:
+    """Return the dotted key that is nearest to what was typed, whole or by its last part; empty where none is."""
+    known = list(_keys(Config, ""))
+    near = get_close_matches(key, known, n=1, cutoff=0.75)
+    last = {name.rpartition(".")[2]: name for name in reversed(known)}
+    near = near or [last[name] for name in get_close_matches(key.rpartition(".")[2], list(last), n=1, cutoff=0.6)]
+    return near[0] if near else ""
+
+
+def _keys(section: type[BaseModel], prefix: str) -> Iterator[str]:
+    for name, field in section.model_fields.items():
+        yield prefix + name
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _keys(field.annotation, f"{prefix}{name}.")
 
 
 def _shown(given: object) -> str:

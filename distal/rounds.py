@@ -103,7 +103,7 @@ def run_rounds(
     Raises:
         DistalError: the same on every rank.
     """
-    ledger = Ledger(setup.run)
+    ledger = Ledger(setup.run, len(setup.classes))
     cache = setup.run.beside(EVALUATION_CACHE)
     evaluator = Evaluator(setup.config, setup.reference, setup.reference_rows, setup.classes, cache)
     if comm.rank == 0:
@@ -300,7 +300,8 @@ def _load(setup: Setup, comm: Communicator, round: int) -> TrainState:
     run = setup.run
     files = on_first_rank(comm, lambda: {name: run.read(f"{folder}/{name}") for name in run.list(folder)})
     files.pop("losses.json", None)
-    return TrainState.from_files(setup.config, files, comm.device)
+    shape = (setup.images.image_size, setup.images.channels, len(setup.classes))
+    return TrainState.from_files(setup.config, files, comm.device, shape)
 
 
 def _timed(seconds: dict[str, float], phase: str, action: Callable[[], T]) -> T:

@@ -126,7 +126,7 @@ class Opened:
                     f"{run.uri}: the {'pool' if what == 'fingerprint' else 'evaluation images'} changed since this "
                     f"run began, so its row ids name other images.\nRestore the files, or start under another name."
                 )
-        Ledger(run).labels()  # damage there shows now, not when the actors are up
+        Ledger(run, len(self.classes)).labels()  # damage there shows now, not when the actors are up
 
     def write(self, run: RunDirectory) -> None:
         """Write config.yaml and environment.json: from here on the run exists."""

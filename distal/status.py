@@ -1,5 +1,7 @@
 """Say how far a run is, from its directory alone: rounds, labels, the distance so far, and what comes next."""
 
+import json
+
 from distal.checkpoints import read_saved
 from distal.ledger import Ledger
 from distal.results import RoundResult, read_result
@@ -35,9 +37,17 @@ def _round_line(result: RoundResult) -> str:
     return f"  {result.round:04d}     {result.metrics['labels']:>5} labels  {scores}"
 
 
+def _ending(run: RunDirectory) -> str:
+    try:
+        return f"ended, {json.loads(run.read('stopped.json'))['message']}"
+    except (ValueError, KeyError, TypeError):
+        return "the run has ended"
+
+
 def _next_step(run: RunDirectory, ledger: Ledger, round: int) -> str:
     if run.has("stopped.json"):
-        return f"nothing: the run has ended (see {run.uri}/report.html)"
+        on = f"see {run.uri}/report.html; to go on: distal resume {run.uri} rounds=..."
+        return f"nothing: {_ending(run)}\n           {on}"
     query = ledger.read_query(round)
     if query is None:
         return f"round {round}: choose what to ask (distal resume {run.uri})"

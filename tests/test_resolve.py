@@ -48,7 +48,8 @@ def test_every_field_has_a_description() -> None:
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
-        ("query.strtegy=margin", ["query.strtegy", "did you mean 'strategy'?"]),
+        ("query.strtegy=margin", ["query.strtegy", "did you mean 'query.strategy'?"]),
+        ("stepz=3", ["stepz", "did you mean 'train.steps'?"]),
         ("query.strategy=margn", ["query.strategy", "did you mean 'margin'?"]),
         ("train.regularizers.r9=1", ["train.regularizers", "r9", "r1"]),
         ("train.adversarial=wgan", ["train.adversarial", "rpgan"]),

@@ -98,9 +98,5 @@ def get_strategy(name: str) -> Strategy:
     if name not in STRATEGIES:
         known = strategy_names()
         hint = nearest_name(name, known)
-        raise ConfigError(
-            f"query.strategy: unknown strategy '{name}'"
-            + (f"; {hint}" if hint else "")
-            + f"\nknown: {', '.join(known)}"
-        )
+        raise ConfigError(f"unknown strategy '{name}'" + (f"; {hint}" if hint else "") + f"\nKnown: {', '.join(known)}")
     return STRATEGIES[name]

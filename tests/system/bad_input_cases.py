@@ -62,7 +62,7 @@ REFUSED_AT_ONCE: dict[str, tuple[int, tuple[str, ...], Arguments]] = {
     "yaml that is binary": (CONFIG, ("c.bin", "UTF-8"), lambda at: ["run", str(at.file("c.bin", b"\xff\xfe\x00"))]),
     "bad yaml": (CONFIG, ("c.yaml", "not valid YAML"), lambda at: _yaml(at, "pool: [1, ")),
     "yaml of a list": (CONFIG, ("c.yaml", "list"), lambda at: _yaml(at, "- 1\n- 2\n")),
-    "unknown key": (CONFIG, ("query.strateg", "did you mean 'strategy'"), lambda at: at.run("query.strateg=margin")),
+    "unknown key": (CONFIG, ("did you mean 'query.strategy'",), lambda at: at.run("query.strateg=margin")),
     "unknown section": (CONFIG, ("quary", "did you mean 'query'"), lambda at: at.run("quary.batch=3")),
     "key without a value": (CONFIG, ("'rounds'", "key=value"), lambda at: at.run("rounds")),
     "key below a value": (CONFIG, ("rounds.x", "not a section"), lambda at: at.run("rounds.x=1")),

@@ -86,7 +86,7 @@ def test_run_again_says_that_the_run_is_finished_and_resume_with_more_rounds_con
     status = capsys.readouterr().out
     assert "2 of 2 committed" in status
     assert "8 labels from 8 answers" in status
-    assert "nothing: the run has ended" in status
+    assert "nothing: ended, the label budget is spent" in status
 
 
 def test_a_configuration_that_is_printed_is_the_configuration_that_is_read(

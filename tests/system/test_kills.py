@@ -56,7 +56,7 @@ WALK = {
     "rename:rounds/0001/COMMITTED": "round 1: evaluate",
     "answer:3": "round 2: 3 of 6 labels",
     "event:2:train:40": "round 2: train",
-    "rename:report.html": "nothing: the run has ended",
+    "rename:report.html": "nothing: ended, ",
 }
 """Where the driver is killed, one after another in one run, and what `distal status` says is next."""
 
