@@ -110,7 +110,7 @@ def tiles(record: RunRecord) -> list[Tile]:
             values = [v for _, m in measured if (v := m.value(name)) is not None]
             found.append(Tile(title, percent(values[-1]), f"from {percent(values[0])}" if len(values) > 1 else ""))
     seconds = sum(sum(m.seconds.values()) for _, m in measured)
-    found.append(Tile("Time", duration(seconds), f"{duration(seconds / len(measured))} a round"))
+    found.append(Tile("Time in rounds", duration(seconds), f"{duration(seconds / len(measured))} a round"))
     return found
 
 
