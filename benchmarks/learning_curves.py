@@ -1,6 +1,6 @@
 """Distance and accuracy against labels spent, for several strategies and seeds on one data set.
 
-    python benchmarks/learning_curves.py run  NAME OUT --strategies random margin badge --seeds 0 1 2 [key=value ...]
+    python benchmarks/learning_curves.py run  NAME OUT [key=value ...] --strategies random margin badge --seeds 0 1 2
     python benchmarks/learning_curves.py show NAME OUT [--picture docs/images/NAME.png]
 
 NAME is digits, mnist or magnetic_tile, the latter two read from ../shared/data (or DATA=folder). `run` makes the runs
