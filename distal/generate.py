@@ -1,7 +1,5 @@
 """Write generated images to a PNG grid or to Parquet in the convention that pools are read in."""
 
-import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,9 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
 
 from distal.checkpoints import TrainedGenerator
+from distal.data.digits import encode_png
+from distal.data.writer import pool_schema
 from distal.errors import ConfigError, StorageError
 from distal.report.grid import sample_grid
 
@@ -51,13 +50,8 @@ def _as_table(
     rows = [
         {"bytes": _png(image), "path": f"round-{round:04d}/seed-{seed}/{i:07d}.png"} for i, image in enumerate(images)
     ]
-    struct = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    features = {"image": {"_type": "Image"}, "label": {"names": list(classes), "_type": "ClassLabel"}}
-    table = pa.table({"image": pa.array(rows, struct), "label": pa.array(labels)})
-    return table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    return pa.table({"image": rows, "label": labels}, schema=pool_schema(tuple(classes)))
 
 
 def _png(image: npt.NDArray[np.uint8]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)).save(buffer, "PNG")
-    return buffer.getvalue()
+    return encode_png(image[0] if len(image) == 1 else image.transpose(1, 2, 0))

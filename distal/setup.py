@@ -20,11 +20,11 @@ from distal.data.table import ImageTable, open_images
 from distal.errors import ConfigError, PoolError, RunError
 from distal.ledger import Ledger
 from distal.metrics import check_extractor
+from distal.metrics.reference import at_most
 from distal.query import Strategy, get_strategy
 from distal.resolve import differing_keys, print_config
 from distal.rounds import Setup
 from distal.rundir import RunDirectory
-from distal.streams import row_uniforms
 
 Ids = npt.NDArray[np.int64]
 
@@ -174,10 +174,7 @@ class Opened:
         rows = rows[~np.isin(rows, [s.row_id for s in skipped])]
         if len(rows) < 2:
             raise _too_few_to_evaluate(len(rows))
-        if len(rows) > self.config.evaluate.reference:
-            order = np.argsort(row_uniforms(rows, 0, "reference"), kind="stable")
-            rows = np.sort(rows[order[: self.config.evaluate.reference]])
-        return rows
+        return at_most(rows, self.config.evaluate.reference)  # here, so that no more ids travel to the ranks
 
 
 def open_saved_images(run: RunDirectory) -> tuple[SavedRun, ImageTable]:

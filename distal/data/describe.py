@@ -47,11 +47,10 @@ class PoolDescription:
         ]
         if self.has_labels:
             text.append(f"labels       {len(self.classes)} classes, {self.missing_labels:,} rows without a label")
-        else:
-            text.append("labels       none" + (f"; {len(self.classes)} class names" if self.classes else ""))
-        if self.has_labels:
             width = max((len(name) for name in self.classes), default=0)
             text.extend(f"  {name:<{width}}  {count:>9,}" for name, count in self.classes.items())
+        else:
+            text.append("labels       none" + (f"; {len(self.classes)} class names" if self.classes else ""))
         if self.decoded_rows:
             text.append(f"decoded      {self.decoded_rows:,} rows lie in the cache, {len(self.skipped):,} were skipped")
             text.extend(f"  row {each.row_id} {each.path}: {each.reason}" for each in self.skipped[:20])

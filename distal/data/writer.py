@@ -33,7 +33,7 @@ class PoolWriter:
         self._out = out.expanduser().absolute()
         self._single = out.suffix == ".parquet"
         self._temporary = self._out.with_name(f".{self._out.name}.tmp-{os.getpid()}")
-        self._schema = _schema(classes)
+        self._schema = pool_schema(classes)
         self._labeled = classes is not None
         self._images: list[tuple[bytes, str]] = []
         self._labels: list[int | None] = []
@@ -142,7 +142,8 @@ class PoolWriter:
             ) from error
 
 
-def _schema(classes: tuple[str, ...] | None) -> pa.Schema:
+def pool_schema(classes: tuple[str, ...] | None) -> pa.Schema:
+    """Return the columns of a pool, with the class names where a Hugging Face reader looks for them."""
     fields = [pa.field("image", _IMAGE)]
     features: dict[str, object] = {"image": {"_type": "Image"}}
     if classes is not None:

@@ -42,6 +42,14 @@ class Images(Protocol):
         """Return int64 [n], -1 where missing."""
 
 
+def at_most(rows: IntArray, limit: int) -> IntArray:
+    """Keep `limit` of the ascending row ids, chosen by their hash; all where there are no more."""
+    if len(rows) <= limit:
+        return rows
+    order = np.argsort(row_uniforms(rows, 0, "reference"), kind="stable")
+    return np.sort(rows[order[:limit]])
+
+
 class ReferenceSplit:
     """Hold which rows are the reference, and their labels.
 
@@ -50,10 +58,7 @@ class ReferenceSplit:
     """
 
     def __init__(self, images: Images, row_ids: IntArray, class_names: Sequence[str], limit: int) -> None:
-        rows = np.unique(np.asarray(row_ids, dtype=np.int64))
-        if len(rows) > limit:
-            order = np.argsort(row_uniforms(rows, 0, "reference"), kind="stable")
-            rows = np.sort(rows[order[:limit]])
+        rows = at_most(np.unique(np.asarray(row_ids, dtype=np.int64)), limit)
         if len(rows) < 2:
             raise EvaluationError(
                 f"Evaluation needs at least 2 held-out images; there are {len(rows)}.\n"

@@ -56,17 +56,21 @@ def _place(make: Callable[..., Any]) -> tuple[str, str]:
     return make.__module__, make.__qualname__
 
 
+def _decorator(name: str, needs: Iterable[str], kind: Literal["score", "batch"]) -> Callable[[Made], Made]:
+    def register(make: Made) -> Made:
+        _register(Strategy(name, frozenset(needs), kind, make))
+        return make
+
+    return register
+
+
 def score_strategy(name: str, needs: Iterable[str] = ()) -> Callable[[Made], Made]:
     """Register a function from View to a float tensor [n], higher = ask first.
 
     Raises ConfigError where the name is taken or a need is unknown.
     """
 
-    def register(make: Made) -> Made:
-        _register(Strategy(name, frozenset(needs), "score", make))
-        return make
-
-    return register
+    return _decorator(name, needs, "score")
 
 
 def batch_strategy(name: str, needs: Iterable[str] = ()) -> Callable[[Made], Made]:
@@ -75,11 +79,7 @@ def batch_strategy(name: str, needs: Iterable[str] = ()) -> Callable[[Made], Mad
     Raises ConfigError where the name is taken or a need is unknown.
     """
 
-    def register(make: Made) -> Made:
-        _register(Strategy(name, frozenset(needs), "batch", make))
-        return make
-
-    return register
+    return _decorator(name, needs, "batch")
 
 
 def strategy_names() -> list[str]:
