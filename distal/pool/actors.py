@@ -10,6 +10,7 @@ import numpy.typing as npt
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
+from distal.allocator import keep_freed_memory
 from distal.data.table import ImageTable
 from distal.errors import ClusterError, DistalError, StrategyError
 from distal.pool.shard import Ready, Scored, Shard, divide_blocks
@@ -42,6 +43,7 @@ class HeldShard:
     """
 
     def __init__(self, *arguments: Any) -> None:
+        keep_freed_memory()
         self._shard = Shard(*arguments)
         self._state: str | None = None
 

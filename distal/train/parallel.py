@@ -10,6 +10,7 @@ import torch
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
+from distal.allocator import keep_freed_memory
 from distal.communicator import Alone, Communicator, ProcessGroup
 from distal.errors import TrainingError
 
@@ -37,6 +38,7 @@ def launch(work: Callable[[Communicator], None], workers: int, cpus: float, gpus
     """
 
     def loop() -> None:
+        keep_freed_memory()
         sharing = ray.train.get_context().get_local_world_size() if workers else 1
         torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) // sharing))
         if workers == 0:
