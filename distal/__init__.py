@@ -32,13 +32,18 @@ __all__ = [
     "StrategyError",
     "TrainingError",
     "__version__",
+    "tune",
 ]
 
 
 def __getattr__(name: str) -> object:
-    """Import ActiveLearner when it is first asked for: the mathematics below it is usable without Ray."""
+    """Import what needs Ray when it is first asked for: the mathematics below it is usable without."""
     if name == "ActiveLearner":
         from distal.learner import ActiveLearner
 
         return ActiveLearner
+    if name == "tune":
+        from distal.sweep.tuner import tune
+
+        return tune
     raise AttributeError(f"module 'distal' has no attribute '{name}'")

@@ -1,9 +1,9 @@
 """Keep freed memory in the process, where the C library would give it back at each free and fetch it again, zeroed.
 
-Activations of a forward pass are some megabytes each. glibc maps such blocks one by one and unmaps them at each free, so
-that every layer writes to pages the kernel has to clear first. Measured on two cores: a residual network's pass over 256
-images of 8 px takes 20 ms in memory that was kept, 24 ms otherwise; and a shard's speed depended on whether a larger
-block had been freed before, which raises glibc's threshold by itself (mallopt(3), M_MMAP_THRESHOLD).
+Activations of a forward pass are some megabytes each. glibc maps such blocks one by one and unmaps them at each free,
+so that every layer writes to pages the kernel has to clear first. Measured on two cores: a residual network's pass
+over 256 images of 8 px takes 20 ms in memory that was kept, 24 ms otherwise; and a shard's speed depended on whether a
+larger block had been freed before, which raises glibc's threshold by itself (mallopt(3), M_MMAP_THRESHOLD).
 """
 
 import ctypes

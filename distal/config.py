@@ -45,7 +45,9 @@ class PoolConfig(Section):
     normalize: Literal["none", "autocontrast"] = Field(
         "none", description="autocontrast stretches each image to the full range before it is cached"
     )
-    shards: Count = Field(2, description="shard actors; results do not depend on it")
+    shards: Annotated[int, Field(ge=0)] = Field(
+        2, description="shard actors; 0 scores in the driver's process; results do not depend on it"
+    )
     block_rows: Annotated[int, Field(ge=16, le=65536)] = Field(
         256, description="rows in one forward pass; shards are whole blocks, so that sharding cannot change a score"
     )
@@ -104,6 +106,9 @@ class TrainConfig(Section):
 
     workers: Annotated[int, Field(ge=0)] = Field(
         0, description="Ray Train workers; 0 trains in the driver's process, with the same result"
+    )
+    cpus_per_worker: Positive | None = Field(
+        None, description="CPUs reserved per worker; null: an even share of half the cluster, at most 1"
     )
     gpus_per_worker: Weight | None = Field(
         None, description="GPUs per worker; null: 1 where the cluster has GPUs, else 0"

@@ -23,6 +23,7 @@ from distal.ledger import Ledger
 from distal.link import LastReply, Mailbox, Question
 from distal.oracle import Oracle, build_oracle
 from distal.pool.actors import ShardActors
+from distal.pool.local import LocalShard
 from distal.progress import Event, Listener, ignore
 from distal.query import Strategy
 from distal.report import write_report
@@ -133,8 +134,11 @@ class ActiveLearner:
         return generator.images(labels, seed)
 
     @contextmanager
-    def _shards(self) -> Iterator[ShardActors]:
+    def _shards(self) -> Iterator[ShardActors | LocalShard]:
         config, images = self.config, self._opened.images
+        if config.pool.shards == 0:
+            yield LocalShard(images, self._opened.holdout, config.seed)
+            return
         resources = divide_resources(config, ray.cluster_resources())
         shards = ShardActors(
             images,
@@ -150,7 +154,7 @@ class ActiveLearner:
         finally:
             shards.close()
 
-    def _serve(self, setup: Setup, shards: ShardActors) -> Iterator[RoundResult]:
+    def _serve(self, setup: Setup, shards: ShardActors | LocalShard) -> Iterator[RoundResult]:
         """Run the rounds in a thread or on workers, and answer from this thread what they ask of the driver."""
         config = self.config
         mailbox = _open_mailbox(config.train.workers)

@@ -35,10 +35,10 @@ def read_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -
     Raises:
         ConfigError: the file or an override is unreadable, a key is unknown, a value is refused.
     """
-    tree = {} if path is None else _read_yaml(Path(path))
+    tree = {} if path is None else read_yaml(Path(path))
     tree.pop("resolved", None)
     for override in overrides:
-        _apply(tree, override)
+        apply_override(tree, override)
     return make_config(tree)
 
 
@@ -50,8 +50,21 @@ def override_config(config: Config, overrides: Iterable[str]) -> Config:
     """
     tree = config.model_dump(mode="json")
     for override in overrides:
-        _apply(tree, override)
+        apply_override(tree, override)
     return make_config(tree)
+
+
+def with_values(config: Config, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the configuration's tree with the values of dotted keys in their places, unchecked."""
+    tree = config.model_dump(mode="json")
+    for key, value in values.items():
+        place_value(tree, key, value)
+    return tree
+
+
+def flatten(config: BaseModel) -> dict[str, Any]:
+    """Return the configuration's values by their dotted keys, in the order of the tree."""
+    return dict(_leaves(config.model_dump(mode="json")))
 
 
 def make_config(tree: Mapping[str, Any]) -> Config:
@@ -63,7 +76,7 @@ def make_config(tree: Mapping[str, Any]) -> Config:
     try:
         config = Config.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(_explain(error)) from None
+        raise ConfigError(explain(error)) from None
     check_names(config)
     return config
 
@@ -88,6 +101,11 @@ def check_names(config: Config) -> None:
     for name in config.train.augment:
         _known("train.augment", name, AUGMENTATIONS)
     workers = config.train.workers
+    if workers and not config.pool.shards:
+        raise ConfigError(
+            f"pool.shards: 0 holds the pool in the driver's process; {workers} training workers cannot reach it.\n"
+            "Set pool.shards=1 or more, or train.workers=0."
+        )
     if workers > 1 and config.train.batch_size % workers:
         raise ConfigError(
             f"train.batch_size: {config.train.batch_size} images cannot be divided evenly among {workers} workers.\n"
@@ -108,18 +126,23 @@ def print_config(config: Config, resolved: Mapping[str, Any] | None = None) -> s
     return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
 
 
-def describe_config(config: Config) -> str:
+def describe_config(config: BaseModel) -> str:
     """Write the whole tree as YAML with each field's description as a comment above it."""
     return "\n".join(_described(config, indent=0)) + "\n"
 
 
-def differing_keys(one: Config, other: Config) -> list[str]:
+def differing_keys(one: BaseModel, other: BaseModel) -> list[str]:
     """Return the dotted keys whose values differ, in the order of the tree."""
-    flat_one, flat_other = (dict(_leaves(config.model_dump(mode="json"))) for config in (one, other))
+    flat_one, flat_other = flatten(one), flatten(other)
     return [key for key in {**flat_one, **flat_other} if flat_one.get(key) != flat_other.get(key)]
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read the mapping that a YAML file holds; an empty file holds none.
+
+    Raises:
+        ConfigError: the file cannot be read, is no YAML, or holds something else.
+    """
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -143,7 +166,12 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return tree
 
 
-def _apply(tree: dict[str, Any], override: str) -> None:
+def apply_override(tree: dict[str, Any], override: str) -> None:
+    """Put the YAML value of ``key.sub=value`` into a tree.
+
+    Raises:
+        ConfigError: it is none, or the key leads through a value.
+    """
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise ConfigError(f"'{override}': expected key=value, for example query.strategy=margin.")
@@ -156,7 +184,16 @@ def _apply(tree: dict[str, Any], override: str) -> None:
             f"{key}: '{shown}' is not a YAML value{why}.\n"
             f"Quote it if text is meant ({key}='\"...\"'), as where it holds any of : [ ] {{ }} #."
         ) from None
-    *parents, leaf = key.strip().split(".")
+    place_value(tree, key.strip(), value)
+
+
+def place_value(tree: dict[str, Any], key: str, value: Any) -> None:
+    """Put a value into a tree under a dotted key, whose sections are made where they are missing.
+
+    Raises:
+        ConfigError: the key leads through a value, or ends in a dot.
+    """
+    *parents, leaf = key.split(".")
     for depth, parent in enumerate(parents):
         branch = tree.setdefault(parent, {})
         if branch is None:
@@ -165,7 +202,7 @@ def _apply(tree: dict[str, Any], override: str) -> None:
             raise ConfigError(f"{key}: '{'.'.join(parents[: depth + 1])}' holds a value, not a section with keys.")
         tree = branch
     if leaf == "":
-        raise ConfigError(f"'{override}': the key ends in a dot.")
+        raise ConfigError(f"'{key}': the key ends in a dot.")
     tree[leaf] = value
 
 
@@ -177,14 +214,15 @@ def _known(key: str, name: str, known: Iterable[str]) -> None:
         )
 
 
-def _explain(error: ValidationError) -> str:
+def explain(error: ValidationError, root: type[BaseModel] = Config) -> str:
+    """Say in three lines which key of a configuration of type `root` is wrong, and what is right."""
     problems = error.errors(include_url=False)
     first = problems[0]
     location = [str(part) for part in first["loc"]]
     key = ".".join(location)
-    section, field = _field_at(location)
+    section, field = _field_at(location, root)
     if first["type"] == "extra_forbidden" and section is not None:
-        near = nearest_key(key)
+        near = nearest_key(key, root)
         hint = f"did you mean '{near}'?" if near else ""
         lines = [f"{key}: unknown key{'; ' + hint if hint else '.'}", f"Known here: {', '.join(section.model_fields)}."]
     else:
@@ -199,9 +237,9 @@ def _explain(error: ValidationError) -> str:
     return "\n".join(lines)
 
 
-def nearest_key(key: str) -> str:
+def nearest_key(key: str, root: type[BaseModel] = Config) -> str:
     """Return the dotted key that is nearest to what was typed, whole or by its last part; empty where none is."""
-    known = list(_keys(Config, ""))
+    known = list(_keys(root, ""))
     near = get_close_matches(key, known, n=1, cutoff=0.75)
     last = {name.rpartition(".")[2]: name for name in reversed(known)}
     near = near or [last[name] for name in get_close_matches(key.rpartition(".")[2], list(last), n=1, cutoff=0.6)]
@@ -222,8 +260,8 @@ def _shown(given: object) -> str:
     return short.repr(given)[:80]
 
 
-def _field_at(location: list[str]) -> tuple[type[BaseModel] | None, FieldInfo | None]:
-    section: type[BaseModel] = Config
+def _field_at(location: list[str], root: type[BaseModel]) -> tuple[type[BaseModel] | None, FieldInfo | None]:
+    section = root
     field: FieldInfo | None = None
     for part in location:
         if part not in section.model_fields:

@@ -46,9 +46,9 @@ def divide_resources(config: Config, total: Mapping[str, float]) -> Resources:
             "Give 1, or 0 to train on CPUs, or one worker."
         )
     resources = Resources(
-        shard_cpus=config.pool.cpus_per_shard or _share(pool_share, shards),
+        shard_cpus=config.pool.cpus_per_shard or (_share(pool_share, shards) if shards else 0.0),
         shard_gpus=config.pool.gpus_per_shard,
-        worker_cpus=_share(cpus / 2, workers) if workers else 0.0,
+        worker_cpus=config.train.cpus_per_worker or (_share(cpus / 2, workers) if workers else 0.0),
         worker_gpus=(float(0 < workers <= gpus) if given_gpus is None else given_gpus),
     )
     need_cpus = shards * resources.shard_cpus + workers * resources.worker_cpus
@@ -56,7 +56,8 @@ def divide_resources(config: Config, total: Mapping[str, float]) -> Resources:
     if need_cpus > cpus + GRAIN or need_gpus > gpus + GRAIN:
         raise ClusterError(
             f"{shards} shards and {workers} workers need {need_cpus:g} CPUs and {need_gpus:g} GPUs; the cluster has "
-            f"{cpus:g} and {gpus:g}.\nLower pool.cpus_per_shard, pool.gpus_per_shard or train.gpus_per_worker."
+            f"{cpus:g} and {gpus:g}.\nLower pool.cpus_per_shard, pool.gpus_per_shard, train.cpus_per_worker or "
+            "train.gpus_per_worker."
         )
     return resources
 

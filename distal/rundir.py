@@ -91,6 +91,13 @@ class RunDirectory:
         storage = str(self.local.parent) if self.local is not None else self.storage
         return RunDirectory.open(storage, name)
 
+    def inside(self, folder: str, name: str) -> "RunDirectory":
+        """Open the run `name` under a folder of this directory, wherever this process stands."""
+        storage = str(self.local.parent) if self.local is not None else self.storage
+        # A URI's options, such as ?region=eu, stay behind its path.
+        path, question, options = storage.partition("?") if "://" in storage else (storage, "", "")
+        return RunDirectory.open(f"{path.rstrip('/')}/{self.name}/{folder}{question}{options}", name)
+
     def exists(self) -> bool:
         """Say whether a run has begun here: its configuration is written."""
         return self.has(CONFIG)

@@ -41,6 +41,7 @@ MAY_CHANGE = (
     "pool.gpus_per_shard",
     "train.workers",
     "train.threads",
+    "train.cpus_per_worker",
     "train.gpus_per_worker",
     "evaluate.path",
 )

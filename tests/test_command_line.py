@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from distal import cli
+from distal.cli import runs
 from distal.config import Config
 from distal.resolve import make_config, print_config
 from distal.rundir import RunDirectory
@@ -36,7 +37,7 @@ def test_a_run_is_resumed_whatever_its_name_would_be_as_yaml(
 
 def test_the_text_of_an_override_is_that_very_text() -> None:
     for text in ("123", "null", "~", "läufe 🐈/a: b #c", 'say "x"\\y'):
-        assert yaml.safe_load(cli._quoted("name", text).removeprefix("name=")) == text
+        assert yaml.safe_load(runs.quoted("name", text).removeprefix("name=")) == text
 
 
 ESCAPE = "\x1b]0;owned\x07\x1b[2J"

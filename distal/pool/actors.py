@@ -12,8 +12,8 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
 from distal.allocator import keep_freed_memory
 from distal.data.table import ImageTable
-from distal.errors import ClusterError, DistalError, StrategyError
-from distal.pool.shard import Ready, Scored, Shard, divide_blocks
+from distal.errors import ClusterError, DistalError
+from distal.pool.shard import Ready, Scored, Shard, divide_blocks, strategy_failed
 from distal.query import Strategy
 
 logger = logging.getLogger(__name__)
@@ -194,7 +194,4 @@ def _own_error(error: Exception, cause: Exception, method: str) -> Exception:
         return error
     places = re.findall(r'File "([^"]+)", line (\d+), in (\S+)', str(error))
     place = "in {}, line {}, {}()".format(*places[-1]) if places else "in its own code"
-    return StrategyError(
-        f"the query strategy raised {type(cause).__name__}: {' '.join(str(cause).split())[:160]}\n{place}\n"
-        "nothing was asked in this round; mend it, then run distal resume"
-    )
+    return strategy_failed(cause, place)

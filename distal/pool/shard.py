@@ -12,6 +12,7 @@ import torch
 from distal.data.chunks import Skipped
 from distal.data.split import held_out
 from distal.data.table import ImageTable
+from distal.errors import StrategyError
 from distal.nets.scorer import Scorer
 from distal.query import Selector, Strategy, View
 
@@ -122,3 +123,11 @@ def divide_blocks(blocks: int, shards: int) -> list[tuple[int, int]]:
     base, more = divmod(blocks, shards)
     starts = [i * base + min(i, more) for i in range(shards + 1)]
     return list(pairwise(starts))
+
+
+def strategy_failed(cause: Exception, place: str) -> StrategyError:
+    """Return what to raise for an exception in a query strategy's own code; place: where in it, for people."""
+    return StrategyError(
+        f"the query strategy raised {type(cause).__name__}: {' '.join(str(cause).split())[:160]}\n{place}\n"
+        "nothing was asked in this round; mend it, then run distal resume"
+    )

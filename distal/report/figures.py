@@ -2,13 +2,16 @@
 
 Matplotlib draws with placeholder colours, which are then replaced by CSS variables (`style.css.j2` sets them, from the
 palette of Okabe and Ito 2008, told apart in all common forms of colour blindness; markers differ as well). Text stays
-text. No name chosen by a user enters a figure.
+text: it is escaped, never read as mathematics, and no replacement touches it. A sweep's figures share the
+public pieces.
 """
 
 import io
 import re
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import matplotlib
@@ -19,28 +22,28 @@ from numpy import nan
 
 from distal.report.wording import duration_unit, number
 
-_INK, _GRID = "#010101", "#020202"
-_SERIES = ("#110101", "#110202", "#110303", "#110404")
-_VARIABLES = {_INK: "--muted", _GRID: "--rule", **{c: f"--series-{i + 1}" for i, c in enumerate(_SERIES)}}
-_MARKERS = ("o", "s", "^", "D")
-_RC = {
+INK, GRID = "#010101", "#020202"
+SERIES = ("#110101", "#110202", "#110303", "#110404", "#110505", "#110606")
+VARIABLES = {INK: "--muted", GRID: "--rule", **{c: f"--series-{i + 1}" for i, c in enumerate(SERIES)}}
+MARKERS = ("o", "s", "^", "D", "v", "P")
+RC = {
     "svg.fonttype": "none",
     "text.parse_math": False,
     "font.family": "sans-serif",
     "font.size": 8.5,
-    "text.color": _INK,
-    "axes.labelcolor": _INK,
-    "axes.edgecolor": _GRID,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": GRID,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.spines.left": False,
     "axes.grid": True,
     "axes.grid.axis": "y",
     "axes.axisbelow": True,
-    "grid.color": _GRID,
+    "grid.color": GRID,
     "grid.linewidth": 0.6,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
     "xtick.major.size": 0,
     "ytick.major.size": 0,
     "legend.frameon": False,
@@ -50,8 +53,8 @@ _RC = {
     "legend.borderaxespad": 0.0,
     "legend.borderpad": 0.0,
 }
-_LOG_FROM = 8.0  # a distance that changed by this factor is drawn on a logarithmic axis
-_MANY = 12  # rounds beyond which not each gets its own tick and marker
+LOG_FROM = 8.0  # a distance that changed by this factor is drawn on a logarithmic axis
+MANY = 12  # rounds beyond which not each gets its own tick and marker
 
 
 @dataclass(frozen=True)
@@ -64,13 +67,13 @@ class Line:
 
 def distance_curves(labels: Sequence[int], lines: Sequence[Line], goal: float | None = None) -> str:
     """Draw distances (lower is better) against labels spent; `goal` is the distance at which the run stops."""
-    with matplotlib.rc_context({**_RC, "svg.hashsalt": "distance"}):
-        figure, axes = _panel()
+    with matplotlib.rc_context({**RC, "svg.hashsalt": "distance"}):
+        figure, axes = panel()
         known = [v for line in lines for v in line.values if v is not None]
         _draw(axes, labels, lines)
         if goal is not None:
-            axes.axhline(goal, color=_INK, linewidth=1.0, linestyle=(0, (4, 3)), label=f"goal {number(goal)}")
-        if known and min(known) > 0 and max(known) / min(known) >= _LOG_FROM:
+            axes.axhline(goal, color=INK, linewidth=1.0, linestyle=(0, (4, 3)), label=f"goal {number(goal)}")
+        if known and min(known) > 0 and max(known) / min(known) >= LOG_FROM:
             axes.set_yscale("log")
             steps = (1.0, 2.0, 5.0) if max(known) / min(known) < 100 else (1.0,)
             axes.yaxis.set_major_locator(LogLocator(subs=steps))
@@ -78,36 +81,36 @@ def distance_curves(labels: Sequence[int], lines: Sequence[Line], goal: float | 
         else:
             axes.set_ylim(bottom=min(0.0, *known, 0.0))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
-        _legend(axes, len(lines) + (goal is not None))
-        return _svg(figure, "distance", "Distance to the held-out images against labels spent")
+        legend(axes, len(lines) + (goal is not None))
+        return svg(figure, "distance", "Distance to the held-out images against labels spent")
 
 
 def share_curves(labels: Sequence[int], lines: Sequence[Line]) -> str:
     """Draw shares between 0 and 1 (higher is better), as percentages, against labels spent."""
-    with matplotlib.rc_context({**_RC, "svg.hashsalt": "share"}):
-        figure, axes = _panel()
+    with matplotlib.rc_context({**RC, "svg.hashsalt": "share"}):
+        figure, axes = panel()
         _draw(axes, labels, lines)
         axes.set_ylim(0.0, 1.04)
         axes.set_yticks([0.0, 0.25, 0.5, 0.75, 1.0])
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-        _legend(axes, len(lines))
-        return _svg(figure, "share", "Accuracy and agreement against labels spent")
+        legend(axes, len(lines))
+        return svg(figure, "share", "Accuracy and agreement against labels spent")
 
 
 def time_bars(rounds: Sequence[int], lines: Sequence[Line]) -> str:
     """Draw one bar a round of the seconds spent, one layer a phase."""
     totals = [sum(line.values[i] or 0.0 for line in lines) for i in range(len(rounds))]
     unit, seconds = duration_unit(max(totals, default=0.0))
-    with matplotlib.rc_context({**_RC, "svg.hashsalt": "time"}):
-        figure, axes = _panel(width=9.6, height=2.6)
+    with matplotlib.rc_context({**RC, "svg.hashsalt": "time"}):
+        figure, axes = panel(width=9.6, height=2.6)
         bottom = [0.0] * len(rounds)
-        for line, color in zip(lines, _SERIES, strict=False):
+        for line, color in zip(lines, SERIES, strict=False):
             heights = [(value or 0.0) / seconds for value in line.values]
             axes.bar(
                 rounds, heights, bottom=bottom, color=color, label=line.name, width=0.62 if len(rounds) > 3 else 0.3
             )
             bottom = [b + h for b, h in zip(bottom, heights, strict=True)]
-        if len(rounds) <= _MANY:
+        if len(rounds) <= MANY:
             axes.set_xticks(list(rounds))
             for position, total in zip(rounds, bottom, strict=True):
                 axes.annotate(
@@ -120,28 +123,29 @@ def time_bars(rounds: Sequence[int], lines: Sequence[Line]) -> str:
         axes.set_ylabel(unit)
         axes.yaxis.set_major_locator(MaxNLocator(5))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
-        _legend(axes, len(lines))
-        return _svg(figure, "time", f"Time of each round by phase, in {unit}")
+        legend(axes, len(lines))
+        return svg(figure, "time", f"Time of each round by phase, in {unit}")
 
 
-def _panel(width: float = 5.0, height: float = 3.0) -> tuple[Figure, Any]:
+def panel(width: float = 5.0, height: float = 3.0) -> tuple[Figure, Any]:
+    """Return a figure of this size in inches and its axes; made and drawn within `rc_context(RC)`."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasSVG(figure)
     return figure, figure.add_subplot()
 
 
 def _draw(axes: Any, labels: Sequence[int], lines: Sequence[Line]) -> None:
-    for i, (line, color, marker) in enumerate(zip(lines, _SERIES, _MARKERS, strict=False)):
+    for i, (line, color, marker) in enumerate(zip(lines, SERIES, MARKERS, strict=False)):
         axes.plot(
             labels,
             [nan if value is None else value for value in line.values],
             color=color,
-            marker=marker if len(labels) <= 2 * _MANY else None,
+            marker=marker if len(labels) <= 2 * MANY else None,
             markersize=4.5,
             linewidth=2.0 if i == 0 else 1.3,
             label=line.name,
         )
-    if len(set(labels)) <= _MANY:
+    if len(set(labels)) <= MANY:
         axes.set_xticks(sorted(set(labels)))
     else:
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
@@ -149,22 +153,36 @@ def _draw(axes: Any, labels: Sequence[int], lines: Sequence[Line]) -> None:
     axes.set_xlabel("labels spent")
 
 
-def _legend(axes: Any, columns: int) -> None:
+def legend(axes: Any, columns: int) -> None:
+    """Put the legend above the axes, in this many columns."""
     axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.03), ncols=max(1, columns))
 
 
-def _svg(figure: Figure, name: str, title: str) -> str:
+def svg(figure: Figure, name: str, title: str, variables: Mapping[str, str] = VARIABLES) -> str:
+    """Return the figure as an SVG element to stand inside HTML.
+
+    name: keeps its ids apart from other figures'. variables: placeholder colours and the page's variables for them.
+    """
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    with warnings.catch_warnings():
+        # The browser has the letters that Matplotlib's font lacks: here it only measures with them.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    # Inside HTML the namespaces are implied; without them the page holds no address at all.
-    text = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", text)
     text = re.sub(r'^<svg([^>]*?)\swidth="[^"]*"', r"<svg\1", text)
     text = re.sub(r'^<svg([^>]*?)\sheight="[^"]*"', r"<svg\1", text)
+    # Only tags change: what stands between them may be a user's, who may call a thing "#010101".
+    text = re.sub(r"<[^>]*>", lambda tag: _in_page(tag[0], name, variables), text)
+    return text.replace("<svg", f'<svg role="img" aria-label="{escape(title)}"', 1)
+
+
+def _in_page(tag: str, name: str, variables: Mapping[str, str]) -> str:
+    # Inside HTML the namespaces are implied; without them the page holds no address at all.
+    tag = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", tag)
     # Several figures share a page: their ids must not meet.
-    text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", text)
-    for color, variable in _VARIABLES.items():
-        text = text.replace(color, f"var({variable})")
-    return text.replace("<svg", f'<svg role="img" aria-label="{title}"', 1)
+    tag = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", tag)
+    for color, variable in variables.items():
+        tag = tag.replace(color, f"var({variable})")
+    return tag

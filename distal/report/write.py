@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from distal.errors import DistalError
@@ -83,7 +83,7 @@ def render(
     time = page.time_view(record)
     rows = page.class_rows(record, classes)
     return (
-        _environment()
+        environment()
         .get_template("page.html.j2")
         .render(
             record=record,
@@ -134,9 +134,10 @@ def _caption(row: AskedRow, classes: Sequence[str]) -> str:
     return page.class_name(row.label, classes) if row.label is not None else row.state
 
 
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("distal.report", ""),
+def environment(package: str = "distal.report") -> Environment:
+    """Return what renders the templates of a package, which may include this one's; all that they show is escaped."""
+    rendering = Environment(
+        loader=ChoiceLoader([PackageLoader(package, ""), PackageLoader("distal.report", "")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -150,6 +151,6 @@ def _environment() -> Environment:
         "score_title": wording.score_title,
         "short_title": wording.short_title,
     }
-    environment.filters.update(filters)
-    environment.tests["share"] = wording.is_share
-    return environment
+    rendering.filters.update(filters)
+    rendering.tests["share"] = wording.is_share
+    return rendering

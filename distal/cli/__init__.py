@@ -1,0 +1,76 @@
+"""The command line: runs, sweeps, data."""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from distal import __version__
+from distal.cli import data, runs, sweeps
+from distal.cli.output import log_to_stderr, show, show_error
+from distal.errors import DistalError
+
+app = typer.Typer(
+    name="distal",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for command in (
+    runs.run,
+    runs.resume,
+    runs.status,
+    runs.config,
+    runs.generate,
+    runs.evaluate,
+    runs.report,
+    sweeps.tune,
+):
+    app.command()(command)
+data_app = typer.Typer(help="Bring images in, and look at what is there.", no_args_is_help=True)
+data_app.command("import")(data.data_import)
+data_app.command("info")(data.data_info)
+app.add_typer(data_app, name="data")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; a known error prints its message alone, with its kind's code."""
+    try:
+        log_to_stderr(os.environ.get("DISTAL_LOG", "WARNING"))
+        app(args=arguments, prog_name="distal")
+    except SystemExit as end:  # how typer ends: after a command, a usage error, and Ctrl-C without a word
+        if end.code == 130:
+            sys.stderr.write(
+                f"interrupted; every answered label and committed round is kept: {_going_on(arguments)} continues\n"
+            )
+        return end.code if isinstance(end.code, int) else 1
+    except DistalError as error:
+        show_error(error)
+        return error.exit_code
+    except BrokenPipeError:  # whoever reads our output, `head` for one, has enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return 0
+
+
+def _going_on(arguments: Sequence[str] | None) -> str:
+    words = sys.argv[1:] if arguments is None else arguments
+    return "distal tune ... --resume" if words[:1] == ["tune"] else "distal resume"
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        show(f"distal {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def distal(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Grow a generative model from few labels: distributed active learning on Ray."""

@@ -1,0 +1,48 @@
+"""Print for people: text as it is, errors as their message alone, nothing that a terminal would obey."""
+
+import logging
+import sys
+import unicodedata
+
+from rich.console import Console
+from rich.logging import RichHandler
+
+from distal.errors import ConfigError, DistalError
+
+out = Console(highlight=False, soft_wrap=True)
+
+
+def show(text: str) -> None:
+    """Print a text as it is."""
+    out.print(printable(text), markup=False)
+
+
+def show_error(error: DistalError) -> None:
+    """Print an error's message to stderr."""
+    Console(stderr=True, highlight=False).print("[bold red]error:[/] ", end="")
+    sys.stderr.write(f"{printable(str(error))}\n")
+
+
+def log_to_stderr(level: str) -> None:
+    """Show warnings of the program on stderr, or what the level asks for. ConfigError where there is no such level."""
+    handler = RichHandler(console=Console(stderr=True), show_path=False, show_time=False)
+    try:
+        handler.setFormatter(_PrintableFormatter("%(name)s: %(message)s"))
+        logging.basicConfig(level=level.upper(), handlers=[handler])
+    except ValueError:
+        raise ConfigError(f"DISTAL_LOG: unknown level '{level}'.\nKnown: DEBUG, INFO, WARNING, ERROR.") from None
+
+
+class _PrintableFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
+def printable(text: str) -> str:
+    """Escape what a terminal would obey rather than show: names and paths in a pool or a run are other people's."""
+    plain = (c if c.isprintable() or c in "\n\t" or unicodedata.category(c) == "Zs" else _escaped(c) for c in text)
+    return "".join(plain)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")

@@ -1,0 +1,177 @@
+"""Run, resume and look at runs."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from distal.cli.output import show
+
+if TYPE_CHECKING:
+    from distal.config import Config
+    from distal.rundir import RunDirectory
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="CONFIG.yaml|KEY=VALUE",
+        help="A YAML file (optional), then overrides such as query.strategy=margin pool.classes=[cat,dog].",
+    ),
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="KEY=VALUE", help="What is changed, such as rounds=20 or train.workers=2."),
+]
+RunPath = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run's directory: <storage>/<name>, a local path or a URI.")
+]
+Round = Annotated[int | None, typer.Option(min=1, help="A committed round; the last where it is left out.")]
+
+
+def run(arguments: Overrides = None) -> None:
+    """Run active learning; a run that exists is continued.
+
+    Settings come from the defaults, then from the YAML file, then from overrides of single keys; their values are
+    YAML. `distal config` prints every key with what it means. For example:
+
+    \b
+        distal run pool.path=scans.parquet pool.classes=[good,scratch,dent] oracle.kind=files rounds=10
+        distal run mine.yaml name=second query.strategy=badge stop.fid=20
+
+    A run lies in <storage>/<name>. Where people label, it ends when labels are awaited; `distal resume` goes on.
+    """
+    from distal.resolve import read_config
+
+    path, overrides = split_arguments(arguments)
+    _run(read_config(path, overrides))
+
+
+def resume(path: RunPath, arguments: Changes = None) -> None:
+    """Continue a run where it stopped.
+
+    Only what does not change the results so far may be changed: rounds, stop.*, address, pool.shards, train.workers,
+    the resources of both, and the place of the same images. For example:
+
+    \b
+        distal resume runs/digits rounds=20
+    """
+    from distal.checkpoints import read_saved
+    from distal.resolve import override_config
+    from distal.rundir import RunDirectory
+
+    storage, name = storage_and_name(path)
+    saved = read_saved(RunDirectory.open(storage, name))
+    _run(override_config(saved.config, [quoted("storage", storage), quoted("name", name), *(arguments or [])]))
+
+
+def status(path: RunPath) -> None:
+    """Show how far a run is and what comes next, without touching it."""
+    from distal.status import describe_status
+
+    show(describe_status(open_run(path)))
+
+
+def config(arguments: Overrides = None) -> None:
+    """Print every key with its value and what it means, as YAML that `run` takes.
+
+    \b
+        distal config query.strategy=badge > mine.yaml
+    """
+    from distal.resolve import describe_config, read_config
+
+    path, overrides = split_arguments(arguments)
+    sys.stdout.write(describe_config(read_config(path, overrides)))
+
+
+def generate(
+    path: RunPath,
+    out_path: Annotated[str, typer.Option("--out", "-o", help="A .png for a grid, or a .parquet for rows.")],
+    classes: Annotated[
+        list[str] | None, typer.Option("--class", "-c", help="Class by name or number; repeat it; default all.")
+    ] = None,
+    per_class: Annotated[int, typer.Option("--per-class", "-n", min=1, help="Images of each class.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the latents.")] = 0,
+    round: Round = None,
+) -> None:
+    """Generate images of the asked classes with a run's generator.
+
+    \b
+        distal generate runs/digits --out threes.png --class 3 --per-class 40
+        distal generate runs/digits --out more.parquet --per-class 1000
+    """
+    from distal.checkpoints import open_generator
+    from distal.generate import write_generated
+
+    generator = open_generator(open_run(path), round)
+    names = classes or list(generator.saved.classes)
+    count = write_generated(generator, [generator.class_index(name) for name in names], per_class, seed, Path(out_path))
+    show(f"wrote {count} images of {len(names)} classes from round {generator.round} to {out_path}")
+
+
+def evaluate(
+    path: RunPath,
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KEY=VALUE", help="Keys under evaluate., such as evaluate.samples=5000."),
+    ] = None,
+    round: Round = None,
+) -> None:
+    """Score a committed round again, with more samples, other images or another extractor; print JSON.
+
+    \b
+        distal evaluate runs/digits evaluate.path=held-out.parquet evaluate.samples=5000
+    """
+    from distal.evaluate import evaluate_round
+
+    scores = evaluate_round(open_run(path), arguments or [], round)
+    sys.stdout.write(json.dumps([score.to_json() for score in scores], indent=1) + "\n")
+
+
+def report(path: RunPath) -> None:
+    """Write the run's report.html again and print where it is."""
+    from distal.report import write_report
+    from distal.setup import open_saved_images
+
+    opened = open_run(path)
+    saved, images = open_saved_images(opened)
+    show(write_report(opened, images, saved.classes, None))
+
+
+def _run(config: "Config") -> None:
+    from distal.display import Display
+    from distal.learner import ActiveLearner
+
+    with Display(config, Console(stderr=True, highlight=False, soft_wrap=True)) as display:
+        learner = ActiveLearner(config, listen=display)
+        outcome = learner.run()
+    uri = learner.run_directory.uri
+    show(outcome.message)
+    if outcome.kind == "stopped":
+        show(f"report: {uri}/report.html")
+
+
+def split_arguments(arguments: list[str] | None) -> tuple[str | None, list[str]]:
+    """Split a command's arguments into the YAML file, if one is given first, and the overrides."""
+    items = arguments or []
+    return (items[0], items[1:]) if items and "=" not in items[0] else (None, items)
+
+
+def quoted(key: str, text: str) -> str:
+    """Return the override that sets a key to this very text, which YAML might else take for a number or a date."""
+    return f"{key}={json.dumps(text, ensure_ascii=False)}"  # of JSON's escapes YAML does not join surrogate pairs
+
+
+def storage_and_name(path: str) -> tuple[str, str]:
+    """Split <storage>/<name>."""
+    storage, slash, name = path.rstrip("/").rpartition("/")
+    return (storage if slash else ".") or "/", name
+
+
+def open_run(path: str) -> "RunDirectory":
+    """Open the run directory at <storage>/<name>."""
+    from distal.rundir import RunDirectory
+
+    return RunDirectory.open(*storage_and_name(path))

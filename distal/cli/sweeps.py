@@ -1,0 +1,74 @@
+"""Search with whole runs."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from distal.cli.output import show
+from distal.cli.runs import split_arguments, storage_and_name
+from distal.errors import ConfigError
+
+if TYPE_CHECKING:
+    from distal.sweep.config import SweepConfig
+
+SweepArguments = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="SWEEP.yaml|FOLDER|KEY=VALUE",
+        help="A sweep's YAML file, or the folder of one that was begun; then overrides such as trials=20 "
+        "base.pool.path=scans.parquet.",
+    ),
+]
+
+
+def tune(
+    arguments: SweepArguments = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Take up a sweep that was interrupted.")] = False,
+) -> None:
+    """Search strategies, weights or any other key with whole runs, giving up the hopeless early.
+
+    A sweep lies in <storage>/<name>: results.parquet, best.yaml, which `distal run` takes, report.html, and under
+    trials/ a run each. The folder tune_configs/ holds sweeps to start from. For example:
+
+    \b
+        distal tune tune_configs/smoke.yaml
+        distal tune tune_configs/strategies.yaml base.pool.path=scans.parquet seeds=[0,1,2]
+        distal tune sweeps/strategies --resume
+    """
+    from distal.sweep.display import SweepDisplay
+    from distal.sweep.tuner import run_sweep
+
+    sweep = _read(arguments)
+    with SweepDisplay(Console(stderr=True, highlight=False, soft_wrap=True)) as display:
+        results = run_sweep(sweep, resume=resume, watch=display)
+    states = [trial.state for trial in results.trials]
+    counts = ", ".join(f"{states.count(s)} {s}" for s in ("finished", "stopped", "failed", "unfinished") if s in states)
+    show(f"{len(states)} trials: {counts}; early stopping left out {results.saved:.0%} of the compute")
+    place = results.directory.uri
+    if results.ranking:
+        best = results.best
+        show(f"best: {best}; {results.sweep.metric} {best.objective:.4g}, {len(best.trials)} seeds; {place}/best.yaml")
+    show(f"report: {place}/report.html")
+
+
+def _read(arguments: list[str] | None) -> "SweepConfig":
+    from distal.resolve import apply_override
+    from distal.rundir import RunDirectory
+    from distal.sweep.resolve import make_sweep, read_sweep
+
+    path, overrides = split_arguments(arguments)
+    if path is None:
+        raise ConfigError("tune: what is searched?\nGive a sweep's YAML file first, such as tune_configs/smoke.yaml.")
+    if Path(path).suffix in (".yaml", ".yml"):
+        return read_sweep(path, overrides)
+    directory = RunDirectory.open(*storage_and_name(path))
+    from distal.sweep.resolve import read_saved_sweep
+
+    sweep, _ = read_saved_sweep(directory)
+    storage, name = storage_and_name(path)
+    tree = sweep.model_dump(mode="json") | {"storage": storage, "name": name}
+    for override in overrides:
+        apply_override(tree, override)
+    return make_sweep(tree)

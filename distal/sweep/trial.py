@@ -1,0 +1,210 @@
+"""Run one trial: a whole active-learning run at one point, a committed round at a time, in Tune's actor.
+
+A trial's state is its run directory. Whoever makes the trial again, after a kill, a lost node or `--resume`, first
+hears the committed rounds again, which costs nothing and shows the scheduler what it saw before, and then goes on.
+"""
+
+import json
+import logging
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ray import tune
+
+from distal.checkpoints import read_saved
+from distal.config import Config
+from distal.errors import DistalError, RunLockedError, StorageError, TrainingError
+from distal.learner import ActiveLearner
+from distal.locks import STALE_S
+from distal.resolve import flatten, make_config, with_values
+from distal.results import RoundResult
+from distal.rundir import RunDirectory
+from distal.sweep.lineage import adopt, generations
+from distal.sweep.objective import worst
+from distal.sweep.resolve import SWEEP
+from distal.sweep.space import Point
+from distal.sweep.trials import ENDED, TRIAL, TRIALS, curve_of, read_note, read_results, trial_name, write_note
+
+logger = logging.getLogger(__name__)
+
+LOCK_WAIT_S = 2 * STALE_S
+"""How long a trial waits for its killed predecessor to let go of the run directory."""
+
+POINTER = "run.json"
+
+
+@dataclass(frozen=True)
+class TrialJob:
+    """Hold what all trials of a sweep share.
+
+    directory: the sweep's. mark: the bytes of its sweep.yaml, by which a node knows that it sees the same folder.
+    base: configuration of the runs, with the resources that a trial has. grace: labels asked before a trial may be
+    given up.
+    """
+
+    directory: RunDirectory
+    mark: bytes
+    base: Config
+    metric: str
+    mode: str
+    smoothing: float
+    grace: int
+
+
+class SweepTrial(tune.Trainable):  # type: ignore[misc]
+    """Step through the committed rounds of one run.
+
+    Tune's configuration of a trial is ``{"point": {key: value}, "seed": int, "number": int, "member": int}``: the
+    number in the order of beginning, and the member of a population that trains as one, -1 where there is none.
+    """
+
+    def setup(self, config: dict[str, Any], job: TrialJob) -> None:
+        """Begin the trial, or take it up where its run directory says."""
+        self._job = job
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Begin another trial in this process, whose start is paid."""
+        self.cleanup()
+        self._begin(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Return the next committed round: one that is on disk already, or one that is run now."""
+        try:
+            result = next(self._rounds, None)
+            if result is not None:
+                self._results.append(result)
+            ended = result is None or result.round >= self._config.rounds
+            if ended:
+                for _ in self._rounds:  # lets the run write why it ended, and its report
+                    raise TrainingError("a run went on after its last round")
+                if read_note(self._run, ENDED) is None:
+                    write_note(self._run, ENDED, {"state": "finished", "reason": self._reason()})
+            return self._report(ended)
+        except (RunLockedError, StorageError) as error:
+            return self._report(True) | {"fatal": str(error)}
+        except DistalError as error:
+            return self._fail(str(error))
+        except Exception as error:  # noqa: BLE001 - a trial's own fault must not be tried again, nor end the sweep
+            logger.warning("a trial failed:\n%s", traceback.format_exc())
+            return self._fail(f"{type(error).__name__}: {error}")
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Write where the run is: its files are its state."""
+        with open(f"{checkpoint_dir}/{POINTER}", "w", encoding="utf-8") as file:
+            json.dump({"trial": self._run.name, "round": len(self._results)}, file)
+
+    def load_checkpoint(self, checkpoint_dir: str) -> None:
+        """Take up a run: this trial's own after a pause, or another's, which a population's member takes over."""
+        with open(f"{checkpoint_dir}/{POINTER}", encoding="utf-8") as file:
+            pointer = json.load(file)
+        self._close()
+        if self._member is not None and (pointer["trial"] != self._run.name or self._point_differs()):
+            source = self._job.directory.inside(TRIALS, pointer["trial"])
+            self._take(adopt(self._job.directory, source, pointer["round"], self._member, self._point))
+        self._open(skip=pointer["round"])
+
+    def cleanup(self) -> None:
+        """Leave nothing behind: end the run's threads, workers and shards, and give its lock back."""
+        self._close()
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        job = self._job
+        config = config.get("trial", config)  # Tune's grid nests them
+        self._point: Point = config["point"]
+        self._member = f"member-{config['member']:03d}" if config["member"] >= 0 else None
+        if not (job.directory.has(SWEEP) and job.directory.read(SWEEP) == job.mark):
+            raise StorageError(
+                f"storage: {job.directory.uri} on this node is not the folder in which the sweep was begun.\n"
+                "Use a folder that all nodes share, or a URI such as s3://bucket/sweeps."
+            )
+        seed = config["seed"]
+        self._config = make_config(with_values(job.base, {**self._point, "seed": seed}))
+        run = job.directory.inside(TRIALS, self._member or trial_name(self._point, seed))
+        if self._member and (begun := generations(job.directory, self._member)):
+            run = begun[-1]
+        self._take(run)
+        if (read_note(run, ENDED) or {}).get("state") == "failed":
+            run.delete(ENDED)  # begun anew: what it failed of may be mended
+        if read_note(run, TRIAL) is None:
+            write_note(
+                run, TRIAL, {"point": self._point, "seed": seed, "number": config["number"], "begun": time.time()}
+            )
+        self._open(skip=0)
+
+    def _take(self, run: RunDirectory) -> None:
+        storage = run.storage if run.local is None else str(run.local.parent)
+        self._run = run
+        self._config = self._config.model_copy(update={"name": run.name, "storage": storage})
+
+    def _open(self, skip: int) -> None:
+        """Begin to step: rounds up to `skip` are known to Tune, later ones on disk are shown to it, others are run."""
+        known = read_results(self._run)
+        self._results: list[RoundResult] = known[:skip]
+        self._rounds = self._all_rounds(known[skip:])
+
+    def _all_rounds(self, known: list[RoundResult]) -> Iterator[RoundResult]:
+        yield from known
+        if (read_note(self._run, ENDED) or {}).get("state") in ("finished", "stopped"):
+            return
+        deadline = time.monotonic() + LOCK_WAIT_S
+        while True:
+            learner = ActiveLearner(self._config)
+            rounds = learner.rounds()
+            try:
+                for result in rounds:
+                    self._require_reached()
+                    yield result
+                return
+            except RunLockedError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(1.0)
+            finally:
+                rounds.close()  # type: ignore[attr-defined]
+
+    def _require_reached(self) -> None:
+        """Require each searched value to stand in the configuration that the run itself wrote down."""
+        values = flatten(read_saved(self._run).config)
+        for key, value in self._point.items():
+            if values.get(key) != value:
+                raise TrainingError(
+                    f"the searched value {key}={value} did not reach its run, which has {values.get(key)}"
+                )
+
+    def _report(self, ended: bool) -> dict[str, Any]:
+        job = self._job
+        curve = curve_of(self._results, job.metric, job.mode, job.smoothing)
+        last = curve[-1] if curve else None
+        return {
+            "objective": last.objective if last else worst(job.mode),
+            "value": last.value if last else None,
+            "distance": last.scores["distance"] if last else None,
+            "asked": last.asked if last else 0,
+            "round": last.round if last else 0,
+            "seconds": last.seconds if last else 0.0,
+            "graces": (last.asked if last else 0) // job.grace,
+            "trial_run": self._run.name,
+            "ended": ended,
+            "done": ended,
+        }
+
+    def _fail(self, reason: str) -> dict[str, Any]:
+        write_note(self._run, ENDED, {"state": "failed", "reason": reason})
+        return self._report(True) | {"objective": worst(self._job.mode), "failed": reason}
+
+    def _reason(self) -> str:
+        stopped = read_note(self._run, "stopped.json") or {}
+        return str(stopped.get("message", "all rounds are done"))
+
+    def _point_differs(self) -> bool:
+        return (read_note(self._run, TRIAL) or {}).get("point") != self._point
+
+    def _close(self) -> None:
+        rounds = getattr(self, "_rounds", None)
+        if rounds is not None:
+            rounds.close()

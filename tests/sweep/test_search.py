@@ -1,0 +1,92 @@
+"""Tune's parts are built from the sweep's words: what they suggest, give up and change is what was meant."""
+
+from typing import Any
+
+import pytest
+
+from distal.resolve import make_config
+from distal.sweep.config import SweepConfig
+from distal.sweep.resolve import make_sweep
+from distal.sweep.search import make_scheduler, make_searcher
+from distal.sweep.space import parse_space
+
+BASE = make_config({"rounds": 9, "query": {"batch": 5}})
+CONDITIONAL = {
+    "query.strategy": ["random", "badge"],
+    "query.cold_start": {"choice": ["random", "coreset"], "when": {"query.strategy": "badge"}},
+    "train.learning_rate_g": {"loguniform": [1e-4, 1e-2]},
+    "train.lazy_interval": {"randint": [1, 5]},
+    "train.class_weight": {"quniform": [0.0, 1.0, 0.25]},
+}
+
+
+def sweep_of(space: dict[str, Any] = CONDITIONAL, **settings: Any) -> SweepConfig:
+    return make_sweep({"space": space, **settings})
+
+
+def test_asha_counts_in_labels_with_rungs_at_powers_of_the_reduction() -> None:
+    scheduler = make_scheduler(sweep_of(), BASE, parse_space(CONDITIONAL), "min")
+    (bracket,) = scheduler._brackets
+    assert sorted(labels for labels, _ in bracket._rungs) == [5, 15, 45]
+    assert scheduler._time_attr == "asked"
+
+
+class Trial:
+    def __init__(self, trial_id: str) -> None:
+        self.trial_id = trial_id
+
+
+@pytest.mark.parametrize(("mode", "worse"), [("min", 9.0), ("max", 1.0)])
+def test_asha_gives_up_the_worse_trial_in_either_direction(mode: str, worse: float) -> None:
+    scheduler = make_scheduler(sweep_of(), BASE, parse_space(CONDITIONAL), mode)
+    decisions = {}
+    for name, value in (("first", 4.0), ("second", 5.0), ("third", worse)):
+        trial = Trial(name)
+        scheduler.on_trial_add(None, trial)
+        decisions[name] = scheduler.on_trial_result(None, trial, {"asked": 5, "objective": value})
+    assert decisions["first"] == "CONTINUE"
+    assert decisions["third"] == "STOP"
+
+
+def test_optuna_leaves_out_what_a_condition_excludes_and_keeps_to_the_ranges() -> None:
+    pytest.importorskip("optuna")
+    searcher = make_searcher(sweep_of(searcher="optuna"), parse_space(CONDITIONAL), "min", [])
+    assert searcher is not None
+    seen = set()
+    for number in range(20):
+        point = searcher.suggest(str(number))["point"]
+        seen.add(point["query.strategy"])
+        assert ("query.cold_start" in point) == (point["query.strategy"] == "badge")
+        assert 1e-4 <= point["train.learning_rate_g"] <= 1e-2
+        assert point["train.lazy_interval"] in (1, 2, 3, 4)
+        assert point["train.class_weight"] in (0.0, 0.25, 0.5, 0.75, 1.0)
+        searcher.on_trial_complete(str(number), {"objective": point["train.learning_rate_g"]})
+    assert seen == {"random", "badge"}
+
+
+def test_an_interrupted_search_asks_for_its_old_points_first() -> None:
+    pytest.importorskip("optuna")
+    known = [
+        {
+            "query.strategy": "random",
+            "train.learning_rate_g": 3e-4,
+            "train.lazy_interval": 2,
+            "train.class_weight": 0.5,
+        }
+    ]
+    searcher = make_searcher(sweep_of(searcher="optuna"), parse_space(CONDITIONAL), "min", known)
+    assert searcher is not None
+    assert searcher.suggest("0")["point"] == known[0]
+
+
+def test_a_population_keeps_what_it_changes_within_the_ranges() -> None:
+    space = {key: CONDITIONAL[key] for key in ("train.learning_rate_g", "train.lazy_interval")}
+    scheduler = make_scheduler(sweep_of(space, early_stop={"scheduler": "pbt"}), BASE, parse_space(space), "min")
+    config = {"trial": {"point": {"train.learning_rate_g": 0.5, "train.lazy_interval": 7}, "seed": 3}}
+    clipped = scheduler._custom_explore_fn(config)
+    assert clipped == {"trial": {"point": {"train.learning_rate_g": 1e-2, "train.lazy_interval": 4}, "seed": 3}}
+
+
+@pytest.mark.parametrize("name", ["hyperband", "median", "none"])
+def test_the_other_schedulers_are_made(name: str) -> None:
+    assert make_scheduler(sweep_of(early_stop={"scheduler": name}), BASE, parse_space(CONDITIONAL), "min") is not None
