@@ -16,13 +16,17 @@ class EarlyStopConfig(Section):
 
     scheduler: SchedulerName = Field(
         "asha",
-        description="asha: a trial goes on past a rung only among the best 1/reduction of those seen there; hyperband: "
-        "the same, waiting for all; median: while it is not worse than the median; pbt: the worst take over the "
+        description="asha: a trial goes on past a rung only among the best 1/reduction of those seen there so far; "
+        "hyperband: the same, waiting for all; median: while it is not worse than the median; pbt: the worst take over the "
         "weights of the best, with changed values; none",
     )
     grace: Count = Field(1, description="rounds that every trial runs before it may be stopped")
     reduction: Annotated[int, Field(ge=2)] = Field(
         3, description="asha, hyperband: of how many trials at a rung one goes on; rungs lie at grace x reduction^k"
+    )
+    keep: Count = Field(
+        2,
+        description="asha: the best so far at a rung that go on in any case, so that no trial falls to a single rival",
     )
     smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
         0.3,

@@ -3,13 +3,13 @@
 import importlib.util
 import os
 from collections.abc import Iterable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
-from distal import __version__
 from distal.config import Config
 from distal.errors import ConfigError, RunError
 from distal.resolve import (
@@ -125,7 +125,7 @@ def check_point(base: Config, point: Point) -> Config:
 def print_sweep(sweep: SweepConfig, base: Config) -> str:
     """Write the sweep as YAML that `read_sweep` reads back, with its base complete and the version of distal."""
     tree = sweep.model_dump(mode="json") | {"base": base.model_dump(mode="json")}
-    return yaml.safe_dump(tree | {"resolved": {"distal": __version__}}, sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump(tree | {"resolved": {"distal": version("distal")}}, sort_keys=False, allow_unicode=True)
 
 
 def read_saved_sweep(directory: RunDirectory) -> tuple[SweepConfig, Config]:
@@ -245,6 +245,8 @@ def _check_population(sweep: SweepConfig, base: Config, space: Space) -> None:
     foreign = [d.key for d in space.dimensions if not d.key.startswith("train.") or d.when is not None]
     if sweep.searcher != "random" or len(sweep.seeds) > 1:
         raise ConfigError("early_stop.scheduler: 'pbt' grows one population; take searcher: random and one seed.")
+    if sweep.concurrency is not None:
+        raise ConfigError("concurrency: 'pbt' runs its population together, as far as the cluster goes.\nLeave it out.")
     if foreign:
         raise ConfigError(
             f"space.{foreign[0]}: 'pbt' changes values within a run; that goes for keys under train., without 'when'.\n"

@@ -5,7 +5,6 @@ from typing import Any
 
 from ray import tune
 from ray.tune.schedulers import (
-    ASHAScheduler,
     FIFOScheduler,
     HyperBandForBOHB,
     HyperBandScheduler,
@@ -17,6 +16,7 @@ from ray.tune.search import Searcher
 
 from distal.config import Config
 from distal.sweep.config import SweepConfig
+from distal.sweep.halving import SuccessiveHalving
 from distal.sweep.space import Choice, Point, Range, Space
 
 PREFIX = "point/"
@@ -29,10 +29,7 @@ def make_scheduler(sweep: SweepConfig, base: Config, space: Space, mode: str) ->
     labels = {"time_attr": "asked", "metric": "objective", "mode": mode}
     grace, whole = stop.grace * batch, base.label_budget
     if stop.scheduler == "asha":
-        # Trials end by themselves at the last round; stopped there, a finished trial would count as given up.
-        return ASHAScheduler(
-            **labels, grace_period=grace, max_t=whole, reduction_factor=stop.reduction, stop_last_trials=False
-        )
+        return SuccessiveHalving(grace, stop.reduction, stop.keep, mode)
     if stop.scheduler == "hyperband":
         kind = HyperBandForBOHB if sweep.searcher == "bohb" else HyperBandScheduler
         # HyperBand's unit of time is its smallest budget, so it counts in units of the grace.

@@ -57,8 +57,8 @@ class TrialJob:
 class SweepTrial(tune.Trainable):  # type: ignore[misc]
     """Step through the committed rounds of one run.
 
-    Tune's configuration of a trial is ``{"point": {key: value}, "seed": int, "number": int, "member": int}``: the
-    number in the order of beginning, and the member of a population that trains as one, -1 where there is none.
+    Tune's configuration of a trial is ``{"point": {key: value}, "seed": int, "number": int, "population": bool}``:
+    the number in the order of beginning, and whether trials are members of a population that trains as one.
     """
 
     def setup(self, config: dict[str, Any], job: TrialJob) -> None:
@@ -116,7 +116,8 @@ class SweepTrial(tune.Trainable):  # type: ignore[misc]
         job = self._job
         config = config.get("trial", config)  # Tune's grid nests them
         self._point: Point = config["point"]
-        self._member = f"member-{config['member']:03d}" if config["member"] >= 0 else None
+        # Not from the configuration, which a member takes over from another whole: Tune counts trials in their ids.
+        self._member = f"member-{int(self.trial_id.rpartition('_')[2]):03d}" if config["population"] else None
         if not (job.directory.has(SWEEP) and job.directory.read(SWEEP) == job.mark):
             raise StorageError(
                 f"storage: {job.directory.uri} on this node is not the folder in which the sweep was begun.\n"

@@ -117,6 +117,11 @@ def run_sweep(sweep: SweepConfig, *, resume: bool = False, watch: Watcher = watc
             nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
             trials = max(1, len(points) * len(sweep.seeds)) if points else sweep.trials
             places = trials_at_a_time(nodes, sweep.resources, min(trials, sweep.concurrency or trials))
+            if sweep.early_stop.scheduler == "pbt" and sweep.resources.workers and places < trials:
+                raise ClusterError(
+                    f"resources.workers: the cluster holds {places} of {trials} members with their training workers.\n"
+                    "A population runs together: lower trials, or set resources.workers=0."
+                )
             mark = print_sweep(sweep, base).encode()
             directory.write(SWEEP, mark)
             own = _trial_config(sweep, base, directory)
@@ -146,7 +151,7 @@ def _fit(
     directory, population = job.directory, sweep.early_stop.scheduler == "pbt"
     configs = _configs(sweep, points, directory if population else None)
     searcher = make_searcher(sweep, space, job.mode, [] if points else _known_points(directory))
-    drawn = {"seed": sweep.seeds[0], "number": 0, "member": -1}
+    drawn = {"seed": sweep.seeds[0], "number": 0, "population": False}
     param_space = drawn if searcher else {"trial": ray_tune.grid_search(configs)}
     end = _End(time.monotonic() + sweep.hours * 3600 if sweep.hours else None)
     watcher = _Watch(directory, end, len(configs) if points else sweep.trials, watch)
@@ -160,7 +165,8 @@ def _fit(
             search_alg=searcher,
             scheduler=make_scheduler(sweep, base, space, job.mode),
             num_samples=1 if points else sweep.trials,
-            max_concurrent_trials=places,
+            # A population waits for all of its members; those that are paused would count.
+            max_concurrent_trials=None if population else places,
             reuse_actors=True,
             trial_dirname_creator=lambda trial: trial.trial_id,
         ),
@@ -263,7 +269,7 @@ def _configs(sweep: SweepConfig, points: list[Point], population: RunDirectory |
         begun = generations(population, f"member-{number:03d}") if population else []
         if begun:
             point = (read_note(begun[-1], TRIAL) or {})["point"]
-        configs.append({"point": point, "seed": seed, "number": number, "member": number if population else -1})
+        configs.append({"point": point, "seed": seed, "number": number, "population": population is not None})
     return configs
 
 

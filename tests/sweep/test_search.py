@@ -24,30 +24,6 @@ def sweep_of(space: dict[str, Any] = CONDITIONAL, **settings: Any) -> SweepConfi
     return make_sweep({"space": space, **settings})
 
 
-def test_asha_counts_in_labels_with_rungs_at_powers_of_the_reduction() -> None:
-    scheduler = make_scheduler(sweep_of(), BASE, parse_space(CONDITIONAL), "min")
-    (bracket,) = scheduler._brackets
-    assert sorted(labels for labels, _ in bracket._rungs) == [5, 15, 45]
-    assert scheduler._time_attr == "asked"
-
-
-class Trial:
-    def __init__(self, trial_id: str) -> None:
-        self.trial_id = trial_id
-
-
-@pytest.mark.parametrize(("mode", "worse"), [("min", 9.0), ("max", 1.0)])
-def test_asha_gives_up_the_worse_trial_in_either_direction(mode: str, worse: float) -> None:
-    scheduler = make_scheduler(sweep_of(), BASE, parse_space(CONDITIONAL), mode)
-    decisions = {}
-    for name, value in (("first", 4.0), ("second", 5.0), ("third", worse)):
-        trial = Trial(name)
-        scheduler.on_trial_add(None, trial)
-        decisions[name] = scheduler.on_trial_result(None, trial, {"asked": 5, "objective": value})
-    assert decisions["first"] == "CONTINUE"
-    assert decisions["third"] == "STOP"
-
-
 def test_optuna_leaves_out_what_a_condition_excludes_and_keeps_to_the_ranges() -> None:
     pytest.importorskip("optuna")
     searcher = make_searcher(sweep_of(searcher="optuna"), parse_space(CONDITIONAL), "min", [])

@@ -71,6 +71,7 @@ def test_the_shipped_ones_are_those_that_the_readme_promises() -> None:
         ({"space": RATES, "early_stop": {"scheduler": "pbt"}, "seeds": [0, 1]}, "one population"),
         ({"space": RATES, "early_stop": {"scheduler": "pbt", "interval": 5}}, "no exchange"),
         ({"space": RATES, "early_stop": {"scheduler": "pbt"}, "trials": 3}, "could take over"),
+        ({"space": RATES, "early_stop": {"scheduler": "pbt"}, "concurrency": 2}, "runs its population together"),
         ({"space": STRATEGIES, "seeds": []}, "seeds"),
         ({"space": STRATEGIES, "seeds": [1, 1]}, "twice"),
         ({"space": STRATEGIES, "loggers": ["mlflow"]}, "mlflow"),
