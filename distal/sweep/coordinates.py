@@ -8,7 +8,7 @@ from typing import Any
 import matplotlib
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from distal.report.figures import GRID, INK, LOG_FROM, RC, VARIABLES, panel, svg
+from distal.report.figures import GRID, INK, LOG_FROM, RC, SERIES, VARIABLES, panel, svg
 from distal.sweep.space import Choice, Dimension, Range
 from distal.sweep.trials import Trial
 from distal.sweep.wording import NOT_SET, one_line, score, shown
@@ -20,6 +20,7 @@ RANKS = ("#120101", "#120202", "#120303", "#120404", "#120505", "#120606")
 _UNSET = -0.14  # where a line passes whose trial does not have the key
 _SPREAD = 0.05  # of a category's lines, the best on top, so that they do not hide each other
 _TICKS = 5
+_CROWD = 60  # lines beyond which they shine through each other
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Axis:
 def parallel_coordinates(
     trials: Sequence[Trial], dimensions: Sequence[Dimension], titles: Sequence[str], metric: tuple[str, str], mode: str
 ) -> str:
-    """Draw trials, of which each has a finite objective and the best comes first; the best is thick.
+    """Draw trials, of which each has a finite objective and the best comes first, to be thick and of another colour.
 
     titles: of the dimensions. metric: the score's name and the same in words. mode: min or max; the better end of the
     last axis is on top.
@@ -48,10 +49,10 @@ def parallel_coordinates(
             axes.plot(
                 range(len(axes_drawn)),
                 [axis.positions[i] for axis in axes_drawn],
-                color=RANKS[_bucket(i, len(trials))],
+                color=SERIES[1] if i == 0 else RANKS[_bucket(i, len(trials))],
                 linewidth=3.2 if i == 0 else 1.1 if finished else 0.8,
                 linestyle="-" if finished else (0, (4, 2)),
-                alpha=1.0 if i == 0 or len(trials) <= 60 else 0.7,
+                alpha=1.0 if i == 0 or len(trials) <= _CROWD else 0.5,
                 zorder=3 if i == 0 else 2,
                 solid_joinstyle="round",
             )
@@ -128,7 +129,7 @@ def _objective_axis(trials: Sequence[Trial], metric: tuple[str, str], mode: str)
         return 1.0 - place(value) if mode == "min" else place(value)
 
     named = tuple((better_up(tick), score(metric[0], tick)) for tick in ticks)
-    return Axis(f"{metric[1]}, best on top", named, tuple(better_up(value) for value in values))
+    return Axis(metric[1], named, tuple(better_up(value) for value in values))
 
 
 def _scale(low: float, high: float, log: bool, whole: bool) -> tuple[Callable[[float], float], list[float]]:

@@ -44,7 +44,7 @@ def learning_curves(series: Sequence[Series], metric: str, share: bool, against:
     metric: its name in words. share: whether it is a share in [0, 1], drawn in percent; else a distance, drawn on a
     logarithmic axis where it changes by a large factor. A cross marks where a trial was stopped.
     """
-    names = [one_line(s.name, 40) for s in series]
+    names = [one_line(s.name, _CHARACTERS - 8) for s in series]
     columns = max(1, min(len(names), _CHARACTERS // (max(map(len, names), default=0) + 7)))
     title = f"{metric} against {'labels asked' if against == 'labels' else 'compute'}"
     unit, divisor = duration_unit(max((s.seconds[-1] for s in series), default=0.0))
@@ -70,7 +70,7 @@ def learning_curves(series: Sequence[Series], metric: str, share: bool, against:
             size, alpha = (4.0, 0.85) if crosses <= _CROSSES else (3.0, 0.6)
             axes.plot(*zip(*ends, strict=True), "x", color=color, markersize=size, alpha=alpha) if ends else None
         axes.set_xlabel("labels asked" if against == "labels" else f"compute of a trial, {unit}")
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=against == "labels"))
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=against == "labels", steps=[1, 2, 5, 10]))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
         axes.set_xlim(left=0.0)
         _metric_axis(axes, [v for s in series for v in (*s.low, *s.high, *(e[2] for e in s.stopped))], share)
@@ -120,11 +120,11 @@ def round_bars(bars: Sequence[TrialBar]) -> str:
     """Draw one bar a trial: rounds done in the colour of its state, on a pale bar of the rounds planned."""
     order = sorted(bars, key=lambda bar: (-bar.rounds, list(_STATES).index(bar.state)))
     named = len(order) <= _NAMED
-    step = 0.17 if named else max(0.02, 7.0 / len(order))  # inches: 200 trials fill a screen, not five
+    step = 0.17 if named else max(0.02, 5.0 / len(order))  # inches: 200 trials fill a screen, not five
     with matplotlib.rc_context({**RC, "svg.hashsalt": "rounds", "axes.grid.axis": "x"}):
         figure, axes = panel(width=9.6, height=0.85 + step * len(order))
         places = list(range(len(order)))[::-1]
-        thick = 0.7 if named else 0.9
+        thick = 0.7 if named else 1.0
         axes.barh(places, [bar.planned for bar in order], color=GRID, height=thick, alpha=0.55)
         axes.barh(places, [bar.rounds for bar in order], color=[_STATES[bar.state] for bar in order], height=thick)
         axes.set_yticks(places if named else [], [one_line(bar.name) for bar in order] if named else [])

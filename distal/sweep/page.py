@@ -1,5 +1,7 @@
 """Turn the results of a sweep into what its page shows: sentences, tiles, rows. No file is touched here."""
 
+import math
+import re
 import shlex
 from collections import Counter
 from collections.abc import Sequence
@@ -16,6 +18,7 @@ from distal.sweep.space import Dimension, Range, parse_space
 from distal.sweep.trials import State, Trial
 from distal.sweep.wording import NOT_SET, metric_title, score, shown
 
+_RARE = 100  # what luck does at most once in so many times is not called luck
 STATES: tuple[State, ...] = ("finished", "stopped", "failed", "unfinished")
 
 
@@ -35,6 +38,11 @@ class Row:
 def title(results: Results) -> str:
     """Return the name in words of the score that the sweep compares."""
     return metric_title(results.sweep.metric, results.base.evaluate.extractor)
+
+
+def brief_title(results: Results) -> str:
+    """Return the name of the score without its extractor, for places that are narrow."""
+    return re.sub(r" \([^)]*\)", "", title(results))
 
 
 def ranked(results: Results) -> list[Candidate]:
@@ -90,7 +98,9 @@ def _next(results: Results, best: Candidate, second: Candidate) -> str:
     low, high = (ours, theirs) if results.mode == "min" else (theirs, ours)
     if low[-1] < high[0]:
         side = "below" if results.mode == "min" else "above"
-        return f", {gap} Every seed of the first came out {side} every seed of the second."
+        odds = math.comb(len(ours) + len(theirs), len(ours))
+        luck = f"; of two equal points luck alone does that once in {odds}" if odds < _RARE else ""
+        return f", {gap} Every seed of the first came out {side} every seed of the second{luck}."
     ranges = f"{_range(results, best)} and {_range(results, second)}"
     return f", {gap} Over the seeds the two overlap ({ranges}): the seeds do not tell them apart."
 
@@ -149,7 +159,7 @@ def tiles(results: Results) -> list[Tile]:
     if points:
         best = points[0]
         detail = _range(results, best) if len(best.trials) > 1 else "one seed"
-        found.append(Tile(f"Best {title(results)}", score(results.sweep.metric, best.objective), detail))
+        found.append(Tile(f"Best {brief_title(results)}", score(results.sweep.metric, best.objective), detail))
     found.append(Tile("Trials", f"{len(results.trials):,}", f"{count(distinct, 'point')} tried"))
     details: dict[State, str] = {
         "finished": "ran to their end",
@@ -164,6 +174,8 @@ def tiles(results: Results) -> list[Tile]:
     found.append(Tile("Compute spent", duration(spent), "summed over trials"))
     if results.sweep.early_stop.scheduler == "none":
         found.append(Tile("Compute saved", "–", "early stopping is off"))
+    elif not spent:
+        found.append(Tile("Compute saved", "–"))
     else:
         found.append(Tile("Compute saved", percent(results.saved), "by early stopping"))
     return found

@@ -82,7 +82,7 @@ def _space_figure(results: Results, found: Importance) -> Markup:
     names = short_keys(dimension.key for dimension in dimensions)
     order = [s.key for s in found.shares] or [dimension.key for dimension in dimensions]
     drawn = [dimension for dimension in dimensions if dimension.key in order[:MOST_KEYS]]
-    metric = (results.sweep.metric, page.title(results))
+    metric = (results.sweep.metric, page.brief_title(results))
     titles = [names[dimension.key] for dimension in drawn]
     return Markup(parallel_coordinates(page.by_rank(results), drawn, titles, metric, results.mode))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from distal.sweep.results import Results
-from distal.sweep.space import Choice, parse_space
+from distal.sweep.space import Choice, describe_point, parse_space
 from distal.sweep.trials import RoundPoint, Trial
 from distal.sweep.wording import NOT_SET, shown
 
@@ -65,7 +65,7 @@ def gather(results: Results) -> Curves:
     """
     key = series_key(results)
     if key is None:
-        groups = [(str(candidate), list(candidate.trials)) for candidate in results.ranking]
+        groups = _points(results)
         return Curves(None, _summaries(groups[:TOP]), max(0, len(groups) - TOP))
     named: dict[str, list[Trial]] = {}
     for dimension in parse_space(results.sweep.space).dimensions:
@@ -76,6 +76,16 @@ def gather(results: Results) -> Curves:
         named.setdefault(name, []).append(trial)
     whole = [(name, trials) for name, trials in named.items() if trials]
     return Curves(key, _summaries(whole[:MOST]), max(0, len(whole) - MOST))
+
+
+def _points(results: Results) -> list[tuple[str, list[Trial]]]:
+    """Return the ranked points, named by their place and by the keys in which any two of them differ."""
+    points = [candidate.point for candidate in results.ranking]
+    alike = {key for key in (points[0] if points else {}) if all(p.get(key) == points[0][key] for p in points)}
+    return [
+        (f"{place}: {describe_point({k: v for k, v in c.point.items() if k not in alike})}", list(c.trials))
+        for place, c in enumerate(results.ranking, 1)
+    ]
 
 
 def series_key(results: Results) -> str | None:

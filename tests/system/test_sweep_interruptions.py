@@ -1,0 +1,99 @@
+"""End a sweep in the middle: kill -9, Ctrl-C, a full disk, a lost node, its time. Nothing done is done again."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_sweeps import ROUNDS, committed, results_of, start_tune, sweep_tree, write_sweep
+from two_rounds import wait_until
+
+from distal.errors import StorageError
+from distal.sweep.resolve import make_sweep
+from distal.sweep.tuner import run_sweep
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+HERE = Path(__file__).parent
+SPACE = {"train.learning_rate_g": {"grid": [2e-4, 4e-4, 6e-4, 8e-4]}}
+START_S = 150.0
+
+
+def tree(storage: Path, decoded: Path, **settings: Any) -> dict[str, Any]:
+    return sweep_tree(storage, decoded, SPACE, searcher="grid", early_stop={"scheduler": "none"}, **settings)
+
+
+def require_all_finished(storage: Path, before: dict[str, float]) -> None:
+    """Require every trial to be done, and what was committed before to be as it was then."""
+    assert [(trial.state, len(trial.curve)) for trial in results_of(storage).trials] == [("finished", ROUNDS)] * 4
+    assert before.items() <= committed(storage).items()
+
+
+def test_a_driver_that_is_killed_leaves_a_sweep_that_resume_ends(
+    local_ray: None, tmp_path: Path, decoded: Path
+) -> None:
+    sweep = tree(tmp_path, decoded)
+    process = start_tune(write_sweep(tmp_path, sweep))
+    wait_until(lambda: len(committed(tmp_path)) >= 4, "four rounds are committed", START_S)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    before = committed(tmp_path)
+    assert before
+    run_sweep(make_sweep(sweep), resume=True)
+    require_all_finished(tmp_path, before)
+
+
+def test_control_c_says_how_to_go_on_and_ends_its_processes(tmp_path: Path, decoded: Path) -> None:
+    process = start_tune(write_sweep(tmp_path, tree(tmp_path, decoded)))
+    wait_until(lambda: len(committed(tmp_path)) >= 2, "two rounds are committed", START_S)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, output
+    assert "--resume" in output
+    states = {trial.state for trial in results_of(tmp_path).trials}
+    assert "unfinished" in states
+    assert "failed" not in states
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    place = tmp_path / "disk"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=9m", "none", place], capture_output=True).returncode:
+        pytest.skip("mounting a small file system needs root")
+    yield place
+    subprocess.run(["umount", "-l", place], check=True)
+
+
+def test_a_full_disk_ends_the_sweep_in_words_and_it_goes_on_when_there_is_room(
+    local_ray: None, small_disk: Path, decoded: Path
+) -> None:
+    sweep = make_sweep(tree(small_disk, decoded))
+    with pytest.raises(StorageError, match="--resume"):
+        run_sweep(sweep)
+    before = committed(small_disk)
+    subprocess.run(["mount", "-o", "remount,size=200m", small_disk], check=True)
+    run_sweep(sweep, resume=True)
+    require_all_finished(small_disk, before)
+
+
+def test_a_sweep_ends_at_its_time_and_resume_goes_on(local_ray: None, tmp_path: Path, decoded: Path) -> None:
+    short = tree(tmp_path, decoded, hours=1e-6)
+    results = run_sweep(make_sweep(short))
+    assert "unfinished" in {trial.state for trial in results.trials} or len(results.trials) < 4
+    before = committed(tmp_path)
+    run_sweep(make_sweep(short | {"hours": None}), resume=True)
+    require_all_finished(tmp_path, before)
+
+
+def test_a_node_that_is_lost_takes_no_trial_with_it(tmp_path: Path, decoded: Path) -> None:
+    path = write_sweep(tmp_path, tree(tmp_path, decoded))
+    command = [sys.executable, str(HERE / "cluster_sweep.py"), str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "gone 1 states ['finished', 'finished', 'finished', 'finished']" in done.stdout
+    require_all_finished(tmp_path, {})

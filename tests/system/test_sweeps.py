@@ -1,0 +1,201 @@
+"""Sweeps with real trials under Tune: what they find, what they leave, and what they do when trials go wrong."""
+
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from small_sweeps import ROUNDS, committed, results_of, sweep_tree
+from two_rounds import ray_processes, wait_until
+
+import distal
+from distal.checkpoints import read_saved
+from distal.errors import ClusterError, RunError
+from distal.resolve import flatten, make_config, read_config, with_values
+from distal.sweep.resolve import make_sweep
+from distal.sweep.tuner import Progress, run_sweep
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300), pytest.mark.usefixtures("local_ray")]
+
+STRATEGIES = {"query.strategy": {"grid": ["random", "margin"]}, "train.learning_rate_g": [1e-5, 1e-3]}
+
+
+@pytest.fixture(scope="module")
+def found(local_ray: None, tmp_path_factory: pytest.TempPathFactory, decoded: Path) -> tuple[Path, list[Any]]:
+    """Run one sweep for the tests that look at what it left."""
+    storage = tmp_path_factory.mktemp("sweeps")
+    heard: list[Progress] = []
+    run_sweep(make_sweep(sweep_tree(storage, decoded, STRATEGIES, searcher="grid")), watch=heard.append)
+    return storage, heard
+
+
+def test_every_trial_comes_to_its_end_and_is_written_down(found: tuple[Path, list[Any]]) -> None:
+    storage, heard = found
+    results = results_of(storage)
+    assert len(results.trials) == 4
+    assert {trial.state for trial in results.trials} <= {"finished", "stopped"}
+    assert results.best.finished
+    for name in ("sweep.yaml", "results.parquet", "curves.parquet", "best.yaml", "report.html"):
+        assert (storage / "sweep" / name).stat().st_size > 0
+    ended = [progress for progress in heard if progress.state != "running"]
+    assert [progress.ended for progress in ended] == [1, 2, 3, 4]
+
+
+def test_every_searched_value_reached_its_run(found: tuple[Path, list[Any]]) -> None:
+    results = results_of(found[0])
+    combinations = set()
+    for trial in results.trials:
+        values = flatten(read_saved(results.directory.inside("trials", trial.name)).config)
+        combinations.add((values["query.strategy"], values["train.learning_rate_g"]))
+    assert combinations == {(s, r) for s in ("random", "margin") for r in (1e-5, 1e-3)}
+
+
+def test_nothing_is_left_behind(found: tuple[Path, list[Any]]) -> None:
+    results = results_of(found[0])
+    assert results.directory.holder() is None
+    for trial in results.trials:
+        run = results.directory.inside("trials", trial.name)
+        assert (run.holder("driver"), run.holder("writer")) == (None, None)
+    wait_until(lambda: not ray_processes("SweepTrial"), "the trials' processes are gone")
+    assert [t.name for t in threading.enumerate() if t.name == "distal-rounds"] == []
+
+
+def test_the_best_configuration_run_alone_writes_what_its_trial_wrote(
+    found: tuple[Path, list[Any]], tmp_path: Path
+) -> None:
+    storage, _ = found
+    results = results_of(storage)
+    (trial,) = results.best.trials
+    best = read_config(storage / "sweep" / "best.yaml")
+    config = make_config(with_values(best, {"storage": str(tmp_path), "name": "alone", "train.threads": 1}))
+    distal.ActiveLearner(config).run()
+    for name in ("query.parquet", "checkpoint/manifest.json", "samples.png"):
+        path = f"rounds/{ROUNDS:04d}/{name}"
+        assert (tmp_path / "alone" / path).read_bytes() == (storage / "sweep/trials" / trial.name / path).read_bytes()
+
+
+def test_a_second_sweep_of_the_name_is_refused_and_a_resumed_one_computes_nothing(
+    found: tuple[Path, list[Any]], decoded: Path
+) -> None:
+    storage, _ = found
+    sweep = make_sweep(sweep_tree(storage, decoded, STRATEGIES, searcher="grid"))
+    with pytest.raises(RunError, match="--resume"):
+        run_sweep(sweep)
+    before, states = committed(storage), [trial.state for trial in results_of(storage).trials]
+    again = run_sweep(sweep, resume=True)
+    assert committed(storage) == before
+    assert [trial.state for trial in again.trials] == states
+
+
+def test_another_space_is_not_taken_up_under_the_name(found: tuple[Path, list[Any]], decoded: Path) -> None:
+    storage, _ = found
+    other = make_sweep(sweep_tree(storage, decoded, {"query.strategy": ["badge", "random"]}, searcher="grid"))
+    with pytest.raises(RunError, match=r"differs in space\.query\.strategy"):
+        run_sweep(other, resume=True)
+
+
+def test_a_trial_that_fails_is_recorded_and_the_others_go_on(tmp_path: Path, decoded: Path) -> None:
+    space = {"train.learning_rate_g": [1e-3, 1e30]}
+    sweep = sweep_tree(tmp_path, decoded, space, searcher="grid", early_stop={"scheduler": "none"})
+    results = run_sweep(make_sweep(sweep))
+    states = {trial.point["train.learning_rate_g"]: trial for trial in results.trials}
+    assert states[1e-3].state == "finished"
+    assert states[1e30].state == "failed"
+    assert "not finite" in states[1e30].reason
+    assert results.best.point == {"train.learning_rate_g": 1e-3}
+
+
+def test_a_metric_without_a_value_from_the_start_ends_in_words_not_in_a_winner(tmp_path: Path, decoded: Path) -> None:
+    # 20 reference images of ten classes are too few for any class's own distance.
+    tree = sweep_tree(tmp_path, decoded, {"query.strategy": ["random", "margin"]}, searcher="grid")
+    tree |= {"metric": "fd_pool-cnn_class_worst", "base": tree["base"] | {"evaluate": {"samples": 64, "reference": 20}}}
+    results = run_sweep(make_sweep(tree))
+    assert [trial.state for trial in results.trials] == ["finished", "finished"]
+    assert results.dataframe()["value"].isna().all()
+    with pytest.raises(RunError, match="no trial has a value"):
+        _ = results.best
+    assert (tmp_path / "sweep" / "report.html").exists()
+
+
+def test_a_trial_whose_process_is_killed_goes_on_from_its_last_round(tmp_path: Path, decoded: Path) -> None:
+    killed: list[int] = []
+
+    def kill_once(progress: Progress) -> None:
+        if progress.round == 2 and not killed:
+            process = ray_processes("SweepTrial")[0]
+            killed.append(process.pid)
+            os.kill(process.pid, signal.SIGKILL)
+
+    sweep = make_sweep(sweep_tree(tmp_path, decoded, {"query.strategy": ["random"]}, searcher="grid"))
+    results = run_sweep(sweep, watch=kill_once)
+    assert killed
+    (trial,) = results.trials
+    assert (trial.state, len(trial.curve)) == ("finished", ROUNDS)
+
+
+def test_a_population_takes_over_and_changes_values_within_a_run(tmp_path: Path, decoded: Path) -> None:
+    space = {"train.learning_rate_g": {"loguniform": [1e-6, 1e-3]}, "train.regularizers.r1": {"uniform": [0.0, 1.0]}}
+    stop = {"scheduler": "pbt", "interval": 1, "quantile": 0.5}
+    tree = sweep_tree(tmp_path, decoded, space, trials=2, early_stop=stop, base={"rounds": 4})
+    results = run_sweep(make_sweep(tree))
+    assert [trial.state for trial in results.trials] == ["finished", "finished"]
+    assert [trial.name.partition(".")[0] for trial in results.trials] == ["member-000", "member-001"]
+    heirs = [trial for trial in results.trials if ".g" in trial.name]
+    assert heirs, "nobody took over"
+    for heir in heirs:
+        note = yaml.safe_load(results.directory.read(f"trials/{heir.name}/trial.json"))
+        source = results.directory.inside("trials", note["origin"]["run"])
+        rounds = note["origin"]["round"]
+        mine = results.directory.inside("trials", heir.name)
+        assert mine.read("rounds/0001/labels.parquet") == source.read("rounds/0001/labels.parquet")
+        assert flatten(read_saved(mine).config)["train.learning_rate_g"] == heir.point["train.learning_rate_g"]
+        assert len(heir.curve) == 4 > rounds
+
+
+def test_a_learned_search_is_taken_up_with_what_it_knew(tmp_path: Path, decoded: Path) -> None:
+    pytest.importorskip("optuna")
+    space = {"train.learning_rate_g": {"loguniform": [1e-5, 1e-3]}}
+    tree = sweep_tree(tmp_path, decoded, space, searcher="optuna", trials=2, concurrency=1, base={"rounds": 2})
+    first = run_sweep(make_sweep(tree))
+    before = committed(tmp_path)
+    second = run_sweep(make_sweep(tree | {"trials": 3}), resume=True)
+    assert len(first.trials) == 2
+    assert [trial.name for trial in second.trials][:2] == [trial.name for trial in first.trials]
+    assert len(second.trials) == 3
+    assert before.items() <= committed(tmp_path).items()
+
+
+def test_a_trial_with_shard_actors_and_a_training_worker(tmp_path: Path, decoded: Path) -> None:
+    needs = {"cpus": 0.5, "shards": 2, "cpus_per_shard": 0.25, "workers": 1, "cpus_per_worker": 1.0}
+    space = {"query.strategy": ["margin"]}
+    tree = sweep_tree(tmp_path, decoded, space, searcher="grid", resources=needs, early_stop={"scheduler": "none"})
+    alone = sweep_tree(tmp_path, decoded, space, searcher="grid", name="alone", early_stop={"scheduler": "none"})
+    results, single = (run_sweep(make_sweep(each)) for each in (tree, alone))
+    (trial,), (other,) = results.trials, single.trials
+    assert trial.state == other.state == "finished"
+    path = f"rounds/{ROUNDS:04d}/query.parquet"
+    assert results.directory.read(f"trials/{trial.name}/{path}") == single.directory.read(f"trials/{other.name}/{path}")
+    wait_until(lambda: not ray_processes("(SweepTrial|HeldShard|RayTrainWorker|TrainController)"), "all are gone")
+
+
+def test_a_trial_that_the_cluster_cannot_hold_is_refused_before_it_starts(tmp_path: Path, decoded: Path) -> None:
+    tree = sweep_tree(tmp_path, decoded, STRATEGIES, resources={"cpus": 64})
+    with pytest.raises(ClusterError, match=r"What would fit: resources\.cpus=2"):
+        run_sweep(make_sweep(tree))
+    assert not (tmp_path / "sweep" / "trials").exists()
+
+
+def test_the_python_call_takes_a_space_and_a_base(tmp_path: Path, decoded: Path) -> None:
+    base = sweep_tree(tmp_path, decoded, {})["base"] | {"rounds": 1}
+    settings: dict[str, Any] = {
+        "storage": str(tmp_path),
+        "early_stop": {"scheduler": "none"},
+        "loggers": ["tensorboard"],
+    }
+    results = distal.tune({"query.strategy": ["random", "margin"]}, base, name="called", searcher="grid", **settings)
+    assert results.best_config.query.strategy in ("random", "margin")
+    assert len(results.dataframe()) == 2
+    assert list((tmp_path / "called" / "tune").glob("*/events.out.tfevents.*"))
