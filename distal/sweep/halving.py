@@ -11,6 +11,8 @@ from typing import Any
 
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
+from distal.sweep.objective import WORST
+
 
 class SuccessiveHalving(FIFOScheduler):  # type: ignore[misc]
     """Decide at rungs of `grace`, `grace` x reduction, ... labels whether a trial goes on.
@@ -36,7 +38,8 @@ class SuccessiveHalving(FIFOScheduler):  # type: ignore[misc]
         if trial.trial_id in seen:
             return str(TrialScheduler.CONTINUE)
         value = self._sign * result["objective"]
-        rank = 1 + sum(other <= value for other in seen.values())  # of equals, as without any value, the first
+        # Equals share a rank, as runs do before their first labels tell them apart; without a value nobody goes on.
+        rank = 1 + sum(other < value or value >= WORST for other in seen.values())
         seen[trial.trial_id] = value
         going_on = rank <= max(self._keep, math.ceil(len(seen) / self._reduction))
         return str(TrialScheduler.CONTINUE if going_on else TrialScheduler.STOP)

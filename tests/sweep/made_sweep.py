@@ -38,10 +38,11 @@ def trial(
     point: Point, end: float, seed: int = 0, state: State = "finished", rounds: int = ROUNDS, **options: Any
 ) -> Trial:
     """Return one trial whose last objective is near `end`."""
-    reason = {"finished": "all rounds done", "failed": "out of memory"}.get(state, "given up at a rung")
+    reasons = {"finished": "all rounds done", "failed": "out of memory"}
+    reason = options.pop("reason", reasons.get(state, "given up at a rung"))
     start = options.pop("start", 40 * abs(end))
     made = curve(start, end, rounds, **options)
-    return Trial(trial_name(point, seed), point, seed, state, options.get("reason", reason), made)
+    return Trial(trial_name(point, seed), point, seed, state, reason, made)
 
 
 def results_of(

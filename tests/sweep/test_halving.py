@@ -51,6 +51,11 @@ def test_no_more_go_on_than_the_rule_allows_and_the_best_always_does(values: lis
     assert max(values) not in going_on or len(values) <= 1 or values[0] == max(values)
 
 
+def test_equals_share_their_rank() -> None:
+    scheduler = SuccessiveHalving(5, 3, 2, "min")
+    assert [decide(scheduler, str(i), 5, value) for i, value in enumerate([3.0, 3.0, 3.0, 4.0])] == [True] * 3 + [False]
+
+
 def test_a_missing_value_is_given_up_once_there_are_better_ones() -> None:
     scheduler = SuccessiveHalving(5, 3, 2, "min")
     decisions = [decide(scheduler, str(i), 5, value) for i, value in enumerate([1e12, 5.0, 1e12, 6.0])]
