@@ -30,7 +30,7 @@ def test_a_run_is_resumed_whatever_its_name_would_be_as_yaml(
     config = make_config({"name": name, "storage": storage})
     RunDirectory.open(storage, name).write("config.yaml", print_config(config, RESOLVED).encode())
     started: list[Config] = []
-    monkeypatch.setattr(cli, "_run", started.append)
+    monkeypatch.setattr(runs, "_run", started.append)
     assert cli.main(["resume", f"{storage}/{name}", "rounds=9"]) == 0
     assert [(c.storage, c.name, c.rounds) for c in started] == [(storage, name, 9)]
 
@@ -59,3 +59,26 @@ def test_errors_are_shown_without_moving_the_cursor(capsys: pytest.CaptureFixtur
     assert "\x1b" not in shown
     assert cli.main(["config", f"name=a{ESCAPE}"]) == 2
     assert "\x1b" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["tune"], "what is searched"),
+        (["tune", "trials=3"], "what is searched"),
+        (["tune", "{folder}/nowhere.yaml"], "cannot be read"),
+        (["tune", "{folder}/nowhere", "--resume"], "there is no sweep here"),
+        (["tune", "{folder}/empty.yaml"], "nothing is searched"),
+        (["tune", "{folder}/good.yaml", "storage={folder}", "--resume"], "no sweep to take up"),
+        (["tune", "{folder}/good.yaml", "resources.cpus=a"], "resources.cpus"),
+    ],
+)
+def test_a_sweep_that_cannot_be_meant_is_refused_before_anything_starts(
+    arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty.yaml").write_text("")
+    (tmp_path / "good.yaml").write_text("space: {query.strategy: [margin, badge]}\n")
+    assert cli.main([word.format(folder=tmp_path) for word in arguments]) > 0
+    message = capsys.readouterr().err
+    assert words in message
+    assert len(message.strip().splitlines()) <= 3

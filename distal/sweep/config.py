@@ -17,8 +17,8 @@ class EarlyStopConfig(Section):
     scheduler: SchedulerName = Field(
         "asha",
         description="asha: a trial goes on past a rung only among the best 1/reduction of those seen there so far; "
-        "hyperband: the same, waiting for all; median: while it is not worse than the median; pbt: the worst take over the "
-        "weights of the best, with changed values; none",
+        "hyperband: the same, waiting for all; median: while it is not worse than the median; pbt: the worst take over "
+        "the weights of the best, with changed values; none",
     )
     grace: Count = Field(1, description="rounds that every trial runs before it may be stopped")
     reduction: Annotated[int, Field(ge=2)] = Field(

@@ -20,7 +20,7 @@ from distal.resolve import flatten, make_config, print_config, with_values
 from distal.rundir import RunDirectory
 from distal.sweep.config import SweepConfig
 from distal.sweep.lineage import current_runs
-from distal.sweep.objective import direction
+from distal.sweep.objective import WORST, direction
 from distal.sweep.space import Point, describe_point, point_id
 from distal.sweep.trials import ENDED, TRIAL, Trial, curve_of, read_note, read_results
 
@@ -33,13 +33,18 @@ class Candidate:
     """Hold one point of the space with its trials, one a seed.
 
     objective: the mean over its trials of the last value that was compared; a trial that was stopped stands at the
-    value that it was stopped at. finished: whether all of its trials came to their end.
+    value that it was stopped at. finished: whether it was tried under every seed, and each trial came to its end.
     """
 
     point: Point
     trials: tuple[Trial, ...]
     objective: float
     finished: bool
+
+    @property
+    def asked(self) -> int:
+        """Return the labels that the trial which came least far had asked for: values at fewer labels are larger."""
+        return min(trial.last.asked for trial in self.trials if trial.last is not None)
 
     def __str__(self) -> str:
         return describe_point(self.point)
@@ -75,7 +80,7 @@ class Results:
 
     @cached_property
     def ranking(self) -> list[Candidate]:
-        """Return the points, the best first: those whose trials all came to their end before those that were given up.
+        """Return the points, the best first: those whose trials all came to their end, then those that got farthest.
 
         Points of which a trial failed, or that have no value, are not ranked.
         """
@@ -84,13 +89,14 @@ class Results:
             trials[point_id(trial.point)].append(trial)
         candidates = []
         for same in trials.values():
-            if any(trial.state == "failed" or trial.last is None or trial.last.value is None for trial in same):
+            last = [trial.last for trial in same if trial.last is not None and trial.state != "failed"]
+            if len(last) < len(same) or any(abs(point.objective) >= WORST for point in last):
                 continue
-            objective = statistics.fmean(trial.last.objective for trial in same if trial.last)
-            finished = all(trial.state == "finished" for trial in same)
+            finished = len(same) == len(self.sweep.seeds) and all(trial.state == "finished" for trial in same)
+            objective = statistics.fmean(point.objective for point in last)
             candidates.append(Candidate(same[0].point, tuple(same), objective, finished))
         sign = 1.0 if self.mode == "min" else -1.0
-        return sorted(candidates, key=lambda c: (not c.finished, sign * c.objective))
+        return sorted(candidates, key=lambda c: (not c.finished, -c.asked, sign * c.objective))
 
     @property
     def best(self) -> Candidate:

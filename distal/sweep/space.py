@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import yaml
 
 from distal.errors import ConfigError, nearest_name
 from distal.streams import stream
@@ -185,7 +186,10 @@ def describe_point(point: Mapping[str, Any]) -> str:
 
 
 def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    # One line of YAML, as the value stands in a configuration: true, null, [flip, cutout].
+    return yaml.safe_dump([value], default_flow_style=True, allow_unicode=True, width=10_000).strip()[1:-1]
 
 
 def _dimension(key: str, entry: Any) -> Dimension:

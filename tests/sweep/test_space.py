@@ -121,3 +121,4 @@ def test_what_cannot_be_meant_is_refused(tree: dict[str, Any], words: str) -> No
 def test_a_point_is_described_by_the_last_parts_of_its_keys() -> None:
     assert describe_point({"query.strategy": "badge", "train.regularizers.r1": 0.12345}) == "strategy badge, r1 0.123"
     assert describe_point({"a.x": 1, "b.x": 2}) == "a.x 1, b.x 2"
+    assert describe_point({"a": ["flip", "zoom"], "b": None, "c": True}) == "a [flip, zoom], b null, c true"

@@ -34,6 +34,19 @@ def test_points_are_ranked_by_their_mean_over_seeds_finished_ones_first(folder: 
     assert not results.ranking[-1].finished
 
 
+def test_a_point_that_was_not_tried_under_every_seed_is_not_finished(folder: SweepFolder) -> None:
+    folder.add(GOOD, [4.0, 3.0, 2.0, 1.0], seed=0)
+    folder.add(FAIR, [4.0, 3.0, 2.0, 3.0], seed=0)
+    folder.add(FAIR, [4.0, 3.0, 2.0, 3.0], seed=1)
+    assert Results.read(folder.directory).best.point == FAIR
+
+
+def test_of_points_that_were_given_up_the_one_that_came_farther_is_ahead(folder: SweepFolder) -> None:
+    folder.add(POOR, [2.0], "stopped")
+    folder.add(FAIR, [9.0, 5.0], "stopped")
+    assert [candidate.point for candidate in Results.read(folder.directory).ranking] == [FAIR, POOR]
+
+
 def test_a_point_of_which_a_trial_failed_or_has_no_value_is_not_ranked(folder: SweepFolder) -> None:
     folder.add(GOOD, [1.0], "failed")
     folder.add(FAIR, [3.0, None], "stopped")

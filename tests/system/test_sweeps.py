@@ -2,6 +2,7 @@
 
 import os
 import signal
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,25 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(300), pytest.mark.usefixtu
 STRATEGIES = {"query.strategy": {"grid": ["random", "margin"]}, "train.learning_rate_g": [1e-5, 1e-3]}
 
 
+LEAVINGS = ("distal-train-*",)
+
+
 @pytest.fixture(scope="module")
-def found(local_ray: None, tmp_path_factory: pytest.TempPathFactory, decoded: Path) -> tuple[Path, list[Any]]:
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("decoded-by-a-sweep")
+
+
+@pytest.fixture(scope="module")
+def left_before() -> set[Path]:
+    return {path for pattern in LEAVINGS for path in Path(tempfile.gettempdir()).glob(pattern)}
+
+
+@pytest.fixture(scope="module")
+def found(
+    local_ray: None, tmp_path_factory: pytest.TempPathFactory, own_cache: Path, left_before: set[Path]
+) -> tuple[Path, list[Any]]:
     """Run one sweep for the tests that look at what it left."""
-    storage = tmp_path_factory.mktemp("sweeps")
+    storage, decoded = tmp_path_factory.mktemp("sweeps"), own_cache
     heard: list[Progress] = []
     run_sweep(make_sweep(sweep_tree(storage, decoded, STRATEGIES, searcher="grid")), watch=heard.append)
     return storage, heard
@@ -53,7 +69,19 @@ def test_every_searched_value_reached_its_run(found: tuple[Path, list[Any]]) -> 
     assert combinations == {(s, r) for s in ("random", "margin") for r in (1e-5, 1e-3)}
 
 
-def test_nothing_is_left_behind(found: tuple[Path, list[Any]]) -> None:
+def test_pool_and_extractor_are_made_once_before_the_first_trial(
+    found: tuple[Path, list[Any]], own_cache: Path
+) -> None:
+    trials = found[0] / "sweep" / "trials"
+    begun = min(path.stat().st_mtime for path in trials.glob("*/trial.json"))
+    made = [path for place in (own_cache, trials / "evaluation-cache") for path in place.rglob("*") if path.is_file()]
+    data = [path for path in made if path.suffix in (".npy", ".safetensors", ".u8") or path.stat().st_size > 10_000]
+    assert data
+    assert max(path.stat().st_mtime for path in data) <= begun
+
+
+def test_nothing_is_left_behind(found: tuple[Path, list[Any]], left_before: set[Path]) -> None:
+    assert {path for pattern in LEAVINGS for path in Path(tempfile.gettempdir()).glob(pattern)} <= left_before
     results = results_of(found[0])
     assert results.directory.holder() is None
     for trial in results.trials:
@@ -78,10 +106,10 @@ def test_the_best_configuration_run_alone_writes_what_its_trial_wrote(
 
 
 def test_a_second_sweep_of_the_name_is_refused_and_a_resumed_one_computes_nothing(
-    found: tuple[Path, list[Any]], decoded: Path
+    found: tuple[Path, list[Any]], own_cache: Path
 ) -> None:
     storage, _ = found
-    sweep = make_sweep(sweep_tree(storage, decoded, STRATEGIES, searcher="grid"))
+    sweep = make_sweep(sweep_tree(storage, own_cache, STRATEGIES, searcher="grid"))
     with pytest.raises(RunError, match="--resume"):
         run_sweep(sweep)
     before, states = committed(storage), [trial.state for trial in results_of(storage).trials]
@@ -90,9 +118,9 @@ def test_a_second_sweep_of_the_name_is_refused_and_a_resumed_one_computes_nothin
     assert [trial.state for trial in again.trials] == states
 
 
-def test_another_space_is_not_taken_up_under_the_name(found: tuple[Path, list[Any]], decoded: Path) -> None:
+def test_another_space_is_not_taken_up_under_the_name(found: tuple[Path, list[Any]], own_cache: Path) -> None:
     storage, _ = found
-    other = make_sweep(sweep_tree(storage, decoded, {"query.strategy": ["badge", "random"]}, searcher="grid"))
+    other = make_sweep(sweep_tree(storage, own_cache, {"query.strategy": ["badge", "random"]}, searcher="grid"))
     with pytest.raises(RunError, match=r"differs in space\.query\.strategy"):
         run_sweep(other, resume=True)
 

@@ -24,6 +24,19 @@ def test_saved_restored_and_continued_equals_unbroken_bit_for_bit(net: str) -> N
     assert restored.to_files() == unbroken.to_files()
 
 
+def test_a_restored_state_learns_at_the_rates_and_weights_of_the_configuration_it_is_given() -> None:
+    before, _ = trained(config(), 2)
+    changed = config(learning_rate_g=7e-5, learning_rate_d=3e-5, regularizers={"r1": 0.7, "r2": 0.2})
+    after = TrainState.from_files(changed, before.to_files())
+    assert [group["lr"] for optimizer in after.optimizers for group in optimizer.param_groups] == [7e-5, 3e-5]
+    assert {name: weight for name, (_, weight) in after.objective.regularizers.items()} == {"r1": 0.7, "r2": 0.2}
+    moved = weights(after).clone()
+    train_round(after, labeled_rows(), Alone(), 1)
+    same, _ = trained(config(), 3)
+    assert not torch.equal(weights(after), moved)
+    assert not torch.equal(weights(after), weights(same)), "the step was made at the old rates"
+
+
 def test_a_damaged_file_is_refused_by_name() -> None:
     state, _ = trained(config(), 1)
     files = state.to_files()
