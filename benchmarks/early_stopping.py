@@ -3,8 +3,9 @@
     python benchmarks/early_stopping.py OUT [--sweep tune_configs/smoke.yaml] [--seeds 0 1 2]
 
 Sweeps that OUT does not hold yet are run. A run is a function of its configuration and seed, so a trial that was not
-stopped ends at the same value in both; the ranking can differ only where one of the best was given up. Compute is the
-seconds of all committed rounds; it is compared in committed rounds as well, which no other load on the machine changes.
+stopped makes the same images in both; the ranking can differ only where one of the best was given up, or where two are
+so near that the extractor, which each sweep trains anew, decides. Compute is the seconds of all committed rounds; it is
+compared in committed rounds as well, which no other load on the machine changes.
 """
 
 import argparse
@@ -35,7 +36,8 @@ def main() -> None:
         rounds, seconds = (1.0 - spent(stopped, what) / spent(without, what) for what in ("rounds", "seconds"))
         best = [[f"{c} ({c.objective:.3g})" for c in results.ranking[:TOP]] for results in (without, stopped)]
         given_up = sum(trial.state == "stopped" for trial in stopped.trials)
-        equal = "yes" if best[0] == best[1] else "no"
+        points = [[candidate.point for candidate in results.ranking[:TOP]] for results in (without, stopped)]
+        equal = "yes" if points[0] == points[1] else "no"
         tops = " | ".join("; ".join(names) for names in best)
         saved = f"{rounds:.0%} | {seconds:.0%}"
         print(f"| {seed} | {len(stopped.trials)} | {given_up} | {saved} | {tops} | {equal} |", flush=True)
