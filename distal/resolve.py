@@ -15,9 +15,10 @@ from pydantic.fields import FieldInfo
 
 from distal.config import Config
 from distal.errors import ConfigError, nearest_name
-from distal.losses import ADVERSARIAL, REGULARIZERS
+from distal.losses import ADVERSARIAL
+from distal.losses.regularizers import get_regularizer
 from distal.metrics import get_extractor
-from distal.nets import NETWORKS
+from distal.nets import get_network
 from distal.oracle import get_oracle
 from distal.query import get_strategy
 from distal.train.augment import AUGMENTATIONS
@@ -93,11 +94,11 @@ def check_names(config: Config) -> None:
         except ConfigError as error:
             raise ConfigError(f"{key}: {error}") from None
     get_oracle(config.oracle.kind)
-    _known("net.name", config.net.name, [*NETWORKS, "auto"])
+    get_network(config.net.name, 8)
     _known("train.adversarial", config.train.adversarial, ADVERSARIAL)
     get_extractor(config.evaluate.extractor)
     for name in config.train.regularizers:
-        _known("train.regularizers", name, REGULARIZERS)
+        get_regularizer(name)
     for name in config.train.augment:
         _known("train.augment", name, AUGMENTATIONS)
     workers = config.train.workers

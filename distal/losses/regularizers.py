@@ -9,13 +9,15 @@ by the pixels of an image, because the squared gradient of the same function of 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import entry_points
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from distal.errors import ConfigError, nearest_name
+from distal.plugins import known_names, load_plugin
+
+ENTRY_POINTS = "distal.regularizers"
 
 Player = Literal["G", "D", "both"]
 
@@ -101,14 +103,21 @@ def get_regularizers(weights: Mapping[str, float | None], pixels: int) -> dict[s
     """Return each configured regularizer with its lambda, those of weight 0 left out. ConfigError for unknown names."""
     chosen: dict[str, tuple[Regularizer, float]] = {}
     for name, configured in weights.items():
-        if name not in REGULARIZERS:
-            for point in entry_points(group="distal.regularizers", name=name):
-                point.load()
-        if name not in REGULARIZERS:
-            hint = nearest_name(name, REGULARIZERS)
-            known = ", ".join(REGULARIZERS)
-            raise ConfigError(f"train.regularizers.{name}: unknown regularizer; {hint}\nknown: {known}")
-        weight = REGULARIZERS[name].weight(configured, pixels)
+        regularizer = get_regularizer(name)
+        weight = regularizer.weight(configured, pixels)
         if weight > 0:
-            chosen[name] = (REGULARIZERS[name], weight)
+            chosen[name] = (regularizer, weight)
     return chosen
+
+
+def get_regularizer(name: str) -> Regularizer:
+    """Return the regularizer of this name. ConfigError with the known names where there is none."""
+    if name not in REGULARIZERS:
+        load_plugin(ENTRY_POINTS, name)  # importing it registers it
+    if name not in REGULARIZERS:
+        known = known_names(ENTRY_POINTS, REGULARIZERS)
+        hint = nearest_name(name, known)
+        raise ConfigError(
+            f"train.regularizers: unknown name '{name}'{'; ' + hint if hint else '.'}\nKnown: {', '.join(known)}."
+        )
+    return REGULARIZERS[name]

@@ -1,11 +1,10 @@
 """List the feature extractors by name."""
 
-from importlib.metadata import entry_points
-
 from distal.errors import ConfigError, nearest_name
 from distal.metrics.extractor import ExtractorBuilder
 from distal.metrics.inception import build_inception, check_path
 from distal.metrics.pool_cnn import build_pool_cnn
+from distal.plugins import known_names, load_plugin
 
 GROUP = "distal.extractors"
 
@@ -22,11 +21,10 @@ def get_extractor(name: str) -> ExtractorBuilder:
     """
     if name in EXTRACTORS:
         return EXTRACTORS[name]
-    others = {point.name: point for point in entry_points(group=GROUP)}
-    if name in others:
-        builder: ExtractorBuilder = others[name].load()
+    builder: ExtractorBuilder | None = load_plugin(GROUP, name)
+    if builder is not None:
         return builder
-    known = sorted({*EXTRACTORS, *others})
+    known = known_names(GROUP, EXTRACTORS)
     hint = nearest_name(name, known)
     raise ConfigError(
         f"evaluate.extractor: unknown name '{name}'{'; ' + hint if hint else '.'}\nKnown: {', '.join(known)}."

@@ -7,7 +7,6 @@ head are the same for all and live in `generator` and `discriminator`.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 
 from torch import nn
 
@@ -18,6 +17,7 @@ from distal.nets.discriminator import Discriminator
 from distal.nets.generator import Generator
 from distal.nets.residual import ResidualBody, ResidualTrunk
 from distal.nets.weights import initialised
+from distal.plugins import known_names, load_plugin
 
 __all__ = [
     "NETWORKS",
@@ -58,15 +58,19 @@ NETWORKS: dict[str, Network] = {
 }
 
 
+ENTRY_POINTS = "distal.networks"
+
+
 def get_network(name: str, image_size: int) -> Network:
     """Return the network of this name; "auto" is dense at 8 px and residual above. ConfigError for an unknown name."""
     if name == "auto":
         name = "dense" if image_size <= 8 else "residual"
     if name not in NETWORKS:
-        for point in entry_points(group="distal.networks", name=name):
-            NETWORKS[name] = point.load()
+        network = load_plugin(ENTRY_POINTS, name)
+        if network is not None:
+            NETWORKS[name] = network
     if name not in NETWORKS:
-        known = ["auto", *NETWORKS]
+        known = ["auto", *known_names(ENTRY_POINTS, NETWORKS)]
         raise ConfigError(f"net.name: unknown network {name!r}; {nearest_name(name, known)}\nknown: {', '.join(known)}")
     return NETWORKS[name]
 

@@ -9,7 +9,6 @@ A third party adds one by an entry point of the group ``distal.oracles``: a func
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 
 from distal.config import Config
 from distal.errors import ConfigError, nearest_name
@@ -18,6 +17,7 @@ from distal.oracle.classes import Classes
 from distal.oracle.dataset import DatasetOracle
 from distal.oracle.files import FilesOracle
 from distal.oracle.protocol import Images, Oracle
+from distal.plugins import known_names, load_plugin
 from distal.rundir import RunDirectory
 
 ENTRY_POINTS = "distal.oracles"
@@ -59,18 +59,15 @@ ORACLES: dict[str, Builder] = {"dataset": _dataset, "callable": _callable, "file
 
 def oracle_names() -> list[str]:
     """Return every known name, those of installed entry points included, sorted."""
-    return sorted({*ORACLES, *(point.name for point in entry_points(group=ENTRY_POINTS))})
+    return known_names(ENTRY_POINTS, ORACLES)
 
 
 def get_oracle(name: str) -> Builder:
     """Return the builder of this name; raise ConfigError with the known names and the nearest where there is none."""
     if name in ORACLES:
         return ORACLES[name]
-    for point in entry_points(group=ENTRY_POINTS, name=name):
-        try:
-            builder: Builder = point.load()
-        except ImportError as error:
-            raise ConfigError(f"oracle '{name}' of {point.value} cannot be imported: {error}") from error
+    builder: Builder | None = load_plugin(ENTRY_POINTS, name)
+    if builder is not None:
         return builder
     known = oracle_names()
     hint = nearest_name(name, known)

@@ -6,10 +6,10 @@ the strategy's and whose value is the module, function or class that the decorat
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import Any, Literal, TypeVar
 
 from distal.errors import ConfigError, nearest_name
+from distal.plugins import known_names, load_plugin
 
 NEEDS = frozenset({"probs", "embeddings", "gradients", "realism"})
 ENTRY_POINTS = "distal.strategies"
@@ -84,17 +84,13 @@ def batch_strategy(name: str, needs: Iterable[str] = ()) -> Callable[[Made], Mad
 
 def strategy_names() -> list[str]:
     """Return every known name, those of installed entry points included, sorted."""
-    return sorted({*STRATEGIES, *(point.name for point in entry_points(group=ENTRY_POINTS))})
+    return known_names(ENTRY_POINTS, STRATEGIES)
 
 
 def get_strategy(name: str) -> Strategy:
     """Return the strategy of this name; raise ConfigError with the known names and the nearest where there is none."""
     if name not in STRATEGIES:
-        for point in entry_points(group=ENTRY_POINTS, name=name):
-            try:
-                point.load()
-            except ImportError as error:
-                raise ConfigError(f"strategy '{name}' of {point.value} cannot be imported: {error}") from error
+        load_plugin(ENTRY_POINTS, name)  # importing it registers it
     if name not in STRATEGIES:
         known = strategy_names()
         hint = nearest_name(name, known)

@@ -47,6 +47,6 @@ def test_an_entry_point_adds_an_oracle(run, monkeypatch):
             return lambda setting: (setting.config.oracle.kind, setting.classes.names)
 
     monkeypatch.setattr(
-        "distal.oracle.entry_points", lambda group, name=None: [Point()] if name in (None, "mine") else []
+        "distal.plugins.entry_points", lambda group, name=None: [Point()] if name in (None, "mine") else []
     )
     assert build(run, kind="mine") == ("mine", CLASSES)

@@ -61,7 +61,7 @@ def test_an_entry_point_brings_a_strategy_of_a_third_party(monkeypatch, tmp_path
             EntryPoint("broken", "no_such_module_of_theirs", registry.ENTRY_POINTS),
         ]
     )
-    monkeypatch.setattr(registry, "entry_points", lambda **wanted: points.select(**wanted))
+    monkeypatch.setattr("distal.plugins.entry_points", lambda **wanted: points.select(**wanted))
     assert get_strategy("theirs").kind == "score"
     assert "theirs" in strategy_names()
     with pytest.raises(ConfigError, match="no_such_module_of_theirs"):
