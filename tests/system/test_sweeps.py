@@ -196,12 +196,23 @@ def test_a_learned_search_is_taken_up_with_what_it_knew(tmp_path: Path, decoded:
     assert before.items() <= committed(tmp_path).items()
 
 
-def test_a_trial_with_shard_actors_and_a_training_worker(tmp_path: Path, decoded: Path) -> None:
+def test_a_trial_with_shards_and_a_worker_that_is_killed_writes_what_one_in_process_does(
+    tmp_path: Path, decoded: Path
+) -> None:
     needs = {"cpus": 0.5, "shards": 2, "cpus_per_shard": 0.25, "workers": 1, "cpus_per_worker": 1.0}
     space = {"query.strategy": ["margin"]}
     tree = sweep_tree(tmp_path, decoded, space, searcher="grid", resources=needs, early_stop={"scheduler": "none"})
     alone = sweep_tree(tmp_path, decoded, space, searcher="grid", name="alone", early_stop={"scheduler": "none"})
-    results, single = (run_sweep(make_sweep(each)) for each in (tree, alone))
+    killed: list[int] = []
+
+    def kill_worker_once(progress: Progress) -> None:
+        if progress.round == 1 and not killed:
+            killed.append(ray_processes("RayTrainWorker")[0].pid)
+            os.kill(killed[0], signal.SIGKILL)
+
+    results = run_sweep(make_sweep(tree), watch=kill_worker_once)
+    single = run_sweep(make_sweep(alone))
+    assert killed
     (trial,), (other,) = results.trials, single.trials
     assert trial.state == other.state == "finished"
     path = f"rounds/{ROUNDS:04d}/query.parquet"
