@@ -3,8 +3,8 @@
 A trial that reaches a rung goes on if it is among the best n / reduction of the n that reached it so far (Li et al.
 2020, the stopping variant), or among the best `keep`. Tune's own ASHA compares with a percentile of those before: the
 second trial to arrive must beat the first, the third their upper third, and so good ones fall to the order of arrival.
-Replayed over 100 orders of 12 runs on the digits: where points lie close together Tune's rule keeps the final top two in
-10 orders, this one in 31; where they do not, both keep them, and this one saves 0.36 of the compute, Tune's 0.42.
+Replayed over 100 orders of 12 runs on the digits: where points lie close together Tune's rule keeps the final top two
+in 10 orders, this one in 31; where they do not, both keep them, and this one saves 0.36 of the compute, Tune's 0.42.
 """
 
 import math
