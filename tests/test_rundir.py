@@ -224,3 +224,10 @@ def test_a_rival_that_writes_last_wins_the_lease(remote, monkeypatch):
     monkeypatch.setattr(locks.time, "sleep", lambda _: remote._files.write(".lock-driver", lease(time.time())))
     with pytest.raises(RunLockedError, match="process 7 on other"), remote.lock():
         pass
+
+
+def test_a_run_inside_another_folder_keeps_the_options_of_its_uri(tmp_path: Path) -> None:
+    inside = RunDirectory.open(str(tmp_path), "sweep").inside("trials", "a")
+    assert inside.local == tmp_path / "sweep" / "trials" / "a"
+    outer = RunDirectory.open("mock:///sweeps?start=1", "sweep")
+    assert outer.inside("trials", "a").storage == "mock:///sweeps/sweep/trials?start=1"

@@ -171,8 +171,8 @@ def _fit(
             trial_dirname_creator=lambda trial: trial.trial_id,
         ),
         run_config=RunConfig(
-            name="tune",
-            storage_path=_place(directory),
+            name="runs",
+            storage_path=directory.inside("tune", "runs").storage,
             failure_config=FailureConfig(max_failures=LOST_TRIALS),
             callbacks=[watcher, *_loggers(sweep)],
             stop=end,
@@ -289,7 +289,11 @@ def _trial_config(sweep: SweepConfig, base: Config, directory: RunDirectory) -> 
         values["train.cpus_per_worker"] = resources.cpus_per_worker
         values["train.gpus_per_worker"] = resources.gpus_per_worker
     cpus = resources.cpus_per_worker if resources.workers else resources.cpus
-    values |= {"train.threads": max(1, int(cpus)), "name": "trial", "storage": _place(directory)}
+    values |= {
+        "train.threads": max(1, int(cpus)),
+        "name": "trial",
+        "storage": directory.inside(TRIALS, "trial").storage,
+    }
     return make_config(with_values(base, values))
 
 
@@ -320,11 +324,6 @@ def _compare(directory: RunDirectory, sweep: SweepConfig, base: Config, resume: 
             f"{directory.uri}: holds another sweep; it differs in {', '.join(changed[:5])}.\n"
             "Give this one another name=..., or take that one up as it was."
         )
-
-
-def _place(directory: RunDirectory) -> str:
-    storage = directory.storage if directory.local is None else str(directory.local.parent)
-    return f"{storage.rstrip('/')}/{directory.name}"
 
 
 def _loggers(sweep: SweepConfig) -> list[Callback]:

@@ -237,4 +237,4 @@ def test_the_python_call_takes_a_space_and_a_base(tmp_path: Path, decoded: Path)
     results = distal.tune({"query.strategy": ["random", "margin"]}, base, name="called", searcher="grid", **settings)
     assert results.best_config.query.strategy in ("random", "margin")
     assert len(results.dataframe()) == 2
-    assert list((tmp_path / "called" / "tune").glob("*/events.out.tfevents.*"))
+    assert list((tmp_path / "called" / "tune" / "runs").glob("*/events.out.tfevents.*"))
