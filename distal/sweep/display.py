@@ -8,7 +8,7 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
 from distal.sweep.space import describe_point
-from distal.sweep.tuner import Progress
+from distal.sweep.watch import Progress
 
 STYLE = {"finished": "green", "stopped": "yellow", "failed": "red"}
 

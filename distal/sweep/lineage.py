@@ -4,6 +4,8 @@ Each take-over begins a new generation, a run directory of its own (`member-003.
 was. The member's last generation is the one that counts.
 """
 
+import re
+
 import yaml
 
 from distal.errors import RunError
@@ -12,21 +14,20 @@ from distal.rundir import COMMITTED, CONFIG, RunDirectory, round_path
 from distal.sweep.space import Point
 from distal.sweep.trials import TRIAL, TRIALS, read_note, write_note
 
+_TRIAL = re.compile(r"[0-9a-f]{8}-s\d+|member-\d{3,}(\.g\d+)?")
 ONCE = ("skipped.json", "environment.json")
 
 
 def generations(directory: RunDirectory, member: str) -> list[RunDirectory]:
     """Return the run directories of a member of the population, oldest first; none before it was begun."""
-    numbers = {
-        name: number for name in directory.list(TRIALS) for stem, number in [_generation(name)] if stem == member
-    }
+    numbers = {name: number for name in _trials(directory) for stem, number in [_generation(name)] if stem == member}
     runs = [directory.inside(TRIALS, name) for name in sorted(numbers, key=numbers.__getitem__)]
     return [run for run in runs if run.has(TRIAL)]
 
 
 def current_runs(directory: RunDirectory) -> list[RunDirectory]:
     """Return the run directory of every trial that was begun: of a population's member, its last generation."""
-    members = dict.fromkeys(_generation(name)[0] for name in directory.list(TRIALS))
+    members = dict.fromkeys(_generation(name)[0] for name in _trials(directory))
     return [begun[-1] for member in members if (begun := generations(directory, member))]
 
 
@@ -44,8 +45,9 @@ def adopt(directory: RunDirectory, source: RunDirectory, rounds: int, member: st
     latest = read_note(own[-1], TRIAL) or {}
     if latest.get("origin") == origin and latest["point"] == point:
         return own[-1]  # this take-over was made before, by a process that died
-    if rounds and rounds not in source.committed():
-        raise RunError(f"{source.uri}: round {rounds} is not committed, so nothing can be taken over from it.")
+    weights = round_path(max(1, rounds), "checkpoint", "manifest.json")
+    if rounds and not (rounds in source.committed() and source.has(weights)):
+        raise RunError(f"{source.uri}: round {rounds} is not there with its weights, so it cannot be taken over.")
     target = directory.inside(TRIALS, f"{member}.g{len(own)}")
     _copy(source, target, rounds)
     tree = yaml.safe_load(source.read(CONFIG))
@@ -54,6 +56,11 @@ def adopt(directory: RunDirectory, source: RunDirectory, rounds: int, member: st
     target.write(CONFIG, yaml.safe_dump(tree, sort_keys=False, allow_unicode=True).encode())
     write_note(target, TRIAL, {**latest, "point": point, "origin": origin})  # last: from here on it counts
     return target
+
+
+def _trials(directory: RunDirectory) -> list[str]:
+    """Return the folders that are trials; copies, and what other programs leave, are not."""
+    return [name for name in directory.list(TRIALS) if _TRIAL.fullmatch(name)]
 
 
 def _generation(name: str) -> tuple[str, int]:

@@ -206,6 +206,16 @@ def _check_parts(sweep: SweepConfig, base: Config, space: Space) -> None:
             f"early_stop.grace: {stop.grace} rounds of {base.rounds} leave nothing to stop.\n"
             "Lower early_stop.grace, raise base.rounds, or set early_stop.scheduler=none."
         )
+    if stop.scheduler in ("pbt", "hyperband") and sweep.concurrency is not None:
+        raise ConfigError(
+            f"concurrency: '{stop.scheduler}' pauses trials to compare them, as many as the cluster holds at a time.\n"
+            "Leave concurrency out; resources.cpus says how many that are."
+        )
+    if sweep.address is not None and sweep.address.startswith("ray://"):
+        raise ConfigError(
+            f"address: a sweep runs beside its cluster, not through Ray's client ({sweep.address}).\n"
+            "Start it on the head node with address=auto."
+        )
     if stop.scheduler == "pbt":
         _check_population(sweep, base, space)
     for name in (searcher, *sweep.loggers):
@@ -234,10 +244,14 @@ def _check_learned_search(sweep: SweepConfig, space: Space) -> None:
             f"seeds: '{searcher}' learns from single trials; {len(sweep.seeds)} seeds are given.\n"
             "Give one, then try the best points under more of them with searcher: grid."
         )
-    if searcher == "bohb" and sweep.early_stop.scheduler not in ("hyperband", "none"):
+    if searcher == "bohb" and sweep.early_stop.scheduler != "hyperband":
         raise ConfigError(
-            f"early_stop.scheduler: 'bohb' works with hyperband (or none), not with '{sweep.early_stop.scheduler}'."
+            f"early_stop.scheduler: 'bohb' learns from hyperband's rungs, not from '{sweep.early_stop.scheduler}'.\n"
+            "Set early_stop.scheduler=hyperband, or searcher=optuna."
         )
+    stepped = [d.key for d in space.dimensions if isinstance(d, Range) and d.kind == "quniform"]
+    if searcher == "bohb" and stepped:
+        raise ConfigError(f"space.{stepped[0]}: 'bohb' knows no steps.\nGive uniform or randint, or searcher: optuna.")
 
 
 def _check_population(sweep: SweepConfig, base: Config, space: Space) -> None:
@@ -245,8 +259,6 @@ def _check_population(sweep: SweepConfig, base: Config, space: Space) -> None:
     foreign = [d.key for d in space.dimensions if not d.key.startswith("train.") or d.when is not None]
     if sweep.searcher != "random" or len(sweep.seeds) > 1:
         raise ConfigError("early_stop.scheduler: 'pbt' grows one population; take searcher: random and one seed.")
-    if sweep.concurrency is not None:
-        raise ConfigError("concurrency: 'pbt' runs its population together, as far as the cluster goes.\nLeave it out.")
     if foreign:
         raise ConfigError(
             f"space.{foreign[0]}: 'pbt' changes values within a run; that goes for keys under train., without 'when'.\n"

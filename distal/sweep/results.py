@@ -22,7 +22,7 @@ from distal.sweep.config import SweepConfig
 from distal.sweep.lineage import current_runs
 from distal.sweep.objective import WORST, direction
 from distal.sweep.space import Point, describe_point, point_id
-from distal.sweep.trials import ENDED, TRIAL, Trial, curve_of, read_note, read_results
+from distal.sweep.trials import ENDED, Trial, curve_of, read_note, read_results, read_trial
 
 if TYPE_CHECKING:
     import pandas
@@ -74,7 +74,7 @@ class Results:
         mode = direction(sweep.metric, sweep.mode, base.evaluate.extractor)
         found = []
         for run in current_runs(directory):
-            note = read_note(run, TRIAL) or {}
+            note = read_trial(run, sweep.space)
             found.append((note["number"], note["begun"], _read_trial(run, note, sweep, mode)))
         return cls(sweep, base, [trial for *_, trial in sorted(found, key=lambda each: each[:2])], directory)
 
@@ -86,13 +86,15 @@ class Results:
         """
         trials: dict[str, list[Trial]] = defaultdict(list)
         for trial in self.trials:
-            trials[point_id(trial.point)].append(trial)
+            same_point = trial.name if self.sweep.early_stop.scheduler == "pbt" else point_id(trial.point)
+            trials[same_point].append(trial)
         candidates = []
         for same in trials.values():
             last = [trial.last for trial in same if trial.last is not None and trial.state != "failed"]
             if len(last) < len(same) or any(abs(point.objective) >= WORST for point in last):
                 continue
-            finished = len(same) == len(self.sweep.seeds) and all(trial.state == "finished" for trial in same)
+            tried = {trial.seed for trial in same} == set(self.sweep.seeds)
+            finished = tried and all(trial.state == "finished" for trial in same)
             objective = statistics.fmean(point.objective for point in last)
             candidates.append(Candidate(same[0].point, tuple(same), objective, finished))
         sign = 1.0 if self.mode == "min" else -1.0

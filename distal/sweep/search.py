@@ -9,7 +9,6 @@ from ray.tune.schedulers import (
     HyperBandForBOHB,
     HyperBandScheduler,
     MedianStoppingRule,
-    PopulationBasedTraining,
     TrialScheduler,
 )
 from ray.tune.search import Searcher
@@ -17,6 +16,7 @@ from ray.tune.search import Searcher
 from distal.config import Config
 from distal.sweep.config import SweepConfig
 from distal.sweep.halving import SuccessiveHalving
+from distal.sweep.population import Population
 from distal.sweep.space import Choice, Point, Range, Space
 
 PREFIX = "point/"
@@ -26,32 +26,23 @@ PREFIX = "point/"
 def make_scheduler(sweep: SweepConfig, base: Config, space: Space, mode: str) -> TrialScheduler:
     """Return what decides after each round whether a trial goes on; all count in labels asked, not in time."""
     stop, batch = sweep.early_stop, base.query.batch
-    labels = {"time_attr": "asked", "metric": "objective", "mode": mode}
-    grace, whole = stop.grace * batch, base.label_budget
+    grace = stop.grace * batch
     if stop.scheduler == "asha":
         return SuccessiveHalving(grace, stop.reduction, stop.keep, mode)
     if stop.scheduler == "hyperband":
         kind = HyperBandForBOHB if sweep.searcher == "bohb" else HyperBandScheduler
-        # HyperBand's unit of time is its smallest budget, so it counts in units of the grace.
-        return kind(
-            time_attr="graces",
-            metric="objective",
-            mode=mode,
-            max_t=max(1, whole // grace),
-            reduction_factor=stop.reduction,
-        )
+        # HyperBand's unit of time is its smallest budget, so it counts in units of the grace. Those that a bracket
+        # selects run to their end: stopped at its last rung they would stand behind brackets that select nobody.
+        whole = max(1, base.label_budget // grace)
+        common = {"metric": "objective", "mode": mode, "max_t": whole, "reduction_factor": stop.reduction}
+        return kind(time_attr="graces", stop_last_trials=False, **common)
     if stop.scheduler == "median":
-        return MedianStoppingRule(**labels, grace_period=grace, min_samples_required=3)
-    if stop.scheduler == "pbt":
-        return PopulationBasedTraining(
-            **labels,
-            perturbation_interval=stop.interval * batch,
-            burn_in_period=grace,
-            quantile_fraction=stop.quantile,
-            hyperparam_mutations={"trial": {"point": {d.key: _domain(d) for d in space.dimensions}}},
-            custom_explore_fn=_Clip(space),
-            synch=True,
+        return MedianStoppingRule(
+            time_attr="asked", metric="objective", mode=mode, grace_period=grace, min_samples_required=3
         )
+    if stop.scheduler == "pbt":
+        domains = {dimension.key: _domain(dimension) for dimension in space.dimensions}
+        return Population(space, domains, stop.interval * batch, grace, stop.quantile, mode)
     return FIFOScheduler()
 
 
@@ -77,19 +68,6 @@ def make_searcher(sweep: SweepConfig, space: Space, mode: str, known: Sequence[P
             _configuration_space(space, sweep.seed), metric="objective", mode=mode, points_to_evaluate=first
         )
     return None
-
-
-class _Clip:
-    """Keep what population-based training perturbs within its range."""
-
-    def __init__(self, space: Space) -> None:
-        self._ranges = [d for d in space.dimensions if isinstance(d, Range)]
-
-    def __call__(self, config: dict[str, Any]) -> dict[str, Any]:
-        point = dict(config["trial"]["point"])
-        for dimension in self._ranges:
-            point[dimension.key] = dimension.clip(point[dimension.key])
-        return {**config, "trial": {**config["trial"], "point": point}}
 
 
 def _domain(dimension: Choice | Range) -> Any:

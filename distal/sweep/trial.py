@@ -4,11 +4,12 @@ A trial's state is its run directory. Whoever makes the trial again, after a kil
 hears the committed rounds again, which costs nothing and shows the scheduler what it saw before, and then goes on.
 """
 
+import itertools
 import json
 import logging
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +17,8 @@ from ray import tune
 
 from distal.checkpoints import read_saved
 from distal.config import Config
-from distal.errors import DistalError, RunLockedError, StorageError, TrainingError
+from distal.errors import ClusterError, DistalError, RunLockedError, StorageError, TrainingError
 from distal.learner import ActiveLearner
-from distal.locks import STALE_S
 from distal.resolve import flatten, make_config, with_values
 from distal.results import RoundResult
 from distal.rundir import RunDirectory
@@ -26,12 +26,22 @@ from distal.sweep.lineage import adopt, generations
 from distal.sweep.objective import worst
 from distal.sweep.resolve import SWEEP
 from distal.sweep.space import Point
-from distal.sweep.trials import ENDED, TRIAL, TRIALS, curve_of, read_note, read_results, trial_name, write_note
+from distal.sweep.trials import (
+    ENDED,
+    TRIAL,
+    TRIALS,
+    curve_of,
+    read_note,
+    read_results,
+    read_trial,
+    trial_name,
+    write_note,
+)
 
 logger = logging.getLogger(__name__)
 
-LOCK_WAIT_S = 2 * STALE_S
-"""How long a trial waits for its killed predecessor to let go of the run directory."""
+LOCK_NOTICE_S = 60
+"""How often a trial that waits for its run directory says so."""
 
 POINTER = "run.json"
 
@@ -64,17 +74,19 @@ class SweepTrial(tune.Trainable):  # type: ignore[misc]
     def setup(self, config: dict[str, Any], job: TrialJob) -> None:
         """Begin the trial, or take it up where its run directory says."""
         self._job = job
-        self._begin(config)
+        self._attempt(self._begin, config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Begin another trial in this process, whose start is paid."""
         self.cleanup()
-        self._begin(new_config)
+        self._attempt(self._begin, new_config)
         return True
 
     def step(self) -> dict[str, Any]:
         """Return the next committed round: one that is on disk already, or one that is run now."""
         try:
+            if self._refusal is not None:
+                raise self._refusal
             result = next(self._rounds, None)
             if result is not None:
                 self._results.append(result)
@@ -85,8 +97,10 @@ class SweepTrial(tune.Trainable):  # type: ignore[misc]
                 if read_note(self._run, ENDED) is None:
                     write_note(self._run, ENDED, {"state": "finished", "reason": self._reason()})
             return self._report(ended)
-        except (RunLockedError, StorageError) as error:
+        except StorageError as error:
             return self._report(True) | {"fatal": str(error)}
+        except ClusterError:
+            raise  # a node was lost: Tune begins the trial again elsewhere
         except DistalError as error:
             return self._fail(str(error))
         except Exception as error:  # noqa: BLE001 - a trial's own fault must not be tried again, nor end the sweep
@@ -102,15 +116,33 @@ class SweepTrial(tune.Trainable):  # type: ignore[misc]
         """Take up a run: this trial's own after a pause, or another's, which a population's member takes over."""
         with open(f"{checkpoint_dir}/{POINTER}", encoding="utf-8") as file:
             pointer = json.load(file)
-        self._close()
-        if self._member is not None and (pointer["trial"] != self._run.name or self._point_differs()):
-            source = self._job.directory.inside(TRIALS, pointer["trial"])
-            self._take(adopt(self._job.directory, source, pointer["round"], self._member, self._point))
-        self._open(skip=pointer["round"])
+        self._attempt(self._take_up, pointer)
 
     def cleanup(self) -> None:
         """Leave nothing behind: end the run's threads, workers and shards, and give its lock back."""
         self._close()
+
+    def _attempt(self, action: Callable[[dict[str, Any]], None], argument: dict[str, Any]) -> None:
+        """Keep what refuses for the next step, which can say it: out of here Tune would take it for a dead process."""
+        self._refusal: DistalError | None = None
+        self._results: list[RoundResult] = []
+        try:
+            action(argument)
+        except DistalError as error:
+            self._refusal = error
+
+    def _take_up(self, pointer: dict[str, Any]) -> None:
+        self._close()
+        point = self._point
+        note = read_trial(self._run, point)
+        if self._member is not None and len(self._run.committed()) > pointer["round"]:
+            # A population that was interrupted hears its old rounds, and exchanges, again. This member has made that
+            # exchange and gone on; its rounds are not thrown away.
+            self._take(self._run, note["point"])
+        elif self._member is not None and (pointer["trial"] != self._run.name or note["point"] != point):
+            source = self._job.directory.inside(TRIALS, pointer["trial"])
+            self._take(adopt(self._job.directory, source, pointer["round"], self._member, point), point)
+        self._open(skip=pointer["round"])
 
     def _begin(self, config: dict[str, Any]) -> None:
         job = self._job
@@ -118,17 +150,17 @@ class SweepTrial(tune.Trainable):  # type: ignore[misc]
         self._point: Point = config["point"]
         # Not from the configuration, which a member takes over from another whole: Tune counts trials in their ids.
         self._member = f"member-{int(self.trial_id.rpartition('_')[2]):03d}" if config["population"] else None
+        self._run = job.directory.inside(TRIALS, self._member or trial_name(self._point, int(config["seed"])))
         if not (job.directory.has(SWEEP) and job.directory.read(SWEEP) == job.mark):
             raise StorageError(
                 f"storage: {job.directory.uri} on this node is not the folder in which the sweep was begun.\n"
                 "Use a folder that all nodes share, or a URI such as s3://bucket/sweeps."
             )
-        seed = config["seed"]
-        self._config = make_config(with_values(job.base, {**self._point, "seed": seed}))
-        run = job.directory.inside(TRIALS, self._member or trial_name(self._point, seed))
+        self._seed = seed = int(config["seed"])
+        run = self._run
         if self._member and (begun := generations(job.directory, self._member)):
             run = begun[-1]
-        self._take(run)
+        self._take(run, self._point)
         if (read_note(run, ENDED) or {}).get("state") == "failed":
             run.delete(ENDED)  # begun anew: what it failed of may be mended
         if read_note(run, TRIAL) is None:
@@ -137,23 +169,22 @@ class SweepTrial(tune.Trainable):  # type: ignore[misc]
             )
         self._open(skip=0)
 
-    def _take(self, run: RunDirectory) -> None:
+    def _take(self, run: RunDirectory, point: Point) -> None:
         storage = run.storage if run.local is None else str(run.local.parent)
-        self._run = run
-        self._config = self._config.model_copy(update={"name": run.name, "storage": storage})
+        self._run, self._point = run, point
+        own = {"seed": self._seed, "name": run.name, "storage": storage}
+        self._config = make_config(with_values(self._job.base, {**point, **own}))
 
     def _open(self, skip: int) -> None:
         """Begin to step: rounds up to `skip` are known to Tune, later ones on disk are shown to it, others are run."""
-        known = read_results(self._run)
-        self._results: list[RoundResult] = known[:skip]
-        self._rounds = self._all_rounds(known[skip:])
+        self._results = read_results(self._run)[:skip]
+        self._rounds = self._all_rounds()
 
-    def _all_rounds(self, known: list[RoundResult]) -> Iterator[RoundResult]:
-        yield from known
-        if (read_note(self._run, ENDED) or {}).get("state") in ("finished", "stopped"):
-            return
-        deadline = time.monotonic() + LOCK_WAIT_S
-        while True:
+    def _all_rounds(self) -> Iterator[RoundResult]:
+        for waited in itertools.count():
+            yield from read_results(self._run)[len(self._results) :]
+            if (read_note(self._run, ENDED) or {}).get("state") in ("finished", "stopped"):
+                return
             learner = ActiveLearner(self._config)
             rounds = learner.rounds()
             try:
@@ -161,9 +192,10 @@ class SweepTrial(tune.Trainable):  # type: ignore[misc]
                     self._require_reached()
                     yield result
                 return
-            except RunLockedError:
-                if time.monotonic() > deadline:
-                    raise
+            except RunLockedError as error:
+                # A predecessor that is being killed, or another trial that drew the same point: its rounds are ours.
+                if waited % LOCK_NOTICE_S == 0:
+                    logger.warning("a trial waits: %s", str(error).splitlines()[0])
                 time.sleep(1.0)
             finally:
                 rounds.close()  # type: ignore[attr-defined]
@@ -195,15 +227,15 @@ class SweepTrial(tune.Trainable):  # type: ignore[misc]
         }
 
     def _fail(self, reason: str) -> dict[str, Any]:
-        write_note(self._run, ENDED, {"state": "failed", "reason": reason})
+        try:
+            write_note(self._run, ENDED, {"state": "failed", "reason": reason})
+        except StorageError as error:
+            return self._report(True) | {"fatal": str(error)}
         return self._report(True) | {"objective": worst(self._job.mode), "failed": reason}
 
     def _reason(self) -> str:
         stopped = read_note(self._run, "stopped.json") or {}
         return str(stopped.get("message", "all rounds are done"))
-
-    def _point_differs(self) -> bool:
-        return (read_note(self._run, TRIAL) or {}).get("point") != self._point
 
     def _close(self) -> None:
         rounds = getattr(self, "_rounds", None)

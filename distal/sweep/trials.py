@@ -1,7 +1,7 @@
 """Name the folders of a sweep, and say what became of each trial, from its run directory alone."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -84,6 +84,25 @@ def curve_of(results: Sequence[RoundResult], metric: str, mode: str, smoothing: 
 def read_results(run: RunDirectory) -> list[RoundResult]:
     """Read the committed rounds of a trial."""
     return [read_result(run, number) for number in run.committed()]
+
+
+def read_trial(run: RunDirectory, keys: Collection[str]) -> dict[str, Any]:
+    """Read trial.json: point, seed, number, begun, and of a later generation its origin.
+
+    keys: the searched ones; no other may stand in the point, which becomes a configuration.
+
+    Raises:
+        StorageError: it is missing, or not what a trial of this sweep writes.
+    """
+    note = read_note(run, TRIAL) or {}
+    point = note.get("point")
+    whole = isinstance(note.get("seed"), int) and isinstance(note.get("number"), int)
+    if not (isinstance(point, dict) and set(point) <= set(keys) and whole and isinstance(note.get("begun"), float)):
+        raise StorageError(
+            f"{run.place(TRIAL)} is damaged: not what a trial of this sweep writes.\n"
+            "Delete the trial's folder to have it made again."
+        )
+    return note
 
 
 def read_note(run: RunDirectory, name: str) -> dict[str, Any] | None:

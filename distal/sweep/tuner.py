@@ -1,82 +1,35 @@
 """Run a sweep: check it, prepare what its trials share, hand them to Tune, and read what they left behind."""
 
-import logging
-import os
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import ray
-from ray import tune as ray_tune
-from ray.tune import Callback, FailureConfig, PlacementGroupFactory, RunConfig, Stopper, TuneConfig
-from ray.tune.logger import TBXLoggerCallback
 
 from distal.cluster import cluster
 from distal.communicator import Alone
 from distal.config import Config
 from distal.data.chunks import Skipped
-from distal.errors import ClusterError, RunError, StorageError
+from distal.errors import ClusterError, RunError
 from distal.metrics import Evaluator
 from distal.resolve import differing_keys, make_config, with_values
 from distal.rounds import EVALUATION_CACHE
 from distal.rundir import RunDirectory
 from distal.setup import Opened
 from distal.sweep.config import SweepConfig
-from distal.sweep.lineage import current_runs, generations
+from distal.sweep.fit import fit, pauses
+from distal.sweep.lineage import current_runs
 from distal.sweep.objective import direction
-from distal.sweep.placement import trial_bundles, trials_at_a_time
+from distal.sweep.placement import trials_at_a_time
 from distal.sweep.report import write_sweep_report
 from distal.sweep.resolve import SWEEP, check_sweep, make_sweep, print_sweep, read_saved_sweep
 from distal.sweep.results import Results
-from distal.sweep.search import make_scheduler, make_searcher
-from distal.sweep.space import Point, Space
-from distal.sweep.trial import SweepTrial, TrialJob
-from distal.sweep.trials import ENDED, TRIAL, TRIALS, read_note, write_note
-
-logger = logging.getLogger(__name__)
-
-LOST_TRIALS = 8
-"""How often a trial is begun again whose process or node died; its own errors are not tried again."""
+from distal.sweep.trial import TrialJob
+from distal.sweep.trials import TRIALS
+from distal.sweep.watch import Watcher, watch_nothing
 
 MAY_CHANGE = ("address", "trials", "concurrency", "resources.", "hours", "loggers")
 """Keys that may change when a sweep is taken up again."""
-
-QUIET = {
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # what they write is in results.parquet and curves.parquet
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-}
-
-
-@dataclass(frozen=True)
-class Progress:
-    """State one fact of a sweep: a trial's round, or its end.
-
-    trial, point, seed: which. state: running, stopped, finished or failed. round, asked, value: its last round.
-    seconds: its compute so far. ended, trials: trials that have ended, and trials in all. reason: why it failed.
-    """
-
-    trial: str
-    point: Point
-    seed: int
-    state: str
-    round: int
-    asked: int
-    value: float | None
-    seconds: float
-    ended: int
-    trials: int
-    reason: str = ""
-
-
-Watcher = Callable[[Progress], None]
-
-
-def watch_nothing(progress: Progress) -> None:
-    """Watch nothing."""
 
 
 def tune(
@@ -117,10 +70,10 @@ def run_sweep(sweep: SweepConfig, *, resume: bool = False, watch: Watcher = watc
             nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
             trials = max(1, len(points) * len(sweep.seeds)) if points else sweep.trials
             places = trials_at_a_time(nodes, sweep.resources, min(trials, sweep.concurrency or trials))
-            if sweep.early_stop.scheduler == "pbt" and sweep.resources.workers and places < trials:
+            if pauses(sweep) and sweep.resources.workers and places < trials:
                 raise ClusterError(
-                    f"resources.workers: the cluster holds {places} of {trials} members with their training workers.\n"
-                    "A population runs together: lower trials, or set resources.workers=0."
+                    f"resources.workers: the cluster holds {places} of {trials} trials with their training workers.\n"
+                    f"'{sweep.early_stop.scheduler}' runs them together: lower trials, or set resources.workers=0."
                 )
             mark = print_sweep(sweep, base).encode()
             directory.write(SWEEP, mark)
@@ -129,7 +82,7 @@ def run_sweep(sweep: SweepConfig, *, resume: bool = False, watch: Watcher = watc
             mode = direction(sweep.metric, sweep.mode, base.evaluate.extractor)
             stop = sweep.early_stop
             job = TrialJob(directory, mark, own, sweep.metric, mode, stop.smoothing, stop.grace * base.query.batch)
-            _fit(sweep, base, space, points, job, places, watch)
+            fit(sweep, base, space, points, job, places, watch)
         results = Results.read(directory)
         results.write()
         write_sweep_report(results)
@@ -143,140 +96,6 @@ def share(config: Config, directory: RunDirectory) -> None:
     rows = opened.reference_rows(skipped)
     cache = directory.inside(TRIALS, EVALUATION_CACHE)
     Evaluator(opened.config, opened.reference, rows, opened.classes, cache).prepare(Alone())
-
-
-def _fit(
-    sweep: SweepConfig, base: Config, space: Space, points: list[Point], job: TrialJob, places: int, watch: Watcher
-) -> None:
-    directory, population = job.directory, sweep.early_stop.scheduler == "pbt"
-    configs = _configs(sweep, points, directory if population else None)
-    searcher = make_searcher(sweep, space, job.mode, [] if points else _known_points(directory))
-    drawn = {"seed": sweep.seeds[0], "number": 0, "population": False}
-    param_space = drawn if searcher else {"trial": ray_tune.grid_search(configs)}
-    end = _End(time.monotonic() + sweep.hours * 3600 if sweep.hours else None)
-    watcher = _Watch(directory, end, len(configs) if points else sweep.trials, watch)
-    directory.delete("tune")
-    tuner = ray_tune.Tuner(
-        ray_tune.with_resources(
-            ray_tune.with_parameters(SweepTrial, job=job), PlacementGroupFactory(trial_bundles(sweep.resources))
-        ),
-        param_space=param_space,
-        tune_config=TuneConfig(
-            search_alg=searcher,
-            scheduler=make_scheduler(sweep, base, space, job.mode),
-            num_samples=1 if points else sweep.trials,
-            # A population waits for all of its members; those that are paused would count.
-            max_concurrent_trials=None if population else places,
-            reuse_actors=True,
-            trial_dirname_creator=lambda trial: trial.trial_id,
-        ),
-        run_config=RunConfig(
-            name="runs",
-            storage_path=directory.inside("tune", "runs").storage,
-            failure_config=FailureConfig(max_failures=LOST_TRIALS),
-            callbacks=[watcher, *_loggers(sweep)],
-            stop=end,
-            verbose=0,
-        ),
-    )
-    with _quiet():
-        grid = tuner.fit()
-    if end.fatal:
-        raise StorageError(
-            f"{end.fatal}\nThe sweep's other rounds are kept: mend this, then run it again with --resume."
-        )
-    for result in grid:
-        if result.error is not None and not isinstance(result.error, KeyboardInterrupt):
-            logger.warning("a trial was lost: %s", str(result.error).strip().splitlines()[-1][:300])
-    if not end.over and any(trial.state == "unfinished" for trial in Results.read(directory).trials):
-        lost = sum(result.error is not None for result in grid)
-        if lost:
-            raise ClusterError(
-                f"{lost} trials died {LOST_TRIALS + 1} times each, with their process or node; see the warnings.\n"
-                "What they committed is kept: give a trial more memory, then run the sweep again with --resume."
-            )
-        raise KeyboardInterrupt
-
-
-class _End(Stopper):  # type: ignore[misc]
-    """End the sweep: at its time, or where going on is in vain for every trial."""
-
-    def __init__(self, deadline: float | None) -> None:
-        self._deadline = deadline
-        self.fatal = ""
-
-    @property
-    def over(self) -> bool:
-        """Return whether the sweep's time has passed."""
-        return self._deadline is not None and time.monotonic() >= self._deadline
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Stop no trial by itself."""
-        return False
-
-    def stop_all(self) -> bool:
-        """Return whether to end the sweep."""
-        return bool(self.fatal) or self.over
-
-
-class _Watch(Callback):  # type: ignore[misc]
-    """Hear what Tune hears: note which trials were given up, and tell whoever watches."""
-
-    def __init__(self, directory: RunDirectory, end: _End, trials: int, watch: Watcher) -> None:
-        self._directory, self._end, self._trials, self._watch = directory, end, trials, watch
-        self._ended: set[str] = set()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out who watches: Tune writes its callbacks down, and nobody reads them back."""
-        return self.__dict__ | {"_watch": watch_nothing}
-
-    def on_trial_result(
-        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
-    ) -> None:
-        """Tell of a round; note what ends the sweep."""
-        self._end.fatal = self._end.fatal or result.get("fatal", "")
-        if not result["ended"]:
-            self._tell(trial, result, "running")
-
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Note a trial that Tune's scheduler gave up; those that end with the sweep stay unfinished."""
-        result = trial.last_result or {}
-        if "fatal" in result or "trial_run" not in result or self._end.stop_all():
-            return
-        run = self._directory.inside(TRIALS, result["trial_run"])
-        if read_note(run, ENDED) is None:
-            reason = f"given up after {result['asked']} labels, at {result['objective']:.4g}"
-            write_note(run, ENDED, {"state": "stopped", "reason": reason})
-        self._ended.add(trial.trial_id)
-        note = read_note(run, ENDED) or {}
-        self._tell(trial, result, note["state"], note["reason"])
-
-    def _tell(self, trial: Any, result: dict[str, Any], state: str, reason: str = "") -> None:
-        config = trial.config.get("trial", trial.config)
-        at = (result["round"], result["asked"], result["value"], result["seconds"])
-        counts = (len(self._ended), self._trials, reason)
-        self._watch(Progress(result["trial_run"], config["point"], config["seed"], state, *at, *counts))
-
-
-def _configs(sweep: SweepConfig, points: list[Point], population: RunDirectory | None) -> list[dict[str, Any]]:
-    """Return Tune's configuration of each trial: all points of the first seed first.
-
-    A population that was interrupted goes on from the values that its members had by then.
-    """
-    pairs = [(point, seed) for seed in sweep.seeds for point in points]
-    configs = []
-    for number, (point, seed) in enumerate(pairs):
-        begun = generations(population, f"member-{number:03d}") if population else []
-        if begun:
-            point = (read_note(begun[-1], TRIAL) or {})["point"]
-        configs.append({"point": point, "seed": seed, "number": number, "population": population is not None})
-    return configs
-
-
-def _known_points(directory: RunDirectory) -> list[Point]:
-    """Return the points that an interrupted sweep has begun, in the order in which it did."""
-    notes = [read_note(run, TRIAL) for run in current_runs(directory)]
-    return [note["point"] for note in sorted(filter(None, notes), key=lambda note: note["begun"])]
 
 
 def _trial_config(sweep: SweepConfig, base: Config, directory: RunDirectory) -> Config:
@@ -326,39 +145,5 @@ def _compare(directory: RunDirectory, sweep: SweepConfig, base: Config, resume: 
         )
 
 
-def _loggers(sweep: SweepConfig) -> list[Callback]:
-    made: list[Callback] = []
-    if "tensorboard" in sweep.loggers:
-        made.append(TBXLoggerCallback())
-    if "mlflow" in sweep.loggers:
-        from ray.air.integrations.mlflow import MLflowLoggerCallback
-
-        made.append(MLflowLoggerCallback(experiment_name=sweep.name))
-    if "wandb" in sweep.loggers:
-        from ray.air.integrations.wandb import WandbLoggerCallback
-
-        made.append(WandbLoggerCallback(project=sweep.name))
-    return made
-
-
 def _plain(base: Mapping[str, Any] | str | Path) -> dict[str, Any] | str:
     return dict(base) if isinstance(base, Mapping) else str(base)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Tune's own tables and hints off the terminal while it works."""
-    before = {name: os.environ.get(name) for name in QUIET}
-    tunes = logging.getLogger("ray.tune")
-    level = tunes.level
-    os.environ.update(QUIET)
-    tunes.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        tunes.setLevel(level)
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
-
-
-__all__ = ["Progress", "Results", "Watcher", "run_sweep", "share", "tune"]

@@ -60,7 +60,7 @@ def test_a_copy_that_was_cut_short_is_made_anew(folder: SweepFolder) -> None:
 
 
 def test_what_is_not_committed_cannot_be_taken_over(folder: SweepFolder) -> None:
-    with pytest.raises(RunError, match="round 4 is not committed"):
+    with pytest.raises(RunError, match="round 4 is not there"):
         take_over(folder, rounds=4)
 
 

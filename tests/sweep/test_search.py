@@ -55,12 +55,16 @@ def test_an_interrupted_search_asks_for_its_old_points_first() -> None:
     assert searcher.suggest("0")["point"] == known[0]
 
 
-def test_a_population_keeps_what_it_changes_within_the_ranges() -> None:
-    space = {key: CONDITIONAL[key] for key in ("train.learning_rate_g", "train.lazy_interval")}
-    scheduler = make_scheduler(sweep_of(space, early_stop={"scheduler": "pbt"}), BASE, parse_space(space), "min")
-    config = {"trial": {"point": {"train.learning_rate_g": 0.5, "train.lazy_interval": 7}, "seed": 3}}
-    clipped = scheduler._custom_explore_fn(config)
-    assert clipped == {"trial": {"point": {"train.learning_rate_g": 1e-2, "train.lazy_interval": 4}, "seed": 3}}
+def test_bohb_and_optuna_draw_other_points_when_they_are_taken_up() -> None:
+    pytest.importorskip("optuna")
+    space = {"train.learning_rate_g": {"loguniform": [1e-4, 1e-2]}}
+    first = make_searcher(sweep_of(space, searcher="optuna"), parse_space(space), "min", [])
+    assert first is not None
+    known = [first.suggest("0")["point"]]
+    again = make_searcher(sweep_of(space, searcher="optuna"), parse_space(space), "min", known)
+    assert again is not None
+    assert again.suggest("0")["point"] == known[0]
+    assert again.suggest("1")["point"] != known[0]
 
 
 @pytest.mark.parametrize("name", ["hyperband", "median", "none"])

@@ -12,7 +12,8 @@ import ray
 from ray.cluster_utils import Cluster
 
 from distal.sweep.resolve import read_sweep
-from distal.sweep.tuner import Progress, run_sweep
+from distal.sweep.tuner import run_sweep
+from distal.sweep.watch import Progress
 
 
 def main() -> None:

@@ -16,8 +16,10 @@ import distal
 from distal.checkpoints import read_saved
 from distal.errors import ClusterError, RunError
 from distal.resolve import flatten, make_config, read_config, with_values
+from distal.rundir import RunDirectory
 from distal.sweep.resolve import make_sweep
-from distal.sweep.tuner import Progress, run_sweep
+from distal.sweep.tuner import run_sweep
+from distal.sweep.watch import Progress
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300), pytest.mark.usefixtures("local_ray")]
 
@@ -181,6 +183,33 @@ def test_a_population_takes_over_and_changes_values_within_a_run(tmp_path: Path,
         assert mine.read("rounds/0001/labels.parquet") == source.read("rounds/0001/labels.parquet")
         assert flatten(read_saved(mine).config)["train.learning_rate_g"] == heir.point["train.learning_rate_g"]
         assert len(heir.curve) == 4 > rounds
+    resume_after_a_lost_round(results.directory, tree, [trial.name for trial in results.trials])
+
+
+def resume_after_a_lost_round(directory: RunDirectory, tree: dict[str, Any], names: list[str]) -> None:
+    """Take the population up as if it had been killed in its last round: nobody falls back to an earlier one."""
+    for name in names:
+        for path in ("ended.json", "stopped.json", "rounds/0004"):
+            directory.delete(f"trials/{name}/{path}")
+    again = run_sweep(make_sweep(tree), resume=True)
+    assert [(trial.state, len(trial.curve)) for trial in again.trials] == [("finished", 4)] * len(names)
+
+
+def test_a_population_goes_on_without_a_member_that_fails(tmp_path: Path, decoded: Path) -> None:
+    space = {"train.learning_rate_g": [1e-3, 1e30]}
+    stop = {"scheduler": "pbt", "interval": 2, "quantile": 0.5}
+    results = run_sweep(make_sweep(sweep_tree(tmp_path, decoded, space, trials=2, early_stop=stop)))
+    assert sorted(trial.state for trial in results.trials) == ["failed", "finished"]
+
+
+def test_what_hyperband_selects_comes_to_its_end(tmp_path: Path, decoded: Path) -> None:
+    space = {"train.learning_rate_g": {"loguniform": [1e-6, 1e-3]}}
+    stop = {"scheduler": "hyperband", "reduction": 2}
+    tree = sweep_tree(tmp_path, decoded, space, trials=6, early_stop=stop, base={"rounds": 4})
+    results = run_sweep(make_sweep(tree))
+    states = [trial.state for trial in results.trials]
+    assert set(states) == {"finished", "stopped"}
+    assert {len(trial.curve) for trial in results.trials if trial.state == "finished"} == {4}
 
 
 def test_a_learned_search_is_taken_up_with_what_it_knew(tmp_path: Path, decoded: Path) -> None:
