@@ -160,13 +160,12 @@ class SweepTrial(tune.Trainable):  # type: ignore[misc]
         run = self._run
         if self._member and (begun := generations(job.directory, self._member)):
             run = begun[-1]
-        self._take(run, self._point)
         if (read_note(run, ENDED) or {}).get("state") == "failed":
             run.delete(ENDED)  # begun anew: what it failed of may be mended
         if read_note(run, TRIAL) is None:
-            write_note(
-                run, TRIAL, {"point": self._point, "seed": seed, "number": config["number"], "begun": time.time()}
-            )
+            note = {"point": self._point, "seed": seed, "number": config["number"], "begun": time.time()}
+            write_note(run, TRIAL, note)
+        self._take(run, self._point)
         self._open(skip=0)
 
     def _take(self, run: RunDirectory, point: Point) -> None:

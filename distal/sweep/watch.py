@@ -7,6 +7,7 @@ from typing import Any
 
 from ray.tune import Callback, Stopper
 
+from distal.errors import StorageError
 from distal.rundir import RunDirectory
 from distal.sweep.space import Point
 from distal.sweep.trials import ENDED, TRIALS, read_note, write_note
@@ -86,11 +87,16 @@ class Watch(Callback):  # type: ignore[misc]
         if "fatal" in result or "trial_run" not in result or self._end.stop_all():
             return
         run = self._directory.inside(TRIALS, result["trial_run"])
-        if read_note(run, ENDED) is None:
-            reason = f"given up after {result['asked']} labels, at {result['objective']:.4g}"
-            write_note(run, ENDED, {"state": "stopped", "reason": reason})
+        given_up = f"given up after {result['asked']} labels, at {result['objective']:.4g}"
+        try:
+            note = read_note(run, ENDED)
+            if note is None:
+                note = {"state": "stopped", "reason": given_up}
+                write_note(run, ENDED, note)
+        except StorageError as error:
+            self._end.fatal = str(error)
+            return
         self.ended.add(trial.trial_id)
-        note = read_note(run, ENDED) or {}
         self._tell(trial, result, note["state"], note["reason"])
 
     def _tell(self, trial: Any, result: dict[str, Any], state: str, reason: str = "") -> None:

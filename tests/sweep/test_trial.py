@@ -1,0 +1,81 @@
+"""A trial hears what is on disk before it runs anything, and says what refuses it instead of dying of it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sweep_folders import SweepFolder
+
+from distal.errors import TrainingError
+from distal.sweep.results import Results
+from distal.sweep.trial import SweepTrial, TrialJob
+from distal.sweep.trials import ENDED, read_note
+
+POINT = {"query.strategy": "badge", "train.learning_rate_g": 5e-4}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> SweepFolder:
+    return SweepFolder(tmp_path, early_stop={"smoothing": 0.0})
+
+
+def begin(folder: SweepFolder, point: dict[str, Any], mark: bytes | None = None) -> SweepTrial:
+    """Begin a trial without Tune around it."""
+    trial = SweepTrial.__new__(SweepTrial)
+    shared = mark or folder.directory.read("sweep.yaml")
+    job = TrialJob(folder.directory, shared, folder.base, "distance", "min", 0.0, 10)
+    trial.setup({"trial": {"point": point, "seed": 0, "number": 0, "population": False}}, job)
+    return trial
+
+
+def test_a_finished_trial_answers_from_its_files(folder: SweepFolder) -> None:
+    folder.add(POINT, [9.0, 5.0, 3.0, 2.0])
+    trial = begin(folder, POINT)
+    results = [trial.step() for _ in range(4)]
+    assert [result["objective"] for result in results] == pytest.approx([9.0, 5.0, 3.0, 2.0])
+    assert [result["asked"] for result in results] == [10, 20, 30, 40]
+    assert [result["graces"] for result in results] == [1, 2, 3, 4]
+    assert [result["done"] for result in results] == [False, False, False, True]
+
+
+def test_one_that_was_given_up_is_not_run_any_further_and_stays_given_up(folder: SweepFolder) -> None:
+    run = folder.add(POINT, [9.0, 5.0], "stopped")
+    trial = begin(folder, POINT)
+    assert [trial.step()["done"] for _ in range(3)] == [False, False, True]
+    assert (read_note(run, ENDED) or {})["state"] == "stopped"
+    assert run.committed() == [1, 2]
+
+
+def test_a_point_that_the_configuration_refuses_is_recorded_as_failed(folder: SweepFolder) -> None:
+    result = begin(folder, {"query.strategy": "badge", "train.learning_rate_g": -1.0}).step()
+    assert result["done"]
+    assert "train.learning_rate_g" in result["failed"]
+    (trial,) = Results.read(folder.directory).trials
+    assert trial.state == "failed"
+
+
+def test_another_folder_ends_the_sweep_in_words(folder: SweepFolder) -> None:
+    result = begin(folder, POINT, mark=b"another sweep").step()
+    assert result["done"]
+    assert "not the folder in which the sweep was begun" in result["fatal"]
+
+
+def test_one_that_failed_is_begun_anew(folder: SweepFolder) -> None:
+    run = folder.add(POINT, [9.0], "failed")
+    trial = begin(folder, POINT)
+    assert read_note(run, ENDED) is None
+    assert trial.step()["objective"] == pytest.approx(9.0)
+
+
+def test_a_value_that_did_not_reach_its_run_is_refused(folder: SweepFolder) -> None:
+    folder.add(POINT, [9.0], None, had={**POINT, "train.learning_rate_g": 7e-4})
+    trial = begin(folder, POINT)
+    with pytest.raises(TrainingError, match=r"did not reach its run, which has 0\.0007"):
+        trial._require_reached()
+
+
+def test_a_damaged_note_ends_the_sweep_in_words(folder: SweepFolder) -> None:
+    run = folder.add(POINT, [9.0])
+    run.write(ENDED, b"[")
+    result = begin(folder, POINT).step()
+    assert "ended.json is damaged" in result["fatal"]
