@@ -1,7 +1,5 @@
 """A sweep whose trials take a second or two, and what its folder says."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +29,6 @@ def write_sweep(folder: Path, tree: dict[str, Any]) -> Path:
     path = folder / "sweep.yaml"
     path.write_text(yaml.safe_dump(tree))
     return path
-
-
-def start_tune(path: Path, *options: str) -> subprocess.Popen[str]:
-    """Start `distal tune` in a process group of its own, with its own Ray."""
-    command = [sys.executable, "-m", "distal", "tune", str(path), *options]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    )
 
 
 def results_of(storage: Path, name: str = "sweep") -> Results:

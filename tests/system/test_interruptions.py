@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from commands import started
 from crash_driver import LabelFunction, at_answer
 from two_rounds import (
     BATCH,
@@ -124,13 +124,10 @@ def test_a_full_disk_says_so_loses_nothing_and_the_run_goes_on_when_there_is_roo
 
 def test_ctrl_c_ends_with_code_130_and_a_run_that_can_be_taken_up(tmp_path: Path) -> None:
     settings = ["train.steps=1000000", "train.workers=1", "evaluate.samples=64", "query.batch=6", "rounds=1"]
-    command = [sys.executable, "-m", "distal", "run", f"storage={tmp_path}", "name=run", *settings]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    wait_until(lambda: run_of(tmp_path).has("rounds/0001/labels.parquet"), "round 1 was labeled", 200.0)
-
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the driver and all it has started
-
-    _, said = process.communicate(timeout=END_S)
+    with started("run", f"storage={tmp_path}", "name=run", *settings) as process:
+        wait_until(lambda: run_of(tmp_path).has("rounds/0001/labels.parquet"), "round 1 was labeled", 200.0)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the driver and all it has started
+        said, _ = process.communicate(timeout=END_S)
     assert process.returncode == 130
     assert "every answered label and committed round is kept" in said
     assert "Traceback" not in said

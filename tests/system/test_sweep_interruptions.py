@@ -1,6 +1,5 @@
 """End a sweep in the middle: kill -9, Ctrl-C, a full disk, a lost node, its time. Nothing done is done again."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -9,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_sweeps import ROUNDS, committed, results_of, start_tune, sweep_tree, write_sweep
+from commands import started
+from small_sweeps import ROUNDS, committed, results_of, sweep_tree, write_sweep
 from two_rounds import wait_until
 
 from distal.errors import StorageError
@@ -37,10 +37,8 @@ def test_a_driver_that_is_killed_leaves_a_sweep_that_resume_ends(
     local_ray: None, tmp_path: Path, decoded: Path
 ) -> None:
     sweep = tree(tmp_path, decoded)
-    process = start_tune(write_sweep(tmp_path, sweep))
-    wait_until(lambda: len(committed(tmp_path)) >= 4, "four rounds are committed", START_S)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    with started("tune", str(write_sweep(tmp_path, sweep))):
+        wait_until(lambda: len(committed(tmp_path)) >= 4, "four rounds are committed", START_S)
     before = committed(tmp_path)
     assert before
     run_sweep(make_sweep(sweep), resume=True)
@@ -48,10 +46,10 @@ def test_a_driver_that_is_killed_leaves_a_sweep_that_resume_ends(
 
 
 def test_control_c_says_how_to_go_on_and_ends_its_processes(tmp_path: Path, decoded: Path) -> None:
-    process = start_tune(write_sweep(tmp_path, tree(tmp_path, decoded)))
-    wait_until(lambda: len(committed(tmp_path)) >= 2, "two rounds are committed", START_S)
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=120)
+    with started("tune", str(write_sweep(tmp_path, tree(tmp_path, decoded)))) as process:
+        wait_until(lambda: len(committed(tmp_path)) >= 2, "two rounds are committed", START_S)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=120)
     assert process.returncode == 130, output
     assert "--resume" in output
     states = {trial.state for trial in results_of(tmp_path).trials}
