@@ -4,22 +4,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from resolved_facts import RESOLVED
 
 from distal import cli
 from distal.cli import runs
 from distal.config import Config
 from distal.resolve import make_config, print_config
 from distal.rundir import RunDirectory
-
-RESOLVED = {
-    "distal": "0.1.0",
-    "fingerprint": "a",
-    "reference_fingerprint": "a",
-    "rows": 9,
-    "image_size": 8,
-    "channels": 1,
-    "classes": ["cat", "dog"],
-}
 
 
 @pytest.mark.parametrize(("folder", "name"), [("runs", "123"), ("runs", "2024-02-03"), ("läufe 🐈", "0x1f")])

@@ -6,22 +6,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from resolved_facts import RESOLVED
 
 from distal.errors import RunError, StorageError
 from distal.ledger import Answer, Ledger, Query
 from distal.resolve import make_config, print_config
 from distal.rundir import RunDirectory, round_path
 from distal.status import describe_status
-
-RESOLVED: dict[str, Any] = {
-    "distal": "0.1.0",
-    "fingerprint": "a",
-    "reference_fingerprint": "a",
-    "rows": 1797,
-    "image_size": 8,
-    "channels": 1,
-    "classes": ["cat", "dog"],
-}
 
 
 def run_with(tmp_path, **resolved: Any) -> RunDirectory:

@@ -5,21 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from resolved_facts import RESOLVED
+
 from distal.config import Config
 from distal.resolve import make_config, print_config, with_values
 from distal.rundir import RunDirectory, round_path
 from distal.sweep.resolve import SWEEP, check_sweep, make_sweep, print_sweep
 from distal.sweep.trials import ENDED, TRIAL, TRIALS, trial_name, write_note
 
-RESOLVED = {
-    "distal": "0.1.0",
-    "fingerprint": "a",
-    "reference_fingerprint": "a",
-    "rows": 1797,
-    "image_size": 8,
-    "channels": 1,
-    "classes": ["cat", "dog"],
-}
 SPACE = {"query.strategy": ["margin", "badge"], "train.learning_rate_g": {"loguniform": [1e-4, 1e-3]}}
 
 

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -92,17 +91,6 @@ def test_a_strategy_that_raises_is_named_with_its_line_and_is_not_tried_again(tm
     with pytest.raises(StrategyError, match=r"raised ValueError: matmul.*\n.*interruptions.py, line \d+, broken\(\)"):
         learner.run()
     assert len(Ledger(run_of(tmp_path)).answers(1)) == BATCH
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount a file system that has room for one round, not for two."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=9m", "none", place], capture_output=True).returncode:
-        pytest.skip("mounting a small file system needs root")
-    yield place
-    subprocess.run(["umount", place], check=True)
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,16 +54,6 @@ def test_control_c_says_how_to_go_on_and_ends_its_processes(tmp_path: Path, deco
     states = {trial.state for trial in results_of(tmp_path).trials}
     assert "unfinished" in states
     assert "failed" not in states
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    place = tmp_path / "disk"
-    place.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=9m", "none", place], capture_output=True).returncode:
-        pytest.skip("mounting a small file system needs root")
-    yield place
-    subprocess.run(["umount", "-l", place], check=True)
 
 
 def test_a_full_disk_ends_the_sweep_in_words_and_it_goes_on_when_there_is_room(
