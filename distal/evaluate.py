@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 from distal.checkpoints import open_generator
 from distal.communicator import Alone
-from distal.data.chunks import Skipped
 from distal.errors import ConfigError
-from distal.metrics import Evaluator, Score
+from distal.metrics import Score
 from distal.resolve import override_config
 from distal.rounds import EVALUATION_CACHE
 from distal.rundir import RunDirectory
@@ -27,10 +26,7 @@ def evaluate_round(run: RunDirectory, overrides: Sequence[str], round: int | Non
             )
     generator = open_generator(run, round)
     opened = Opened(override_config(generator.saved.config, overrides))
-    skipped: list[Skipped] = opened.images.skipped(0, opened.images.blocks) if opened.holdout else []
-    rows = opened.reference_rows(skipped)
     comm = Alone(generator.state.device)
-    cache = run.beside(EVALUATION_CACHE)
-    evaluator = Evaluator(opened.config, opened.reference, rows, opened.classes, cache)
+    evaluator = opened.evaluator(run.beside(EVALUATION_CACHE))
     evaluator.prepare(comm)
     return evaluator.evaluate(generator.state.generate, generator.state.scorer(), comm)

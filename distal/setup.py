@@ -19,7 +19,7 @@ from distal.data.split import held_out, holdout_fraction
 from distal.data.table import ImageTable, open_images
 from distal.errors import ConfigError, PoolError, RunError
 from distal.ledger import Ledger
-from distal.metrics import check_extractor
+from distal.metrics import Evaluator, check_extractor
 from distal.metrics.reference import at_most
 from distal.query import Strategy, get_strategy
 from distal.resolve import differing_keys, print_config
@@ -176,6 +176,17 @@ class Opened:
         if len(rows) < 2:
             raise _too_few_to_evaluate(len(rows))
         return at_most(rows, self.config.evaluate.reference)  # here, so that no more ids travel to the ranks
+
+    def evaluator(self, cache: RunDirectory) -> Evaluator:
+        """Return what scores against the held-out images; reading those decodes the pool where they are a part of it.
+
+        cache: the folder of trained extractors and reference statistics.
+
+        Raises:
+            PoolError: too few can be read.
+        """
+        skipped = self.images.skipped(0, self.images.blocks) if self.holdout else []
+        return Evaluator(self.config, self.reference, self.reference_rows(skipped), self.classes, cache)
 
 
 def open_saved_images(run: RunDirectory) -> tuple[SavedRun, ImageTable]:

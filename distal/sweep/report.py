@@ -12,8 +12,7 @@ from distal.sweep.figures import TrialBar, importance_bars, learning_curves, rou
 from distal.sweep.importance import Importance, importance
 from distal.sweep.results import Results
 from distal.sweep.series import gather
-from distal.sweep.space import describe_point, parse_space
-from distal.sweep.wording import short_keys
+from distal.sweep.space import describe_point, parse_space, short_keys
 
 log = logging.getLogger(__name__)
 

@@ -51,19 +51,18 @@ def make_searcher(sweep: SweepConfig, space: Space, mode: str, known: Sequence[P
 
     known: points that an interrupted sweep has begun; they are asked for first, and answer at once from their files.
     """
+    first = [{PREFIX + key: value for key, value in point.items()} for point in known]
     if sweep.searcher == "optuna":
         import optuna
         from optuna.samplers import TPESampler
         from ray.tune.search.optuna import OptunaSearch
 
-        first = [{PREFIX + key: value for key, value in point.items()} for point in known]
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         sampler = TPESampler(seed=sweep.seed + len(known))  # the old seed would draw the known points again
         return OptunaSearch(_Suggest(space), metric="objective", mode=mode, sampler=sampler, points_to_evaluate=first)
     if sweep.searcher == "bohb":
         from ray.tune.search.bohb import TuneBOHB
 
-        first = [{PREFIX + key: value for key, value in point.items()} for point in known]
         return TuneBOHB(
             _configuration_space(space, sweep.seed), metric="objective", mode=mode, points_to_evaluate=first
         )

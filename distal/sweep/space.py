@@ -7,7 +7,7 @@ asks for the same points whatever runs when.
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -180,9 +180,18 @@ def point_id(point: Mapping[str, Any]) -> str:
 
 def describe_point(point: Mapping[str, Any]) -> str:
     """Return a point in a few words: the last part of each key, short where that is clear, and its value."""
-    last = [key.rpartition(".")[2] for key in point]
-    names = [name if last.count(name) == 1 else key for key, name in zip(point, last, strict=True)]
-    return ", ".join(f"{name} {_short(value)}" for name, value in zip(names, point.values(), strict=True))
+    return ", ".join(f"{name} {_short(point[key])}" for key, name in short_keys(point).items())
+
+
+def short_keys(keys: Iterable[str]) -> dict[str, str]:
+    """Return for each dotted key its last part, or the whole key where two end alike.
+
+    >>> short_keys(["train.learning_rate_g", "query.batch"])
+    {'train.learning_rate_g': 'learning_rate_g', 'query.batch': 'batch'}
+    """
+    keys = list(keys)
+    last = [key.rpartition(".")[2] for key in keys]
+    return {key: name if last.count(name) == 1 else key for key, name in zip(keys, last, strict=True)}
 
 
 def _short(value: Any) -> str:

@@ -9,9 +9,7 @@ import ray
 from distal.cluster import cluster
 from distal.communicator import Alone
 from distal.config import Config
-from distal.data.chunks import Skipped
 from distal.errors import ClusterError, RunError
-from distal.metrics import Evaluator
 from distal.resolve import differing_keys, make_config, with_values
 from distal.rounds import EVALUATION_CACHE
 from distal.rundir import RunDirectory
@@ -92,10 +90,8 @@ def run_sweep(sweep: SweepConfig, *, resume: bool = False, watch: Watcher = watc
 def share(config: Config, directory: RunDirectory) -> None:
     """Do once what every trial needs: decode the pool into this node's cache, train and apply the extractor."""
     opened = Opened(config)
-    skipped: list[Skipped] = opened.images.skipped(0, opened.images.blocks)
-    rows = opened.reference_rows(skipped)
-    cache = directory.inside(TRIALS, EVALUATION_CACHE)
-    Evaluator(opened.config, opened.reference, rows, opened.classes, cache).prepare(Alone())
+    opened.images.skipped(0, opened.images.blocks)  # which decodes it
+    opened.evaluator(directory.inside(TRIALS, EVALUATION_CACHE)).prepare(Alone())
 
 
 def _trial_config(sweep: SweepConfig, base: Config, directory: RunDirectory) -> Config:

@@ -1,6 +1,5 @@
 """Name keys, values and scores of a sweep for people, in the report's sentences, tables and figures."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import yaml
@@ -26,17 +25,6 @@ def one_line(text: str, most: int = 24) -> str:
     """Return a text in one line of at most `most` characters, without those that cannot be drawn."""
     plain = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return plain if len(plain) <= most else plain[: most - 1].rstrip() + "…"
-
-
-def short_keys(keys: Iterable[str]) -> dict[str, str]:
-    """Return for each dotted key its last part, or the whole key where two end alike.
-
-    >>> short_keys(["train.learning_rate_g", "query.batch"])
-    {'train.learning_rate_g': 'learning_rate_g', 'query.batch': 'batch'}
-    """
-    keys = list(keys)
-    last = [key.rpartition(".")[2] for key in keys]
-    return {key: name if last.count(name) == 1 else key for key, name in zip(keys, last, strict=True)}
 
 
 def metric_title(metric: str, extractor: str) -> str:
