@@ -2,6 +2,8 @@
 
 import itertools
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,20 @@ from distal.resolve import make_config
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 RUN_NUMBERS = itertools.count(1)
+OWN_FOLDER = pytest.StashKey[str]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each test process a temporary folder, so that two side by side do not see what the other leaves behind.
+
+    Its name is short because Ray's sockets lie in it, and a socket's path has at most 107 characters.
+    """
+    config.stash[OWN_FOLDER] = os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="dt", dir="/tmp")
+    tempfile.tempdir = None
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    shutil.rmtree(config.stash[OWN_FOLDER], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

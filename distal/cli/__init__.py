@@ -1,4 +1,4 @@
-"""The command line: runs, sweeps, data."""
+"""The command line: runs, sweeps, jobs, data."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from distal import __version__
-from distal.cli import data, runs, sweeps
+from distal.cli import data, jobs, runs, sweeps
 from distal.cli.output import log_to_stderr, show, show_error
 from distal.errors import DistalError
 
@@ -28,12 +28,18 @@ for command in (
     runs.evaluate,
     runs.report,
     sweeps.tune,
+    jobs.submit,
 ):
     app.command()(command)
 data_app = typer.Typer(help="Bring images in, and look at what is there.", no_args_is_help=True)
 data_app.command("import")(data.data_import)
 data_app.command("info")(data.data_info)
 app.add_typer(data_app, name="data")
+jobs_app = typer.Typer(help="Look after what `distal submit` sent to a cluster.", no_args_is_help=True)
+for name, action in (("list", jobs.list_jobs), ("status", jobs.status), ("logs", jobs.logs), ("stop", jobs.stop)):
+    jobs_app.command(name)(action)
+jobs_app.command("execute", hidden=True)(jobs.execute)
+app.add_typer(jobs_app, name="jobs")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

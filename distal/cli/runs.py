@@ -46,7 +46,7 @@ def run(arguments: Overrides = None) -> None:
     from distal.resolve import read_config
 
     path, overrides = split_arguments(arguments)
-    _run(read_config(path, overrides))
+    run_config(read_config(path, overrides))
 
 
 def resume(path: RunPath, arguments: Changes = None) -> None:
@@ -64,7 +64,7 @@ def resume(path: RunPath, arguments: Changes = None) -> None:
 
     storage, name = storage_and_name(path)
     saved = read_saved(RunDirectory.open(storage, name))
-    _run(override_config(saved.config, [quoted("storage", storage), quoted("name", name), *(arguments or [])]))
+    run_config(override_config(saved.config, [quoted("storage", storage), quoted("name", name), *(arguments or [])]))
 
 
 def status(path: RunPath) -> None:
@@ -140,7 +140,8 @@ def report(path: RunPath) -> None:
     show(write_report(opened, images, saved.classes, None))
 
 
-def _run(config: "Config") -> None:
+def run_config(config: "Config") -> None:
+    """Run a checked configuration, show its progress and its end."""
     from distal.display import Display
     from distal.learner import ActiveLearner
 

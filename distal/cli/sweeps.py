@@ -37,10 +37,14 @@ def tune(
         distal tune tune_configs/strategies.yaml base.pool.path=scans.parquet seeds=[0,1,2]
         distal tune sweeps/strategies --resume
     """
+    run_sweep_config(_read(arguments), resume)
+
+
+def run_sweep_config(sweep: "SweepConfig", resume: bool) -> None:
+    """Run a checked sweep, show its progress and its end."""
     from distal.sweep.display import SweepDisplay
     from distal.sweep.tuner import run_sweep
 
-    sweep = _read(arguments)
     with SweepDisplay(Console(stderr=True, highlight=False, soft_wrap=True)) as display:
         results = run_sweep(sweep, resume=resume, watch=display)
     states = [trial.state for trial in results.trials]
