@@ -5,6 +5,7 @@
     ├── PoolError          images or rows cannot be read as asked
     ├── OracleError        an oracle failed, or an answer cannot be taken
     ├── StorageError       the run directory cannot be written or read
+    │   └── StorageAwayError an object store does not answer, or fails for now
     ├── RunError           the run directory does not fit what is asked of it
     │   └── RunLockedError another driver holds the run
     ├── TrainingError      an update went wrong (losses not finite, workers lost)
@@ -49,6 +50,10 @@ class StorageError(DistalError):
     """Report storage that cannot be read or written."""
 
     exit_code = 5
+
+
+class StorageAwayError(StorageError):
+    """Report a store that does not answer, or says that it fails for now."""
 
 
 class RunError(DistalError):

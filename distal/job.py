@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from distal.communicator import Communicator, on_first_rank
 from distal.errors import DistalError, StorageError
+from distal.leases import STALE_S
 from distal.ledger import Answer, Query
 from distal.link import Collect, Interrupted, Link
-from distal.locks import STALE_S
 from distal.oracle import Oracle, build_oracle
 from distal.results import RoundResult
 from distal.rounds import Outcome, Setup, Shards, run_rounds

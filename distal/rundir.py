@@ -15,8 +15,11 @@ from urllib.parse import unquote, urlsplit
 import pyarrow as pa
 import pyarrow.fs
 
+from distal.conditional import COMPARES_AND_SWAPS, conditional_cell
 from distal.errors import RunError, StorageError
-from distal.locks import Holder, Lease, flock_holder, flocked, lease_holder, leased, refused
+from distal.leases import Cell, Lease, SettledCell, lease_holder, leased
+from distal.locks import Holder, flock_holder, flocked
+from distal.patience import Patience
 from distal.storage import LocalFiles, ObjectFiles
 
 log = logging.getLogger(__name__)
@@ -33,11 +36,19 @@ def round_path(round: int, *parts: str) -> str:
     return "/".join((f"rounds/{round:04d}", *parts))
 
 
+def _one_put(storage: str) -> str:
+    """Return a URI under which pyarrow sends a small object to S3 in one request, not in an upload of three."""
+    if urlsplit(storage).scheme != "s3" or "allow_delayed_open=" in storage:
+        return storage
+    return f"{storage}{'&' if '?' in storage else '?'}allow_delayed_open=true"
+
+
 class RunDirectory:
     """Read and write the files of one run.
 
     Every path is relative to the run's folder, written with ``/``, and may not leave it. Every method raises
-    StorageError where the storage refuses; the message names the path and what to do.
+    StorageError where the storage refuses; the message names the path and what to do. An object store that stops
+    answering is waited for, see `patience.py`; every attempt to write first requires that the leases are held.
 
     uri: the folder's path or URI, for people (a password in it is hidden). local: the folder, if it is a local one.
     """
@@ -48,7 +59,8 @@ class RunDirectory:
         self.uri = uri
         self.local: Path | None = files.root if isinstance(files, LocalFiles) else None
         self._files = files
-        self._lease: Lease | None = None
+        self._leases: builtins.list[Lease] = []
+        self._patiently = Patience()
 
     @classmethod
     def open(cls, storage: str, name: str) -> "RunDirectory":
@@ -66,7 +78,7 @@ class RunDirectory:
             return cls(storage, name, LocalFiles(root), str(root))
         shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}/{name}"
         try:
-            filesystem, prefix = pyarrow.fs.FileSystem.from_uri(storage)
+            filesystem, prefix = pyarrow.fs.FileSystem.from_uri(_one_put(storage))
         except (OSError, pa.ArrowException, ValueError) as error:
             reason = " ".join(str(error).replace(storage, shown).split())[:200]
             raise StorageError(
@@ -104,31 +116,29 @@ class RunDirectory:
 
     def write(self, path: str, data: bytes) -> None:
         """Write a file whole or not at all; it is durable on return. What had this name is replaced."""
-        if self._lease is not None and self._lease.lost:
-            raise refused(self.uri, "driver", self.holder())
-        self._files.write(path, data)
+        self._patiently(lambda: self._held().write(path, data))
 
     def read(self, path: str) -> bytes:
         """Return the bytes of a file."""
-        return self._files.read(path)
+        return self._patiently(lambda: self._files.read(path))
 
     def has(self, path: str) -> bool:
         """Say whether a file or a folder of this name is there."""
-        return self._files.has(path)
+        return self._patiently(lambda: self._files.has(path))
 
     def list(self, path: str) -> list[str]:
         """Return the names in a folder, sorted; none if it is missing. Half-written files are not shown."""
-        return self._files.list(path)
+        return self._patiently(lambda: self._files.list(path))
 
     def modified(self, path: str) -> float:
         """Return the time of a file's last change in unix seconds."""
-        return self._files.modified(path)
+        return self._patiently(lambda: self._files.modified(path))
 
     def delete(self, path: str) -> None:
         """Remove a file or a folder with all in it; a missing one is fine. The run's folder itself is refused."""
         if path.strip("/.") == "":
             raise StorageError(f"refused to delete the whole run {self.uri}\nremove it by hand if that is meant")
-        self._files.delete(path)
+        self._patiently(lambda: self._held().delete(path))
 
     def place(self, path: str) -> str:
         """Return the full path or URI of a file, for a message to people."""
@@ -150,17 +160,31 @@ class RunDirectory:
                     files.sweep()
                 yield
             return
-        with leased(files, self.uri, role, wait_s) as lease:
-            outer, self._lease = self._lease, lease
+        with leased(self._cell(files, role), self.uri, role, wait_s) as lease:
+            self._leases.append(lease)
             try:
                 yield
             finally:
-                self._lease = outer
+                self._leases.remove(lease)
 
     def holder(self, role: str = "driver") -> Holder | None:
         """Return who holds the run in this role now, None if nobody does."""
-        files = self._files
-        return flock_holder(files, role) if isinstance(files, LocalFiles) else lease_holder(files, role)
+        files, path = self._files, f".lock-{role}"
+        if isinstance(files, LocalFiles):
+            return flock_holder(files, role)
+        return lease_holder(files.read(path)) if files.has(path) else None
+
+    def _cell(self, files: ObjectFiles, role: str) -> Cell:
+        path = f".lock-{role}"
+        if urlsplit(self.storage).scheme in COMPARES_AND_SWAPS:
+            return conditional_cell(self.storage, files, path)
+        return SettledCell(files, path)
+
+    def _held(self) -> LocalFiles | ObjectFiles:
+        """Return the files to write to, once every lease that this process took is known to be held."""
+        for lease in tuple(self._leases):
+            lease.require()
+        return self._files
 
     def committed(self) -> builtins.list[int]:
         """Return the committed rounds, ascending."""

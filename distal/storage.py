@@ -9,6 +9,7 @@ import errno
 import fcntl
 import logging
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -19,9 +20,15 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.fs
 
-from distal.errors import StorageError
+from distal.errors import StorageAwayError, StorageError
 
 log = logging.getLogger(__name__)
+
+_DENIED = re.compile("ACCESS_DENIED|INVALID_ACCESS_KEY_ID|INVALID_CLIENT_TOKEN|SIGNATURE_DOES_NOT_MATCH|status 403")
+
+_AWAY = re.compile(
+    "NETWORK_CONNECTION|SLOW_DOWN|THROTTLING|SERVICE_UNAVAILABLE|INTERNAL_FAILURE|REQUEST_TIMEOUT|status 5"
+)
 
 TEMPORARY = ".tmp-"
 """Prefix of names that are being written; no listing shows them."""
@@ -63,10 +70,27 @@ def explained(verb: str, where: str, size: int | None = None) -> Iterator[None]:
             what, remedy = "there is no such file", "expected: a file that an earlier step of the run has written"
         elif code in (errno.ENOTDIR, errno.EEXIST):
             what, remedy = "a file stands where a folder is needed", "move it away, or set `storage` to another folder"
+        elif _DENIED.search(str(error)):
+            raise denied(verb, where, _said(error)) from error
         else:
-            what = (" ".join(str(error).split()) or type(error).__name__)[:300] + needed
+            what = _said(error) + needed
             remedy = "check that the storage can be reached; the same command then continues"
-        raise StorageError(f"cannot {verb} {where}: {what}\n{remedy}") from error
+        kind = StorageAwayError if _AWAY.search(str(error)) else StorageError
+        raise kind(f"cannot {verb} {where}: {what}\n{remedy}") from error
+
+
+def denied(verb: str, where: str, reason: str) -> StorageError:
+    """Say that an object store refused the credentials."""
+    return StorageError(
+        f"cannot {verb} {where}: {reason}\n"
+        "give credentials that may: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role; "
+        "GOOGLE_APPLICATION_CREDENTIALS for gs://"
+    )
+
+
+def _said(error: BaseException) -> str:
+    """Return what pyarrow or the system said, in one line of at most 300 characters."""
+    return (" ".join(str(error).split()) or type(error).__name__)[:300]
 
 
 class LocalFiles:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow.fs
 import pytest
 
-from distal import locks
+from distal import leases
 from distal.errors import RunError, RunLockedError, StorageError
 from distal.rundir import RunDirectory, round_path
 
@@ -32,7 +32,7 @@ with RunDirectory.open(sys.argv[1], "r").lock():
 
 @pytest.fixture(params=["local", "objects"])
 def run(request, tmp_path, monkeypatch):
-    monkeypatch.setattr(locks, "SETTLE_S", 0.05)
+    monkeypatch.setattr(leases, "SETTLE_S", 0.05)
     if request.param == "local":
         return RunDirectory.open(str(tmp_path), "r")
     return RunDirectory.on(pyarrow.fs._MockFileSystem(), "bucket", "r", "mock://bucket/r")
@@ -188,8 +188,8 @@ def lease(beat: float) -> bytes:
 
 @pytest.fixture
 def remote(monkeypatch):
-    monkeypatch.setattr(locks, "SETTLE_S", 0.05)
-    monkeypatch.setattr(locks, "REFRESH_S", 0.05)
+    monkeypatch.setattr(leases, "SETTLE_S", 0.01)
+    monkeypatch.setattr(leases, "REFRESH_S", 0.05)
     return RunDirectory.on(pyarrow.fs._MockFileSystem(), "bucket", "r")
 
 
@@ -221,7 +221,7 @@ def test_a_driver_whose_lease_was_taken_writes_nothing_more(remote):
 
 
 def test_a_rival_that_writes_last_wins_the_lease(remote, monkeypatch):
-    monkeypatch.setattr(locks.time, "sleep", lambda _: remote._files.write(".lock-driver", lease(time.time())))
+    monkeypatch.setattr(leases.time, "sleep", lambda _: remote._files.write(".lock-driver", lease(time.time())))
     with pytest.raises(RunLockedError, match="process 7 on other"), remote.lock():
         pass
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from buckets import S3Server, serving
 from crash_driver import LabelFunction
 from two_rounds import final_files, tree
 
@@ -29,3 +30,18 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("mounting a small file system needs root")
     yield place
     subprocess.run(["umount", place], check=True)
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """Serve S3 on this machine for all tests of the session."""
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """Let pyarrow and obstore find the server by the environment."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return s3_server
