@@ -38,7 +38,7 @@ cpus=${SLURM_CPUS_PER_TASK:-1}
 
 # The address from which this node reaches the others: that network carries the cluster and no other one is named. The
 # node's own name would not do, it is often 127.0.1.1 on the node itself.
-head_ip=$(python - "${workers[0]:-127.0.0.1}" <<'PYTHON'
+head_ip=$(python - "${workers[0]:-127.0.0.1}" <<'PYTHON' || fail "found no address of '${workers[0]:-}'"
 import socket, sys
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
     probe.connect((sys.argv[1], 9))  # a datagram socket sends nothing here; it only looks up the route
