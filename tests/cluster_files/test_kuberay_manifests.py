@@ -180,6 +180,13 @@ def test_images_are_pinned_and_rays_are_of_one_version(template: Tree) -> None:
 
 
 @pytest.mark.parametrize("document", RAYS)
+def test_all_nodes_of_a_cluster_have_one_image_for_a_run_refuses_a_torch_that_differs(document: Tree) -> None:
+    images = {c["image"] for template in ray_templates(document) for c in template["spec"]["containers"]}
+
+    assert len(images) == 1
+
+
+@pytest.mark.parametrize("document", RAYS)
 def test_the_head_schedules_nothing_on_its_own_cpus_and_is_never_on_spot(document: Tree) -> None:
     head = cluster_spec(document)["headGroupSpec"]
 
@@ -215,14 +222,14 @@ def test_every_ray_node_sees_the_same_storage(document: Tree) -> None:
     assert one("PersistentVolumeClaim", "distal-runs")["spec"]["accessModes"] == ["ReadWriteMany"]
 
 
-def test_the_standing_cluster_grows_with_the_second_autoscaler_and_keeps_what_one_run_needs() -> None:
+def test_the_standing_cluster_grows_on_demand_with_the_second_autoscaler() -> None:
     spec = one("RayCluster", "distal")["spec"]
 
     assert spec["enableInTreeAutoscaling"] is True
     assert spec["autoscalerOptions"]["version"] == "v2"
     assert {group["groupName"] for group in spec["workerGroupSpecs"]} == {"cpu", "gpu"}
     for group in spec["workerGroupSpecs"]:
-        assert 1 <= group["minReplicas"] <= group["replicas"] < group["maxReplicas"]
+        assert 0 == group["minReplicas"] == group["replicas"] < group["maxReplicas"], "idle, it is its head alone"
 
 
 def test_the_heads_memory_is_the_redis_of_the_folder_with_its_password_from_a_secret() -> None:

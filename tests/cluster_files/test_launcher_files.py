@@ -93,7 +93,7 @@ def test_the_head_is_on_demand_with_no_cpu_and_the_workers_are_spot(config: dict
     assert "SPOT" in json.dumps(gpu["node_config"]).upper()
     assert "SPOT" not in json.dumps(head["node_config"]).upper()
     assert gpu["resources"]["GPU"] == 1
-    assert 1 <= gpu["min_workers"] < gpu["max_workers"] <= config["max_workers"]
+    assert 0 == gpu["min_workers"] < gpu["max_workers"] <= config["max_workers"]
 
 
 def test_machines_that_idle_end_and_leave_no_disk(config: dict[str, Any]) -> None:
