@@ -68,7 +68,7 @@ def open_shards(folder: Path, rows: int, cpus: float) -> Any:
 
     pool = {"path": str(folder / f"{rows}.parquet"), "cache": str(folder / "cache"), "image_size": SIZE, "channels": 1}
     images = open_images(make_config({"pool": pool}).pool)
-    shards = ShardActors(images, 2, 0.0, 0, cpus=cpus, gpus=0.0, name=f"benchmark-{rows}")
+    shards = ShardActors(images, 2, 0.0, 0, cpus=cpus, gpus=0.0, name=f"benchmark-{rows}", wait_s=60.0)
     shards.prepare()
     return shards
 

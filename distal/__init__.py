@@ -14,8 +14,7 @@ from distal.errors import (
     StrategyError,
     TrainingError,
 )
-
-__version__ = "0.1.0"
+from distal.version import __version__
 
 __all__ = [
     "ActiveLearner",
@@ -32,6 +31,7 @@ __all__ = [
     "StrategyError",
     "TrainingError",
     "__version__",
+    "connect",
     "tune",
 ]
 
@@ -42,6 +42,10 @@ def __getattr__(name: str) -> object:
         from distal.learner import ActiveLearner
 
         return ActiveLearner
+    if name == "connect":
+        from distal.cluster import connect
+
+        return connect
     if name == "tune":
         from distal.sweep.tuner import tune
 

@@ -111,7 +111,12 @@ class TrainConfig(Section):
         None, description="CPUs reserved per worker; null: an even share of half the cluster, at most 1"
     )
     gpus_per_worker: Weight | None = Field(
-        None, description="GPUs per worker; null: 1 where the cluster has GPUs, else 0"
+        None, description="GPUs per worker; null: 1 where the cluster has GPUs now, else 0"
+    )
+    min_workers: Count | None = Field(
+        None,
+        description="train on as few workers as this when no more have a place, as on spot nodes, and on more as soon "
+        "as they have; null: always on train.workers",
     )
     threads: Count | None = Field(None, description="CPU threads of a worker; null: an even share of the cores")
     steps: Count = Field(500, description="updates of G and D in a round")
@@ -205,6 +210,15 @@ class Config(Section):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="seed of every random stream of the run")
     rounds: Count = Field(5, description="rounds at most")
     address: str | None = Field(None, description="Ray cluster; null: the one this process is in, else a local one")
+    autoscaling: bool = Field(
+        False,
+        description="the cluster starts nodes on demand: ask for whole CPUs and wait for what is not there yet, "
+        "instead of dividing, or refusing, by what there is",
+    )
+    wait_s: Positive = Field(600.0, description="seconds that shards wait for a place before the run gives up")
+    driver_cpus: Weight = Field(
+        0.0, description="CPUs that this process itself holds on the cluster; `distal submit --cpus` says so"
+    )
     pool: PoolConfig = Field(default_factory=PoolConfig)
     query: QueryConfig = Field(default_factory=QueryConfig)
     oracle: OracleConfig = Field(default_factory=OracleConfig)

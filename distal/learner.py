@@ -33,7 +33,9 @@ from distal.results import RoundResult
 from distal.rounds import Outcome, Setup
 from distal.rundir import RunDirectory
 from distal.setup import Opened
-from distal.train.parallel import launch
+from distal.telemetry import Telemetry
+from distal.train.parallel import WorkerGroup, launch
+from distal.waiting import Waiting
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +85,7 @@ class ActiveLearner:
         self._oracle = oracle
         self._strategy = strategy
         self._address = address or config.address
-        self._listen = listen
+        self._listen: Listener = listen
         self.outcome_: Outcome | None = None
         self.results_: list[RoundResult] = []
 
@@ -148,6 +150,7 @@ class ActiveLearner:
             resources.shard_cpus,
             resources.shard_gpus,
             config.name,
+            config.wait_s,
         )
         try:
             yield shards
@@ -161,34 +164,48 @@ class ActiveLearner:
         lock = setup.run.read(DRIVER_LOCK) if setup.run.local is not None else b""
         job = Job(setup, shards, self._oracle is not None, mailbox, lock)
         resources = divide_resources(config, ray.cluster_resources())
-        cpus, gpus = resources.worker_cpus, resources.worker_gpus
+        group = WorkerGroup(
+            name=f"distal-{config.name}",
+            workers=config.train.workers,
+            fewest=min(config.train.workers, config.train.min_workers or config.train.workers),
+            cpus=resources.worker_cpus,
+            gpus=resources.worker_gpus,
+            threads=config.train.threads,
+        )
         failure: list[BaseException] = []
 
         def train() -> None:
             try:
-                _launch_while_it_gets_on(setup.run, job, config.train.workers, cpus, gpus, config.train.threads)
+                _launch_while_it_gets_on(setup.run, job, group)
             except BaseException as error:  # noqa: BLE001 - handed to the main thread, which raises it
                 failure.append(error)
 
         thread = threading.Thread(target=train, name="distal-rounds", daemon=True)
         thread.start()
         end: Outcome | DistalError | None = None
+        telemetry = Telemetry(config.name, self._listen)
+        waiting = Waiting(str(group)) if group.workers else None
         try:
             while end is None:
                 alive = thread.is_alive()  # asked first: what a thread sent before it ended is received below
                 message = mailbox("receive", 0.5)
+                if message is not None:
+                    waiting = None
+                elif waiting is not None:
+                    waiting.tell()
                 if message is None:
                     if not alive:
                         break
                 elif isinstance(message, Question) and isinstance(message.message, RoundResult):
                     self.results_.append(message.message)
+                    telemetry.committed(message.message)
                     yield message.message
                     mailbox("reply", message.ticket, True)
                     mailbox("reply", message.ticket, LastReply())
                 elif isinstance(message, Question):
                     self._answer(setup, mailbox, message)
                 elif isinstance(message, Event):
-                    self._listen(message)
+                    telemetry(message)
                 else:
                     end = message
         finally:
@@ -238,12 +255,12 @@ def _open_mailbox(workers: int) -> Callable[..., Any]:
     return partial(_call_actor, actor)
 
 
-def _launch_while_it_gets_on(run: RunDirectory, job: Job, *arguments: Any) -> None:
+def _launch_while_it_gets_on(run: RunDirectory, job: Job, group: WorkerGroup) -> None:
     """Launch the job again where its workers died too often but rounds were committed: a long run sees many deaths."""
     while True:
         before = len(run.committed())
         try:
-            return launch(job, *arguments)
+            return launch(job, group)
         except TrainingError:
             if len(run.committed()) == before:
                 raise

@@ -23,6 +23,7 @@ from distal.config import Config
 from distal.data.split import held_out
 from distal.data.table import ImageTable
 from distal.ledger import Ledger, Query
+from distal.logs import label_records
 from distal.metrics import Evaluator, Score
 from distal.oracle import Oracle
 from distal.pool.shard import Scored
@@ -116,6 +117,7 @@ def run_rounds(
         if stop is not None:
             return Outcome("stopped", stop.reason, stop.message)
         round = on_first_rank(comm, lambda: len(setup.run.committed()) + 1)
+        label_records(setup.config.name, round)
         seconds: dict[str, float] = {}
         with_time = partial(_timed, seconds)
         choose = partial(acquire, setup, ledger, shards, state, round, listen)
@@ -181,7 +183,8 @@ def acquire(setup: Setup, ledger: Ledger, shards: Shards, state: TrainState, rou
     ledger.write_query(query)
     rows, slowest = sum(s.rows for s in scored), max(s.seconds for s in scored)
     facts: dict[str, float | str] = {"rows": rows, "seconds": slowest, "passes": selection.passes}
-    listen(Event(round, "acquire", batch, batch, {**facts, "strategy": strategy.name, "bytes": selection.bytes_moved}))
+    facts |= {"strategy": strategy.name, "bytes": selection.bytes_moved, "scorer_bytes": len(scorer or b"")}
+    listen(Event(round, "acquire", batch, batch, facts))
     return query
 
 

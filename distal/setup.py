@@ -25,11 +25,15 @@ from distal.query import Strategy, get_strategy
 from distal.resolve import differing_keys, print_config
 from distal.rounds import Setup
 from distal.rundir import RunDirectory
+from distal.version import __version__
 
 Ids = npt.NDArray[np.int64]
 
 MAY_CHANGE = (
     "address",
+    "autoscaling",
+    "wait_s",
+    "driver_cpus",
     "storage",
     "name",
     "rounds",
@@ -40,6 +44,7 @@ MAY_CHANGE = (
     "pool.cpus_per_shard",
     "pool.gpus_per_shard",
     "train.workers",
+    "train.min_workers",
     "train.threads",
     "train.cpus_per_worker",
     "train.gpus_per_worker",
@@ -95,7 +100,7 @@ class Opened:
     def record(self) -> dict[str, Any]:
         """Return what config.yaml keeps under `resolved`."""
         return {
-            "distal": version("distal"),
+            "distal": __version__,
             "fingerprint": self.images.fingerprint,
             "reference_fingerprint": self.reference.fingerprint,
             "rows": self.images.rows,

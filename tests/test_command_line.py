@@ -21,7 +21,7 @@ def test_a_run_is_resumed_whatever_its_name_would_be_as_yaml(
     config = make_config({"name": name, "storage": storage})
     RunDirectory.open(storage, name).write("config.yaml", print_config(config, RESOLVED).encode())
     started: list[Config] = []
-    monkeypatch.setattr(runs, "_run", started.append)
+    monkeypatch.setattr(runs, "run_config", started.append)
     assert cli.main(["resume", f"{storage}/{name}", "rounds=9"]) == 0
     assert [(c.storage, c.name, c.rounds) for c in started] == [(storage, name, 9)]
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from distal.errors import ConfigError, DistalError
+from distal.logs import JsonLines, as_json
 
 out = Console(highlight=False, soft_wrap=True)
 
@@ -25,9 +26,14 @@ def show_error(error: DistalError) -> None:
 
 def log_to_stderr(level: str) -> None:
     """Show warnings of the program on stderr, or what the level asks for. ConfigError where there is no such level."""
-    handler = RichHandler(console=Console(stderr=True), show_path=False, show_time=False)
-    try:
+    handler: logging.Handler
+    if as_json():
+        handler = logging.StreamHandler()
+        handler.setFormatter(JsonLines())
+    else:
+        handler = RichHandler(console=Console(stderr=True), show_path=False, show_time=False)
         handler.setFormatter(_PrintableFormatter("%(name)s: %(message)s"))
+    try:
         logging.basicConfig(level=level.upper(), handlers=[handler])
     except ValueError:
         raise ConfigError(f"DISTAL_LOG: unknown level '{level}'.\nKnown: DEBUG, INFO, WARNING, ERROR.") from None

@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,6 +21,7 @@ from distal.errors import ClusterError, ConfigError
 from distal.resolve import apply_override, make_config, read_config, read_yaml
 from distal.sweep.config import SweepConfig
 from distal.sweep.resolve import check_sweep, make_sweep, read_sweep
+from distal.version import __version__
 
 JOB_FILE = "distal-job.yaml"
 SWEEP_KEYS = SweepConfig.model_fields.keys() - Config.model_fields.keys()
@@ -76,7 +76,7 @@ def unpack(path: Path) -> Config | SweepConfig:
 
 def versions() -> dict[str, str]:
     """Return the versions that both sides must share: a configuration's keys and defaults are those of its version."""
-    return {"distal": version("distal"), "python": ".".join(platform.python_version_tuple()[:2])}
+    return {"distal": __version__, "python": ".".join(platform.python_version_tuple()[:2])}
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
 import distal
+from distal.cluster import show_token, token_advice
 from distal.errors import ClusterError, ConfigError
 from distal.jobs.parcel import JOB_FILE, Parcel
 
@@ -69,8 +70,7 @@ class JobServer:
     def __init__(self, address: str | None = None) -> None:
         self.address = _http_address(address or os.environ.get("RAY_API_SERVER_ADDRESS") or DEFAULT_ADDRESS)
         os.environ["RAY_API_SERVER_ADDRESS"] = self.address  # Ray lets this variable win over what it is told
-        if _token_at_hand():
-            os.environ.setdefault("RAY_AUTH_MODE", "token")
+        show_token()
         with self._explained():
             self._client = JobSubmissionClient(self.address)
 
@@ -164,11 +164,7 @@ class JobServer:
             yield
         except AuthenticationError as error:
             what = "refuses this token" if "nvalid" in str(error).partition("\n")[0] else "asks for a token"
-            raise ClusterError(
-                f"--address: {self.address} {what}.\n"
-                "Put the cluster's token into RAY_AUTH_TOKEN, or its file's name into RAY_AUTH_TOKEN_PATH "
-                "(default ~/.ray/auth_token), and set RAY_AUTH_MODE=token."
-            ) from None
+            raise ClusterError(f"--address: {self.address} {what}.\n{token_advice()}") from None
         except (ConnectionError, OSError) as error:
             raise ClusterError(
                 f"--address: no Ray dashboard answers at {self.address} ({type(error).__name__}).\n"
@@ -188,11 +184,6 @@ def _http_address(given: str) -> str:
             "Give the dashboard's, such as http://127.0.0.1:8265; ray:// and GCS addresses are for driver scripts."
         )
     return address.rstrip("/")
-
-
-def _token_at_hand() -> bool:
-    default = Path("~/.ray/auth_token").expanduser()
-    return bool({"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()) or default.is_file()
 
 
 def _job(details: JobDetails) -> Job:

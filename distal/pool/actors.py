@@ -9,12 +9,16 @@ import numpy as np
 import numpy.typing as npt
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from distal.allocator import keep_freed_memory
 from distal.data.table import ImageTable
 from distal.errors import ClusterError, DistalError
+from distal.logs import label_records
+from distal.pool.placement import place_shards, usable_nodes
 from distal.pool.shard import Ready, Scored, Shard, divide_blocks, strategy_failed
 from distal.query import Strategy
+from distal.waiting import Waiting, free_now
 
 logger = logging.getLogger(__name__)
 
@@ -23,9 +27,6 @@ RESTART_TRIES = 5
 
 RESTART_WAIT_S = 600.0
 """How long a dead shard's restart may take: its node may have to be replaced first."""
-
-START_WAIT_S, START_NOTICE_S = 600, 30
-"""How long shards wait for a place on a busy or growing cluster, and how often they say so."""
 
 PREPARED = "prepared"
 
@@ -42,10 +43,16 @@ class HeldShard:
     refused where what it builds on is missing; calls left behind by a caller that died are refused likewise.
     """
 
-    def __init__(self, *arguments: Any) -> None:
+    def __init__(self, run: str, *arguments: Any) -> None:
         keep_freed_memory()
+        label_records(run)
+        self._run = run
         self._shard = Shard(*arguments)
         self._state: str | None = None
+
+    def __repr__(self) -> str:
+        blocks = self._shard.blocks
+        return f"Shard(blocks {blocks.start} to {blocks.stop - 1}, {len(self._shard.row_ids)} rows)"
 
     def ready(self) -> None:
         """Return when the process is up."""
@@ -59,8 +66,12 @@ class HeldShard:
         lost = {"prepare": False, "open_round": self._state is None}.get(method, self._state != state)
         if lost:
             raise ForgottenError(method)
+        if method == "open_round":
+            label_records(self._run, args[0])
         value = getattr(self._shard, method)(*args)
         self._state = state
+        if method == "open_round":
+            logger.info("scored %d rows in %.3f s", value.rows, value.seconds)
         return value
 
 
@@ -72,17 +83,28 @@ class ShardActors:
     """
 
     def __init__(
-        self, images: ImageTable, shards: int, holdout: float, seed: int, cpus: float, gpus: float, name: str
+        self,
+        images: ImageTable,
+        shards: int,
+        holdout: float,
+        seed: int,
+        cpus: float,
+        gpus: float,
+        name: str,
+        wait_s: float,
     ) -> None:
         self.bounds = divide_blocks(images.blocks, shards)
         actor = ray.remote(num_cpus=cpus, num_gpus=gpus, max_restarts=-1, max_task_retries=0)(HeldShard)
         device = "cuda" if gpus else "cpu"
+        places = place_shards(self.bounds, images.fingerprint, usable_nodes(ray.nodes()), gpus)
         self.handles = [
-            actor.options(name=f"distal:{name}:shard-{i}:{uuid.uuid4().hex[:8]}").remote(
-                images, first, last, holdout, seed, device
-            )
-            for i, (first, last) in enumerate(self.bounds)
+            actor.options(
+                name=f"distal:{name}:shard-{i}:{uuid.uuid4().hex[:8]}",
+                scheduling_strategy="SPREAD" if node is None else NodeAffinitySchedulingStrategy(node, soft=True),
+            ).remote(name, images, first, last, holdout, seed, device)
+            for i, ((first, last), node) in enumerate(zip(self.bounds, places, strict=True))
         ]
+        self._wait_s = wait_s
         self._needs = f"{len(self.handles)} shards of {cpus:g} CPUs and {gpus:g} GPUs"
         self.journal: list[tuple[str, str, tuple[Any, ...]]] = []
         self._state = PREPARED
@@ -124,19 +146,17 @@ class ShardActors:
             ray.kill(handle)
 
     def _await_start(self) -> None:
-        waiting = [handle.ready.options(max_task_retries=-1).remote() for handle in self.handles]
-        for waited in range(0, START_WAIT_S, START_NOTICE_S):
-            _, missing = ray.wait(waiting, num_returns=len(waiting), timeout=START_NOTICE_S)
-            if not missing:
-                return
-            logger.warning(
-                "%d of %s wait for a place since %d s; free now: %s",
-                len(missing), self._needs, waited + START_NOTICE_S, _free(),
-            )  # fmt: skip
-        raise ClusterError(
-            f"{len(missing)} of {self._needs} found no place in {START_WAIT_S} s; free now: {_free()}.\n"
-            "Wait until other work has ended, or lower pool.cpus_per_shard or pool.shards."
-        )
+        missing = [handle.ready.options(max_task_retries=-1).remote() for handle in self.handles]
+        waiting = Waiting(self._needs)
+        while missing:
+            waiting.what = f"{len(missing)} of {self._needs}"
+            if waiting.seconds >= self._wait_s:
+                raise ClusterError(
+                    f"{waiting.what} found no place in {self._wait_s:g} s; free now: {free_now()}.\n"
+                    "Wait until other work has ended (wait_s), or lower pool.cpus_per_shard or pool.shards."
+                )
+            waiting.tell()
+            _, missing = ray.wait(missing, num_returns=len(missing), timeout=min(1.0, self._wait_s - waiting.seconds))
 
     def _everywhere(self, method: str, *args: Any) -> list[Any]:
         call = (self._state, method, args)
@@ -179,11 +199,6 @@ class ShardActors:
             ) from None
         for call in self.journal:
             ray.get(self._submit(shard, call))
-
-
-def _free() -> str:
-    free = ray.available_resources()
-    return f"{free.get('CPU', 0.0):g} CPUs and {free.get('GPU', 0.0):g} GPUs"
 
 
 def _own_error(error: Exception, cause: Exception, method: str) -> Exception:

@@ -3,7 +3,6 @@
 import importlib.util
 import os
 from collections.abc import Iterable, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from distal.rundir import RunDirectory
 from distal.sweep.config import SweepConfig
 from distal.sweep.objective import direction
 from distal.sweep.space import Choice, Point, Range, Space, parse_space
+from distal.version import __version__
 
 SWEEP = "sweep.yaml"
 PROBES = 64
@@ -125,7 +125,7 @@ def check_point(base: Config, point: Point) -> Config:
 def print_sweep(sweep: SweepConfig, base: Config) -> str:
     """Write the sweep as YAML that `read_sweep` reads back, with its base complete and the version of distal."""
     tree = sweep.model_dump(mode="json") | {"base": base.model_dump(mode="json")}
-    return yaml.safe_dump(tree | {"resolved": {"distal": version("distal")}}, sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump(tree | {"resolved": {"distal": __version__}}, sort_keys=False, allow_unicode=True)
 
 
 def read_saved_sweep(directory: RunDirectory) -> tuple[SweepConfig, Config]:

@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import ray.train
 import ray.train.torch
@@ -25,13 +26,32 @@ CONTROLLER_POLL_S = "0.5"
 """How often Train's controller looks at its workers; its default of 2 s is the longest wait in a short run."""
 
 
-def launch(work: Callable[[Communicator], None], workers: int, cpus: float, gpus: float, threads: int | None) -> None:
+@dataclass(frozen=True)
+class WorkerGroup:
+    """Describe the ranks. name: shown on the dashboard. workers: 0 is this process, through Train's local mode.
+
+    fewest: the group is begun, and goes on, with as few as these; it grows, from the last committed round, when more
+    find a place. cpus, gpus: reserved per worker. threads: CPU threads per worker; None takes an even share of the
+    cores that its node gives to this process.
+    """
+
+    name: str
+    workers: int
+    fewest: int
+    cpus: float
+    gpus: float
+    threads: int | None
+
+    def __str__(self) -> str:
+        number = f"{self.workers}" if self.fewest == self.workers else f"{self.fewest} to {self.workers}"
+        return f"{number} training workers of {self.cpus:g} CPUs and {self.gpus:g} GPUs"
+
+
+def launch(work: Callable[[Communicator], None], group: WorkerGroup) -> None:
     """Call `work` with a communicator on every rank and wait until all have returned.
 
     Args:
-        work: picklable; restarted from its beginning on all ranks when a worker dies. workers: 0 runs it in this
-            process through Train's local mode, with the same result. cpus, gpus: reserved per worker. threads: CPU
-            threads per worker; None takes an even share of the cores that its node gives to this process.
+        work: picklable; restarted from its beginning on all ranks when a worker dies.
 
     Raises:
         TrainingError: the worker group failed more often than it is restarted.
@@ -39,23 +59,27 @@ def launch(work: Callable[[Communicator], None], workers: int, cpus: float, gpus
 
     def loop() -> None:
         keep_freed_memory()
-        sharing = ray.train.get_context().get_local_world_size() if workers else 1
-        torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) // sharing))
-        if workers == 0:
+        sharing = ray.train.get_context().get_local_world_size() if group.workers else 1
+        torch.set_num_threads(group.threads or max(1, len(os.sched_getaffinity(0)) // sharing))
+        if group.workers == 0:
             work(Alone("cuda" if torch.cuda.is_available() else "cpu"))
         else:
             device = ray.train.torch.get_device()
-            work(ProcessGroup(device) if workers > 1 else Alone(device))
+            work(ProcessGroup(device) if ray.train.get_context().get_world_size() > 1 else Alone(device))
 
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", CONTROLLER_POLL_S)
-    resources = {"CPU": cpus, **({"GPU": gpus} if gpus else {})}
-    scaling = ScalingConfig(num_workers=workers, use_gpu=gpus > 0, resources_per_worker=resources if workers else None)
+    resources = {"CPU": group.cpus, **({"GPU": group.gpus} if group.gpus else {})}
+    scaling = ScalingConfig(
+        num_workers=group.workers if group.fewest == group.workers else (group.fewest, group.workers),
+        use_gpu=group.gpus > 0,
+        resources_per_worker=resources if group.workers else None,
+    )
     failures = FailureConfig(max_failures=MAX_FAILURES)
     # Train's own bookkeeping: nothing is reported to it, so nothing but its folders comes of it.
     bookkeeping = tempfile.TemporaryDirectory(prefix="distal-train-", ignore_cleanup_errors=True)
     try:
         with bookkeeping as folder:
-            run_config = RunConfig(name="train", storage_path=folder, failure_config=failures)
+            run_config = RunConfig(name=group.name, storage_path=folder, failure_config=failures)
             patient = TorchConfig(timeout_s=EXCHANGE_WAIT_S)
             TorchTrainer(loop, torch_config=patient, scaling_config=scaling, run_config=run_config).fit()
     except ray.train.TrainingFailedError as error:
