@@ -4,7 +4,7 @@
 #     cluster/aws-prepare.sh my-bucket 203.0.113.7/32 > my-aws.yaml
 #
 # The second argument is who may ssh to the machines: your own address, or your company's range. The region is the one
-# that your `aws` is configured for. Makes a bucket, an image repository, a security group and two roles; starts nothing.
+# that your `aws` is configured for. Makes bucket, image repository, security group and two roles; starts nothing.
 set -euo pipefail
 
 fail() {

@@ -2,7 +2,7 @@
 # One `distal run` on a Ray cluster that lives as long as this Slurm job.
 #
 #     source .venv/bin/activate      # sbatch hands the environment on; it must lie where all nodes see it
-#     sbatch --nodes=3 --gpus-per-node=1 cluster/slurm.sh run.yaml storage=/shared/runs train.workers=3
+#     sbatch --nodes=4 --gpus-per-node=1 cluster/slurm.sh run.yaml storage=/shared/runs train.workers=4
 #
 # Options of sbatch overrule the lines below. What follows the script goes to `distal run`; the storage must be an
 # absolute path that all nodes share, or a URI. Requeued or submitted again, the run continues where it stopped.

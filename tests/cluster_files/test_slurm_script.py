@@ -89,7 +89,8 @@ def test_the_run_gets_what_was_given_and_the_address_of_the_head(job: Job) -> No
 def test_one_head_is_started_and_a_worker_on_every_other_node(job: Job) -> None:
     job.run("run.yaml")
 
-    head, workers, clearing = job.lines("srun")
+    *steps, clearing = job.lines("srun")
+    head, workers = sorted(steps, key=lambda step: "--head" not in step)  # they start side by side
     assert "--nodes=1 --nodelist=127.0.0.1 ray start --block" in head
     assert "--head --node-ip-address=127.0.0.1 --port=24567 --include-dashboard=false" in head
     assert "--nodes=2 --nodelist=127.0.0.2,127.0.0.3 ray start --block" in workers
