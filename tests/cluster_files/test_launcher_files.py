@@ -72,6 +72,15 @@ def test_every_ray_start_demands_the_token_and_the_file_with_it_is_mounted(confi
     assert config["file_mounts"] == {"~/.ray/auth_token": "~/.ray/auth_token"}
 
 
+def test_ray_start_knows_every_option_that_it_is_given(config: dict[str, Any]) -> None:
+    from ray.scripts.scripts import start
+
+    for command in config["head_start_ray_commands"] + config["worker_start_ray_commands"]:
+        _, found, options = command.partition("ray start ")
+        if found:
+            start.make_context("start", options.replace("$RAY_HEAD_IP", "10.0.0.1").split())  # parses, starts nothing
+
+
 def test_the_dashboard_listens_on_the_heads_loopback(config: dict[str, Any]) -> None:
     [start] = [command for command in config["head_start_ray_commands"] if "--head" in command]
 

@@ -100,6 +100,15 @@ def test_one_head_is_started_and_a_worker_on_every_other_node(job: Job) -> None:
     assert all("--num-cpus=8" in start for start in job.lines("ray"))
 
 
+def test_ray_start_knows_every_option_that_it_is_given(job: Job) -> None:
+    from ray.scripts.scripts import start
+
+    job.run("run.yaml")
+
+    for line in job.lines("ray"):
+        start.make_context("start", line.removeprefix("start ").split())  # parses, starts nothing
+
+
 def test_all_share_one_token_that_is_new_for_each_job_and_on_no_command_line(tmp_path: Path) -> None:
     tokens = []
     for name in ("first", "second"):
