@@ -45,7 +45,7 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
     print(probe.getsockname()[0])
 PYTHON
 )
-port=$((20000 + SLURM_JOB_ID % 10000)) # below the ephemeral ports; two jobs on one node do not meet
+port=$((20000 + SLURM_JOB_ID % 4500 * 2)) # and the next; below the ephemeral ports, apart from other jobs'
 address=$head_ip:$port
 scratch=/tmp/ray-$SLURM_JOB_ID # short, because sockets lie in it and a socket's path has at most 107 characters
 
@@ -56,7 +56,8 @@ export RAY_AUTH_TOKEN RAY_AUTH_MODE=token
 
 # srun does not inherit --cpus-per-task (Slurm 22.05), and Ray would count the machine's CPUs, not the job's.
 step=(srun --ntasks-per-node=1 "--cpus-per-task=$cpus" --kill-on-bad-exit=0)
-node=(ray start --block --disable-usage-stats "--num-cpus=$cpus" --min-worker-port=30000 --max-worker-port=31999)
+node=(ray start --block --disable-usage-stats "--num-cpus=$cpus" --min-worker-port=30000 --max-worker-port=31999
+    --dashboard-agent-listen-port=0)
 pids=()
 
 finish() {
@@ -75,7 +76,8 @@ trap 'exit 143' TERM INT
 echo "slurm.sh: head $head at $address, ${#workers[@]} more nodes, $cpus CPUs each"
 # No dashboard: `distal run` joins the cluster directly, so nothing listens that nobody needs.
 "${step[@]}" --nodes=1 "--nodelist=$head" \
-    "${node[@]}" --head "--node-ip-address=$head_ip" "--port=$port" --include-dashboard=false "--temp-dir=$scratch" &
+    "${node[@]}" --head "--node-ip-address=$head_ip" "--port=$port" "--ray-client-server-port=$((port + 1))" \
+    --include-dashboard=false "--temp-dir=$scratch" &
 head_step=$!
 pids+=("$head_step")
 
