@@ -86,7 +86,9 @@ def conditional_cell(storage: str, files: ObjectFiles, path: str) -> Conditional
     options = dict(parse_qsl(uri.query))
     bucket, _, key = f"{files.root}/{path}".partition("/")
     open_store = _open_s3 if uri.scheme == "s3" else _open_gcs
-    return ConditionalCell(open_store(bucket, uri, options, files.filesystem), key, f"{files.shown}/{path}")
+    with _explained("open", files.shown):
+        store = open_store(bucket, uri, options, files.filesystem)
+    return ConditionalCell(store, key, f"{files.shown}/{path}")
 
 
 def _open_s3(bucket: str, uri: SplitResult, options: Mapping[str, str], filesystem: Any) -> Any:

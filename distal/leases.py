@@ -33,6 +33,9 @@ REFRESH_S = 15.0
 SETTLE_S = 1.0
 """Seconds in which a write becomes visible to all on a file system that does not compare and swap."""
 
+_tokens: set[str] = set()
+"""Of the leases that this process holds or is about to take."""
+
 Version = Any
 """What a cell gives with the bytes that it read or wrote; it is handed back to it as it is."""
 
@@ -165,12 +168,13 @@ def leased(cell: Cell, uri: str, role: str, wait_s: float) -> Iterator[Lease]:
         ended.set()
         refresher.join()
         taken.release()
+        _tokens.discard(taken.holder.token)
 
 
 def lease_holder(data: bytes | None) -> Holder | None:
-    """Return who holds the lease that these bytes are; None if it is none, is stale, or its process is dead."""
+    """Return who holds the lease that these bytes are; None if it is none, is stale, or its holder is dead."""
     holder = Holder.from_bytes(data) if data is not None else None
-    if holder is None or time.time() - holder.beat >= STALE_S or holder.is_dead():
+    if holder is None or time.time() - holder.beat >= STALE_S or holder.is_dead(_tokens):
         return None
     return holder
 
@@ -183,8 +187,16 @@ def _take(cell: Cell, uri: str, role: str) -> "Lease | Holder":
         return rival
     asked = time.monotonic()
     mine = Holder.here()
-    version = cell.replace(mine.to_bytes(), None if found is None else found[1])
-    return _reader(cell) if version is None else Lease(cell, uri, role, mine, version, asked)
+    _tokens.add(mine.token)  # before it stands in the store, where another thread would take it for a dead one
+    try:
+        version = cell.replace(mine.to_bytes(), None if found is None else found[1])
+    except StorageError:
+        _tokens.discard(mine.token)
+        raise
+    if version is None:
+        _tokens.discard(mine.token)
+        return _reader(cell)
+    return Lease(cell, uri, role, mine, version, asked)
 
 
 def _reader(cell: Cell) -> Holder:

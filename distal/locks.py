@@ -10,7 +10,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -71,10 +71,15 @@ class Holder:
         except (ValueError, KeyError, TypeError):
             return None
 
-    def is_dead(self) -> bool:
-        """Say whether the process is known to have ended: it ran here, and is no more."""
+    def is_dead(self, alive: Collection[str]) -> bool:
+        """Say whether the holder is known to have ended: its process ran here, and is no more.
+
+        alive: tokens that this process holds; another token of it could not be given back when the store was away.
+        """
         if not self.machine or self.machine != _machine():
             return False
+        if self.pid == os.getpid():
+            return self.token not in alive
         try:
             os.kill(self.pid, 0)
         except ProcessLookupError:

@@ -6,6 +6,7 @@ from distal.checkpoints import read_saved
 from distal.ledger import Ledger
 from distal.results import RoundResult, read_result
 from distal.rundir import RunDirectory, round_path
+from distal.storage import without_keys
 
 
 def describe_status(run: RunDirectory) -> str:
@@ -18,9 +19,10 @@ def describe_status(run: RunDirectory) -> str:
     config = saved.config
     ledger = Ledger(run, len(saved.classes))
     results = [read_result(run, number) for number in run.committed()]
+    pool = without_keys(str(config.pool.path))
     lines = [
         f"run        {run.uri}",
-        f"pool       {saved.resolved['rows']:,} rows of {config.pool.path}, {len(saved.classes)} classes",
+        f"pool       {saved.resolved['rows']:,} rows of {pool}, {len(saved.classes)} classes",
         f"strategy   {config.query.strategy}, {config.query.batch} labels a round, seed {config.seed}",
         f"rounds     {len(results)} of {config.rounds} committed",
         f"labels     {len(ledger.labels().row_ids)} labels from {ledger.count()} answers, "

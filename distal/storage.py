@@ -30,6 +30,9 @@ _AWAY = re.compile(
     "NETWORK_CONNECTION|SLOW_DOWN|THROTTLING|SERVICE_UNAVAILABLE|INTERNAL_FAILURE|REQUEST_TIMEOUT|status 5"
 )
 
+READS = 20
+"""How often an object is read again that is replaced meanwhile."""
+
 TEMPORARY = ".tmp-"
 """Prefix of names that are being written; no listing shows them."""
 
@@ -43,6 +46,11 @@ class Files(Protocol):
     def list(self, path: str) -> list[str]: ...  # noqa: D102
     def modified(self, path: str) -> float: ...  # noqa: D102
     def delete(self, path: str) -> None: ...  # noqa: D102
+
+
+def without_keys(place: str) -> str:
+    """Return a path or URI as people may see it: user name and password of a URI are left out."""
+    return re.sub(r"://[^/?#\s]*@", "://", place)
 
 
 def confined(path: str) -> PurePosixPath:
@@ -208,10 +216,18 @@ class ObjectFiles:
                 stream.write(data)
 
     def read(self, path: str) -> bytes:
-        """Return an object's bytes."""
+        """Return an object's bytes, all of one version.
+
+        pyarrow asks for the size, then for that many bytes: those of an object that was replaced by a longer one in
+        between are cut short, and read again here. One request for all bytes never mixes two versions.
+        """
         with explained("read", f"{self.shown}/{path}"):
-            with self.filesystem.open_input_stream(self._at(path)) as stream:
-                return bytes(stream.read())
+            for _ in range(READS):
+                with self.filesystem.open_input_file(self._at(path)) as file:
+                    data = bytes(file.read_at(file.size(), 0))
+                if self.filesystem.get_file_info(self._at(path)).size in (len(data), None):
+                    return data
+            raise OSError(errno.EAGAIN, f"it was replaced {READS} times while it was read")
 
     def has(self, path: str) -> bool:
         """Say whether an object, or any object under this prefix, is there."""

@@ -9,8 +9,8 @@ import pyarrow.fs
 import pytest
 
 from distal import storage
-from distal.errors import StorageError
-from distal.storage import TEMPORARY, LocalFiles, ObjectFiles
+from distal.errors import StorageAwayError, StorageError
+from distal.storage import TEMPORARY, LocalFiles, ObjectFiles, explained, without_keys
 
 
 class Counted:
@@ -169,3 +169,60 @@ def test_an_object_store_is_given_one_put_and_no_rename(tmp_path):
     ObjectFiles(counting, "run", "x://run").write("a/b", b"data")
     assert counting.puts == 1
     assert (tmp_path / "run" / "a" / "b").read_bytes() == b"data"
+
+
+class Replaced:
+    """A file system on which an object is replaced by a longer one right after pyarrow has asked for its size."""
+
+    def __init__(self, inner, times):
+        self.inner, self.times = inner, times
+
+    def open_input_file(self, path):
+        if self.times:
+            self.times -= 1
+            return Shorter(self.inner.open_input_file(path))
+        return self.inner.open_input_file(path)
+
+    def get_file_info(self, path):
+        return self.inner.get_file_info(path)
+
+
+class Shorter:
+    def __init__(self, file):
+        self.file = file
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.file.close()
+
+    def size(self):
+        return self.file.size() - 1
+
+    def read_at(self, count, offset):
+        return self.file.read_at(count, offset)
+
+
+def test_an_object_that_is_replaced_while_it_is_read_is_read_again_whole():
+    files = objects()
+    files.write("x", b"longer than before")
+    files.filesystem = Replaced(files.filesystem, times=3)
+    assert files.read("x") == b"longer than before"
+    files.filesystem.times = storage.READS
+    with pytest.raises(StorageError, match="was replaced 20 times while it was read"):
+        files.read("x")
+
+
+def test_names_and_passwords_of_uris_are_not_shown():
+    text = "path: s3://me:secret@bucket/x@2?a=b\nother: gs://anonymous@bucket/y\nlocal: /home/me@work"
+    assert without_keys(text) == "path: s3://bucket/x@2?a=b\nother: gs://bucket/y\nlocal: /home/me@work"
+
+
+@pytest.mark.parametrize("word", ["NETWORK_CONNECTION", "SLOW_DOWN", "UNKNOWN (HTTP status 503)"])
+def test_a_store_that_fails_for_now_is_told_from_one_that_refuses(word):
+    with pytest.raises(StorageAwayError), explained("read", "s3://b/x"):
+        raise OSError(f"AWS Error {word} during HeadObject operation")
+    with pytest.raises(StorageError, match="give credentials that may") as caught, explained("read", "s3://b/x"):
+        raise OSError("AWS Error ACCESS_DENIED during HeadObject operation")
+    assert not isinstance(caught.value, StorageAwayError)

@@ -10,6 +10,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from distal.errors import PoolError
+from distal.storage import without_keys
 
 _GLOB = re.compile(r"[*\[]")
 _GCS_PATIENCE_S = 20
@@ -43,9 +44,9 @@ def _find_entry(entry: str) -> list[PoolFile]:
     try:
         return _find_uri(entry) if "://" in entry else _find_local(entry)
     except (OSError, pa.ArrowException) as error:
-        reason = str(error).splitlines()[0][:300]
+        reason = without_keys(str(error).splitlines()[0])[:300]
         raise PoolError(
-            f"Cannot read pool path '{entry}': {reason}\n"
+            f"Cannot read pool path '{without_keys(entry)}': {reason}\n"
             "Expected a local path or a URI that pyarrow reads (file://, s3://, gs://, hdfs://), with access to it."
         ) from error
 
@@ -69,7 +70,7 @@ def _find_uri(entry: str) -> list[PoolFile]:
     address, mark, query = entry.partition("?")
     scheme = address.partition("://")[0]
     if not address.partition("://")[2].strip("/"):
-        raise PoolError(f"The URI '{entry}' names nothing.\nExpected scheme://bucket/path.")
+        raise PoolError(f"The URI '{without_keys(entry)}' names nothing.\nExpected scheme://bucket/path.")
     if scheme in ("gs", "gcs") and "retry_limit_seconds" not in query:
         # Left alone, the client tries for 15 minutes where there is no network or no credential.
         mark, query = "?", f"{query}&retry_limit_seconds={_GCS_PATIENCE_S}".lstrip("&")
@@ -113,7 +114,7 @@ def _token_expression(token: str) -> str:
 def _expand(entry: str, filesystem: fs.FileSystem, path: str, prefix: str) -> list[PoolFile]:
     info = filesystem.get_file_info(path)
     if info.type == fs.FileType.NotFound:
-        raise PoolError(f"No such file or folder: {entry}\nMend pool.path.")
+        raise PoolError(f"No such file or folder: {without_keys(entry)}\nMend pool.path.")
     if info.type == fs.FileType.File:
         return [PoolFile(prefix + path, path, filesystem)]
     inside = filesystem.get_file_info(fs.FileSelector(path, recursive=True))
@@ -137,4 +138,4 @@ def _any_hidden(parts: Iterable[str]) -> bool:
 
 
 def _refuse_empty(entry: str, reason: str) -> list[PoolFile]:
-    raise PoolError(f"No Parquet file at '{entry}': {reason}.\n{IMPORT_HINT}")
+    raise PoolError(f"No Parquet file at '{without_keys(entry)}': {reason}.\n{IMPORT_HINT}")

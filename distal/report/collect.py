@@ -13,6 +13,7 @@ import yaml
 from distal.errors import RunError
 from distal.ledger import Ledger
 from distal.rundir import RunDirectory, round_path
+from distal.storage import without_keys
 
 PHASES = ("acquire", "annotate", "train", "evaluate")
 _DRAWABLE = 1e15  # what is larger was not measured, and neither axes nor durations take it
@@ -115,7 +116,7 @@ def collect(run: RunDirectory) -> RunRecord:
     """Read everything but images. Raises RunError where the directory is no run or a file is not what distal writes."""
     if not run.exists():
         raise RunError(f"no run at {run.uri}: it holds no config.yaml\ncheck `storage` and `name`, or start the run")
-    text = run.read("config.yaml").decode("utf-8", errors="replace")
+    text = without_keys(run.read("config.yaml").decode("utf-8", errors="replace"))
     try:
         config = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:

@@ -12,6 +12,7 @@ import yaml
 
 from distal.report.page import Tile
 from distal.report.wording import count, duration, is_share, number, percent
+from distal.storage import without_keys
 from distal.sweep.results import Candidate, Results
 from distal.sweep.series import valued
 from distal.sweep.space import Dimension, Range, parse_space
@@ -232,7 +233,7 @@ def settings(results: Results) -> list[tuple[str, str]]:
         ("searcher", f"{sweep.searcher}{drawn}"),
         ("seeds", ", ".join(map(str, sweep.seeds))),
         ("rounds of a trial", str(results.base.rounds)),
-        ("pool", ", ".join([path] if isinstance(path, str) else path)),
+        ("pool", without_keys(", ".join([path] if isinstance(path, str) else path))),
     ]
     return [*rows, ("time limit", f"{number(sweep.hours)} h")] if sweep.hours is not None else rows
 

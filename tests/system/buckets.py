@@ -75,6 +75,16 @@ class S3Server:
             self.send("DELETE", f"/spoil/{fault}")
 
 
+@contextmanager
+def only_known_keys(server: S3Server) -> Iterator[None]:
+    """Let the server refuse all keys for a while: it knows none."""
+    server.send("POST", "/moto-api/reset-auth", "0")
+    try:
+        yield
+    finally:
+        server.send("POST", "/moto-api/reset-auth", "inf")
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -5,7 +5,7 @@
 S3 decides a conditional write and does it in one step. moto looks first and writes then, so requests wait for each
 other here. `PUT /spoil/NAME` with a body turns a fault on, `DELETE /spoil/NAME` off again:
 
-    status     every request is answered with this status, such as 500
+    status     every request is answered with this status, such as 507, which pyarrow's client does not try again itself
     seconds    every request waits that long first
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, run_simple
 
-ERROR = b"<Error><Code>InternalError</Code><Message>We encountered an internal error.</Message></Error>"
+ERROR = b"<Error><Code>Spoiled</Code><Message>This was asked for by a test.</Message></Error>"
 
 
 class Spoiled:
