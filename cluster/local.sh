@@ -3,16 +3,20 @@
 #
 #   cluster/local.sh start [WORKERS=3] [CPUS=1]   start the head and WORKERS nodes of CPUS each, and say how to use them
 #   cluster/local.sh add NAME [CPUS=1]            start one more node
+#   cluster/local.sh head                         start the head alone, as after `kill head`
 #   cluster/local.sh kill NAME                    kill a node at once, as a lost machine would go
 #   cluster/local.sh status                       the nodes that run
 #   cluster/local.sh stop                         end what `start` and `add` began, and nothing else on this machine
 #
-# Set DISTAL_CLUSTER to keep several apart; PORT and DASHBOARD_PORT if 6380 and 8265 are taken.
+# Set DISTAL_CLUSTER to keep several apart; PORT and DASHBOARD_PORT if 6380 and 8265 are taken; RAY_REDIS_ADDRESS to
+# keep the head's state in a Redis, so that jobs outlive it. NODE_IP and WITHIN put the next node at an address of its
+# own, its command run within `ip netns exec NAME`, say; HEAD_IP is where nodes find the head.
 set -euo pipefail
 
 here=${DISTAL_CLUSTER:-/tmp/distal-cluster-$(id -u)}  # short: Ray's sockets lie in it, and their paths end at 107 bytes
 port=${PORT:-6380}
 dashboard=${DASHBOARD_PORT:-8265}
+head_ip=${HEAD_IP:-127.0.0.1}
 ray=$(command -v "$(dirname "${PYTHON:-$0}")/ray" || command -v "$(dirname "$0")/../.venv/bin/ray" || command -v ray) ||
   { echo "no 'ray' found: activate the environment in which distal is installed" >&2; exit 1; }
 
@@ -24,7 +28,8 @@ node() { # node NAME ray-start-arguments...: a process group of its own, so that
   local name=$1
   shift
   [[ ! -e $here/$name.pid ]] || { echo "node '$name' is there already" >&2; exit 1; }
-  setsid "$ray" start --block --disable-usage-stats --dashboard-agent-listen-port=0 --temp-dir="$here/ray" "$@" \
+  # shellcheck disable=SC2086  # WITHIN is a command and its arguments
+  setsid ${WITHIN:-} "$ray" start --block --disable-usage-stats --dashboard-agent-listen-port=0 --temp-dir="$here/ray" "$@" \
     </dev/null >"$here/$name.log" 2>&1 &
   echo $! >"$here/$name.pid"
 }
@@ -33,11 +38,28 @@ dashboard_answers() {
   curl --silent --fail --header "Authorization: Bearer $(<"$here/token")" "http://127.0.0.1:$dashboard/api/version"
 }
 
+head() {
+  umask 077
+  mkdir -p "$here"
+  [[ -s $here/token ]] || new_token >"$here/token"
+  node head --head --port="$port" --node-ip-address="$head_ip" --dashboard-host=127.0.0.1 \
+    --dashboard-port="$dashboard" --num-cpus=0 --object-store-memory=$((256 * 1024 * 1024))
+  until dashboard_answers >/dev/null; do
+    kill -0 "$(<"$here/head.pid")" 2>/dev/null ||
+      { rm "$here/head.pid"; echo "the head did not come up; see $here/head.log" >&2; exit 1; }
+    sleep 0.3
+  done
+}
+
+new_token() {
+  od -An -vtx1 -N32 /dev/urandom | tr -d ' \n'
+}
+
 worker() { # worker NAME CPUS: start a node and wait for it; a busy machine may need a second try, for Ray waits 30 s
   local name=$1 cpus=$2 try
   for try in 1 2 3; do
-    node "$name" --address="127.0.0.1:$port" --num-cpus="$cpus" --labels="distal-node=$name" \
-      --object-store-memory=$((256 * 1024 * 1024))
+    node "$name" --address="$head_ip:$port" --num-cpus="$cpus" --labels="distal-node=$name" \
+      ${NODE_IP:+"--node-ip-address=$NODE_IP"} --object-store-memory=$((256 * 1024 * 1024))
     while kill -0 "$(<"$here/$name.pid")" 2>/dev/null; do
       ! grep -q "Ray runtime started" "$here/$name.log" || return 0
       sleep 0.3
@@ -50,17 +72,8 @@ worker() { # worker NAME CPUS: start a node and wait for it; a busy machine may 
 
 start() {
   local workers=${1:-3} cpus=${2:-1} i
-  umask 077
-  mkdir -p "$here"
   ! compgen -G "$here/*.pid" >/dev/null || { echo "a cluster runs already; first: $0 stop" >&2; exit 1; }
-  [[ -s $here/token ]] || head -c 32 /dev/urandom | od -An -vtx1 | tr -d ' \n' >"$here/token"
-  node head --head --port="$port" --node-ip-address=127.0.0.1 --dashboard-host=127.0.0.1 \
-    --dashboard-port="$dashboard" --num-cpus=0 --object-store-memory=$((256 * 1024 * 1024))
-  until dashboard_answers >/dev/null; do
-    kill -0 "$(<"$here/head.pid")" 2>/dev/null ||
-      { rm "$here/head.pid"; echo "the head did not come up; see $here/head.log" >&2; exit 1; }
-    sleep 0.3
-  done
+  head
   for ((i = 1; i <= workers; i++)); do worker "worker-$i" "$cpus"; done
   cat <<EOF
 1 head and $workers workers of $cpus CPUs run. In the shell from which you submit:
@@ -80,6 +93,7 @@ kill_group() { # kill_group SIGNAL NAME
 
 case ${1:-} in
 start) start "${@:2}" ;;
+head) head ;;
 add) worker "${2:?which name?}" "${3:-1}" ;;
 kill)
   [[ -e $here/${2:?which node?}.pid ]] || { echo "no node '$2' runs here" >&2; exit 1; }

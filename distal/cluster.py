@@ -149,9 +149,9 @@ def _require_same_versions() -> None:
             except ImportError:
                 return "none"
 
-        return {name: imported(name) for name in names}
+        return {name: imported(name).partition("+")[0] for name in names}  # +cpu and +cu130 are one version
 
-    here = {"distal": __version__, "torch": str(torch.__version__)}
+    here = {"distal": __version__, "torch": str(torch.__version__).partition("+")[0]}
     ask = ray.remote(num_cpus=0, max_retries=0)(told)
     nodes = {node["NodeID"]: node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}
     asked = {

@@ -141,7 +141,7 @@ class ActiveLearner:
         if config.pool.shards == 0:
             yield LocalShard(images, self._opened.holdout, config.seed)
             return
-        resources = divide_resources(config, ray.cluster_resources())
+        resources = divide_resources(config, _living_nodes())
         shards = ShardActors(
             images,
             config.pool.shards,
@@ -163,7 +163,7 @@ class ActiveLearner:
         mailbox = _open_mailbox(config.train.workers)
         lock = setup.run.read(DRIVER_LOCK) if setup.run.local is not None else b""
         job = Job(setup, shards, self._oracle is not None, mailbox, lock)
-        resources = divide_resources(config, ray.cluster_resources())
+        resources = divide_resources(config, _living_nodes())
         group = WorkerGroup(
             name=f"distal-{config.name}",
             workers=config.train.workers,
@@ -264,6 +264,10 @@ def _launch_while_it_gets_on(run: RunDirectory, job: Job, group: WorkerGroup) ->
         except TrainingError:
             if len(run.committed()) == before:
                 raise
+
+
+def _living_nodes() -> list[dict[str, float]]:
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def _call_actor(actor: Any, method: str, *args: Any) -> Any:

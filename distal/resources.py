@@ -1,7 +1,6 @@
 """Divide a cluster's CPUs and GPUs between shard actors and training workers, which take turns."""
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from distal.config import Config
@@ -21,18 +20,19 @@ class Resources:
     worker_gpus: float
 
 
-def divide_resources(config: Config, total: Mapping[str, float]) -> Resources:
-    """Share the CPUs: with workers, half to the shards and half to the workers; without, all to the shards.
+def divide_resources(config: Config, nodes: Sequence[Mapping[str, float]]) -> Resources:
+    """Share each node's CPUs: with workers, half to the shards and half to the workers; without, all to the shards.
 
     At most 1 CPU each, and 1 where the cluster starts nodes on demand. Where it has GPUs every worker takes one.
 
     Args:
-        total: what the cluster has, with the keys "CPU" and "GPU" (`ray.cluster_resources()`).
+        nodes: what each living node has, with the keys "CPU" and "GPU".
 
     Raises:
         ClusterError: the cluster has less than the shards and the workers need together, or fewer GPUs than workers.
     """
-    cpus, gpus = max(0.0, total.get("CPU", 0.0) - config.driver_cpus), total.get("GPU", 0.0)
+    free = _without_driver([node.get("CPU", 0.0) for node in nodes], config.driver_cpus)
+    cpus, gpus = sum(free), sum(node.get("GPU", 0.0) for node in nodes)
     shards, workers = config.pool.shards, config.train.workers
     fewest = min(workers, config.train.min_workers or workers)
     given_gpus = config.train.gpus_per_worker
@@ -46,12 +46,11 @@ def divide_resources(config: Config, total: Mapping[str, float]) -> Resources:
             f"train.gpus_per_worker: {given_gpus:g} puts two of {workers} workers on one GPU, which NCCL refuses.\n"
             "Give 1, or 0 to train on CPUs, or one worker."
         )
-    pool_share = math.inf if config.autoscaling else cpus / 2 if workers else cpus
-    worker_share = math.inf if config.autoscaling else cpus / 2
+    part = [node / 2 if workers else node for node in free]
     resources = Resources(
-        shard_cpus=config.pool.cpus_per_shard or (_share(pool_share, shards) if shards else 0.0),
+        shard_cpus=config.pool.cpus_per_shard or (1.0 if config.autoscaling else _share(part, shards)),
         shard_gpus=config.pool.gpus_per_shard,
-        worker_cpus=config.train.cpus_per_worker or (_share(worker_share, workers) if workers else 0.0),
+        worker_cpus=config.train.cpus_per_worker or (1.0 if config.autoscaling else _share(part, workers)),
         worker_gpus=(float(0 < fewest <= gpus) if given_gpus is None else given_gpus),
     )
     if config.autoscaling:
@@ -67,5 +66,19 @@ def divide_resources(config: Config, total: Mapping[str, float]) -> Resources:
     return resources
 
 
-def _share(cpus: float, among: int) -> float:
-    return 1.0 if cpus >= among else max(GRAIN, int(cpus / among / GRAIN) * GRAIN)
+def _without_driver(cpus: list[float], held: float) -> list[float]:
+    """Take what the driver holds from one node, the largest, for it is not known which."""
+    largest = cpus.index(max(cpus)) if cpus else 0
+    return [max(0.0, node - held) if i == largest else node for i, node in enumerate(cpus)]
+
+
+def _share(parts: list[float], among: int) -> float:
+    """Return the largest share, at most 1 CPU, of which the parts of the nodes hold as many as are asked for.
+
+    A share lies on one node: two halves on two nodes are not one CPU.
+    """
+    if among == 0 or sum(parts) == 0:
+        return 0.0 if among == 0 else GRAIN
+    candidates = {1.0, *(part / pieces for part in parts for pieces in range(1, among + 1))}
+    fitting = [c for c in candidates if 0 < c <= 1 and sum(int(part / c + 1e-9) for part in parts) >= among]
+    return max(GRAIN, int(max(fitting) / GRAIN + 1e-6) * GRAIN)

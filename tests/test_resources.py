@@ -13,30 +13,61 @@ def config(shards: int, workers: int, **train: float) -> Config:
 @pytest.mark.parametrize(("shards", "workers"), [(1, 0), (2, 0), (2, 1), (2, 2), (7, 4), (256, 0), (256, 2)])
 @pytest.mark.parametrize("cpus", [2.0, 16.0])
 def test_default_shares_always_fit(shards: int, workers: int, cpus: float) -> None:
-    r = divide_resources(config(shards, workers), {"CPU": cpus})
+    r = divide_resources(config(shards, workers), [{"CPU": cpus}])
     assert 0 < r.shard_cpus <= 1
     assert shards * r.shard_cpus + workers * r.worker_cpus <= cpus + 1e-9
 
 
 def test_training_in_process_leaves_all_cpus_to_the_shards() -> None:
-    assert divide_resources(config(2, 0), {"CPU": 2.0}).shard_cpus == 1.0
+    assert divide_resources(config(2, 0), [{"CPU": 2.0}]).shard_cpus == 1.0
 
 
 def test_workers_take_a_gpu_each_where_there_are_enough() -> None:
-    assert divide_resources(config(2, 2), {"CPU": 8.0, "GPU": 2.0}).worker_gpus == 1.0
-    assert divide_resources(config(2, 2, gpus_per_worker=0.0), {"CPU": 8.0, "GPU": 1.0}).worker_gpus == 0.0
+    assert divide_resources(config(2, 2), [{"CPU": 8.0, "GPU": 2.0}]).worker_gpus == 1.0
+    assert divide_resources(config(2, 2, gpus_per_worker=0.0), [{"CPU": 8.0, "GPU": 1.0}]).worker_gpus == 0.0
 
 
 def test_idle_gpus_are_not_passed_over_in_silence() -> None:
     with pytest.raises(ClusterError, match=r"2 workers cannot have a GPU each.*\nSet train\.workers=1"):
-        divide_resources(config(2, 2), {"CPU": 8.0, "GPU": 1.0})
+        divide_resources(config(2, 2), [{"CPU": 8.0, "GPU": 1.0}])
 
 
 def test_two_workers_on_one_gpu_are_refused() -> None:
     with pytest.raises(ClusterError, match="NCCL"):
-        divide_resources(config(2, 2, gpus_per_worker=0.5), {"CPU": 8.0, "GPU": 1.0})
+        divide_resources(config(2, 2, gpus_per_worker=0.5), [{"CPU": 8.0, "GPU": 1.0}])
 
 
 def test_what_the_cluster_lacks_is_refused_with_both_figures() -> None:
     with pytest.raises(ClusterError, match="2 GPUs; the cluster has 2 and 0"):
-        divide_resources(config(2, 2, gpus_per_worker=1.0), {"CPU": 2.0})
+        divide_resources(config(2, 2, gpus_per_worker=1.0), [{"CPU": 2.0}])
+
+
+@pytest.mark.parametrize("nodes", [[1.0, 1.0], [1.0, 1.0, 1.0], [4.0, 1.0], [16.0, 16.0, 2.0], [0.0, 1.0, 1.0]])
+@pytest.mark.parametrize(("shards", "workers"), [(2, 1), (2, 2), (3, 4), (5, 0)])
+def test_shares_fit_on_single_nodes_since_halves_on_two_nodes_are_no_cpu(
+    nodes: list[float], shards: int, workers: int
+) -> None:
+    r = divide_resources(config(shards, workers), [{"CPU": cpus} for cpus in nodes])
+    for share, number in ((r.shard_cpus, shards), (r.worker_cpus, workers)):
+        parts = [cpus / 2 if workers else cpus for cpus in nodes]
+        assert number == 0 or sum(int(part / share + 1e-6) for part in parts) >= number
+
+
+def test_a_growing_cluster_is_asked_for_whole_cpus_and_refuses_nothing_yet() -> None:
+    growing = make_config({"autoscaling": True, "pool": {"shards": 8}, "train": {"workers": 4, "gpus_per_worker": 1}})
+    r = divide_resources(growing, [{"CPU": 0.0}])
+    assert (r.shard_cpus, r.worker_cpus, r.worker_gpus) == (1.0, 1.0, 1.0)
+
+
+def test_the_cpus_that_the_driver_holds_are_not_given_away() -> None:
+    held = make_config({"driver_cpus": 1, "pool": {"shards": 2}})
+    assert divide_resources(held, [{"CPU": 1.0}, {"CPU": 1.0}]).shard_cpus == 0.5
+
+
+def test_an_elastic_group_needs_room_for_its_fewest_workers_alone() -> None:
+    wanted = {"workers": 4, "cpus_per_worker": 1.0, "batch_size": 64}
+    nodes = [{"CPU": 2.0}]
+    with pytest.raises(ClusterError, match="4 workers need"):
+        divide_resources(make_config({"pool": {"shards": 1}, "train": wanted}), nodes)
+    elastic = make_config({"pool": {"shards": 1, "cpus_per_shard": 1}, "train": {**wanted, "min_workers": 1}})
+    assert divide_resources(elastic, nodes).worker_cpus == 1.0
