@@ -45,7 +45,7 @@ def test_keys_come_from_the_profile_where_neither_uri_nor_environment_has_them(t
     assert cell(uri)._store.config["access_key_id"] == "a"
     assert cell(uri)._store.config["secret_access_key"] == "b%c"
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "from the environment")
-    with pytest.raises(StorageError, match="cannot open shown: .*Missing"):
+    with pytest.raises(StorageError, match=r"cannot open shown: .*Missing"):
         cell(uri)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "too")
     assert "access_key_id" not in cell(uri)._store.config

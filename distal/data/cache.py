@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import threading
 import warnings
@@ -28,7 +29,7 @@ from distal.data.decode import DecodeSpec, UndecodableError, decode
 from distal.data.rows import RowReader
 from distal.data.schema import Columns
 from distal.data.source import Source
-from distal.errors import StorageError
+from distal.errors import ConfigError, StorageError
 
 _LOGGER = logging.getLogger(__name__)
 _LAYOUT = 1  # raise when the meaning of cached pixels changes
@@ -42,8 +43,16 @@ _THREADED_BYTES = (
 
 
 def cache_folder(configured: str | None) -> Path:
-    """Return the folder of decoded images on this machine: pool.cache, else distal's part of the user's cache."""
+    """Return the folder of decoded images on this machine: pool.cache, else distal's part of the user's cache.
+
+    Raises ConfigError for a URI: the images are mapped into memory from a disk of each node.
+    """
     if configured is not None:
+        if uri := re.search(r"(?:^|/)(\w+):/", configured):  # one slash is left where the path was made absolute
+            raise ConfigError(
+                f"pool.cache: expected a local folder, found a {uri[1]}:// URI.\n"
+                "Each node decodes the images onto a disk of its own; leave pool.cache out, or name a folder there."
+            )
         return Path(configured).expanduser().absolute()
     base = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(base) if os.path.isabs(base) else Path("~/.cache").expanduser()) / "distal"

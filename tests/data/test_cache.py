@@ -14,7 +14,7 @@ from distal.data import cache as cache_module
 from distal.data.cache import cache_folder
 from distal.data.chunks import Skipped
 from distal.data.table import open_images
-from distal.errors import StorageError
+from distal.errors import ConfigError, StorageError
 
 
 def _chunk_files(config: PoolConfig) -> list[Path]:
@@ -147,6 +147,12 @@ def test_a_full_disk_is_reported_with_the_figure_and_leaves_no_chunk(config, mon
             table.block(0)
     assert _chunk_files(config) == []
     assert table.block(0).shape == (16, 1, 8, 8)
+
+
+@pytest.mark.parametrize("configured", ["s3://bucket/cache", "/home/me/s3:/bucket/cache"])
+def test_a_cache_on_an_object_store_is_refused(configured):
+    with pytest.raises(ConfigError, match="expected a local folder, found a s3:// URI"):
+        cache_folder(configured)
 
 
 def test_an_unwritable_cache_folder_is_reported(tmp_path, config):
