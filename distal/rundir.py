@@ -26,6 +26,11 @@ log = logging.getLogger(__name__)
 
 CONFIG = "config.yaml"
 COMMITTED = "COMMITTED"
+OPTIONS = {"s3": "allow_delayed_open=true", "gs": "retry_limit_seconds=20", "gcs": "retry_limit_seconds=20"}
+"""What pyarrow is told unless the URI says otherwise.
+
+It sends a small object to S3 in an upload of three requests, and tries Google for 15 minutes without a credential.
+"""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -36,11 +41,12 @@ def round_path(round: int, *parts: str) -> str:
     return "/".join((f"rounds/{round:04d}", *parts))
 
 
-def _one_put(storage: str) -> str:
-    """Return a URI under which pyarrow sends a small object to S3 in one request, not in an upload of three."""
-    if urlsplit(storage).scheme != "s3" or "allow_delayed_open=" in storage:
+def with_options(storage: str) -> str:
+    """Return the URI that pyarrow is given."""
+    option = OPTIONS.get(urlsplit(storage).scheme, "")
+    if not option or option.partition("=")[0] in storage:
         return storage
-    return f"{storage}{'&' if '?' in storage else '?'}allow_delayed_open=true"
+    return f"{storage}{'&' if '?' in storage else '?'}{option}"
 
 
 class RunDirectory:
@@ -78,7 +84,7 @@ class RunDirectory:
             return cls(storage, name, LocalFiles(root), str(root))
         shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}/{name}"
         try:
-            filesystem, prefix = pyarrow.fs.FileSystem.from_uri(_one_put(storage))
+            filesystem, prefix = pyarrow.fs.FileSystem.from_uri(with_options(storage))
         except (OSError, pa.ArrowException, ValueError) as error:
             reason = " ".join(str(error).replace(storage, shown).split())[:200]
             raise StorageError(

@@ -14,7 +14,7 @@ import pytest
 
 from distal import leases
 from distal.errors import RunError, RunLockedError, StorageError
-from distal.rundir import RunDirectory, round_path
+from distal.rundir import RunDirectory, round_path, with_options
 
 HOLD = """
 import sys, time
@@ -231,3 +231,27 @@ def test_a_run_inside_another_folder_keeps_the_options_of_its_uri(tmp_path: Path
     assert inside.local == tmp_path / "sweep" / "trials" / "a"
     outer = RunDirectory.open("mock:///sweeps?start=1", "sweep")
     assert outer.inside("trials", "a").storage == "mock:///sweeps/sweep/trials?start=1"
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("s3://b/x", "s3://b/x?allow_delayed_open=true"),
+        ("s3://b/x?region=eu", "s3://b/x?region=eu&allow_delayed_open=true"),
+        ("s3://b/x?allow_delayed_open=false", "s3://b/x?allow_delayed_open=false"),
+        ("gs://b/x", "gs://b/x?retry_limit_seconds=20"),
+        ("hdfs://host/x", "hdfs://host/x"),
+    ],
+)
+def test_pyarrow_is_told_what_suits_small_whole_files(given: str, told: str) -> None:
+    assert with_options(given) == told
+
+
+def test_every_lease_of_a_run_is_required_not_the_last_alone(remote) -> None:
+    with remote.lock("driver"):
+        with remote.lock("writer"):
+            remote.write("a", b"")
+            remote._files.write(".lock-driver", lease(time.time()))
+            time.sleep(0.3)
+            with pytest.raises(RunLockedError, match=r"process 7 on other .*\(lock: driver\)"):
+                remote.write("b", b"")

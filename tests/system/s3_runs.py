@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow.fs
 from buckets import S3Server, download
-from small_pools import write_pool
+from small_pools import write_extractor, write_pool
 from two_rounds import BATCH, final_files, tree
 
 from distal.data.digits import digit_images
@@ -31,8 +31,7 @@ def upload(folder: Path, uri: str) -> None:
 
 def local_tree(folder: Path, decoded: Path, name: str = "run") -> dict[str, Any]:
     """Describe the run on this machine's disk."""
-    images = str(folder / "{}.parquet")
-    return _tree(str(folder / "runs"), name, images, decoded)
+    return _tree(str(folder / "runs"), name, str(folder / "{}.parquet"), decoded)
 
 
 def s3_tree(server: S3Server, bucket: str, decoded: Path, name: str = "run") -> dict[str, Any]:
@@ -43,7 +42,11 @@ def s3_tree(server: S3Server, bucket: str, decoded: Path, name: str = "run") -> 
 def _tree(storage: str, name: str, images: str, decoded: Path) -> dict[str, Any]:
     whole = tree(Path("unused"))
     pool = {"shards": 1, "path": images.format("pool"), "cache": str(decoded), "classes": DIGITS}
-    evaluate = {**whole["evaluate"], "path": images.format("held-out")}
+    coarse = decoded / "coarse.pt"  # costs nothing, where the usual extractor would be trained once a storage
+    if not coarse.exists():
+        write_extractor(coarse)
+    extractor = {"extractor": "inception", "extractor_path": str(coarse)}
+    evaluate = {**whole["evaluate"], **extractor, "path": images.format("held-out")}
     query = {"strategy": "margin", "batch": BATCH}
     return {**whole, "storage": storage, "name": name, "pool": pool, "query": query, "evaluate": evaluate}
 

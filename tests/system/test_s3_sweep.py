@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from buckets import S3Server
+from small_pools import write_extractor
 from small_sweeps import sweep_tree
 
 from distal.errors import RunError
@@ -28,19 +29,13 @@ def committed(sweep: RunDirectory) -> dict[str, dict[int, float]]:
 
 
 def test_a_sweep_on_s3_ends_with_its_results_and_is_taken_up_again_without_computing(
-    s3_server: S3Server, decoded: Path
+    s3_server: S3Server, decoded: Path, tmp_path: Path
 ) -> None:
     storage: Any = s3_server.uri(f"{s3_server.bucket()}/sweeps")
-    sweep = make_sweep(
-        sweep_tree(
-            storage,
-            decoded,
-            SPACE,
-            searcher="grid",
-            base={"rounds": 1, "train": {"steps": 5}},
-            early_stop={"scheduler": "none"},
-        )
-    )
+    extractor = {"extractor": "inception", "extractor_path": str(write_extractor(tmp_path / "coarse.pt"))}
+    base = {"rounds": 1, "train": {"steps": 5}, "evaluate": extractor}
+    whole = sweep_tree(storage, decoded, SPACE, searcher="grid", base=base, early_stop={"scheduler": "none"})
+    sweep = make_sweep(whole)
 
     results = run_sweep(sweep)
 
