@@ -29,7 +29,7 @@ node() { # node NAME ray-start-arguments...: a process group of its own, so that
   shift
   [[ ! -e $here/$name.pid ]] || { echo "node '$name' is there already" >&2; exit 1; }
   # shellcheck disable=SC2086  # WITHIN is a command and its arguments
-  setsid ${WITHIN:-} "$ray" start --block --disable-usage-stats --dashboard-agent-listen-port=0 --temp-dir="$here/ray" "$@" \
+  setsid ${WITHIN:-} "$ray" start --block --disable-usage-stats --dashboard-agent-listen-port=0 --temp-dir="$here/n/$name" "$@" \
     </dev/null >"$here/$name.log" 2>&1 &
   echo $! >"$here/$name.pid"
 }
@@ -104,9 +104,9 @@ status)
   ;;
 stop)
   for file in "$here"/*.pid; do [[ ! -e $file ]] || kill_group TERM "$(basename "$file" .pid)"; done
-  for _ in {1..20}; do pgrep -f -- "$here/ray/" >/dev/null || break; sleep 0.5; done
-  pkill -KILL -f -- "$here/ray/" || true
-  rm -rf "$here/ray"
+  for _ in {1..20}; do pgrep -f -- "$here/n/" >/dev/null || break; sleep 0.5; done
+  pkill -KILL -f -- "$here/n/" || true
+  rm -rf "$here/n"
   ;;
 *)
   sed -n '2,/^set/{/^set/!s/^# \{0,1\}//p}' "$0"

@@ -6,7 +6,6 @@ import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -57,8 +56,9 @@ def connect(address: str = "auto") -> Connection:
     """Join a Ray cluster from a driver script, for every `ActiveLearner` and `distal.tune` that follows.
 
     Args:
-        address: "auto" on a machine of the cluster, or host:port of its GCS. Where it asks for a token, that of
-            RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token is shown.
+        address: "auto" on a machine of the cluster, or host:port of its GCS. Where it asks for a token, set
+            RAY_AUTH_MODE=token before Ray is imported; it lies in RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or
+            ~/.ray/auth_token.
 
     Raises:
         ClusterError: it cannot be reached, refuses the token, or has other versions of Ray, Python, distal or torch
@@ -89,15 +89,6 @@ def cluster(address: str | None) -> Iterator[None]:
         ray.shutdown()
 
 
-def show_token() -> bool:
-    """Have Ray show its token, if there is one on this machine; return whether there is."""
-    default = Path("~/.ray/auth_token").expanduser()
-    found = bool({"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()) or default.is_file()
-    if found:
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
-    return found
-
-
 def token_advice() -> str:
     """Say how a token is given."""
     return (
@@ -113,7 +104,6 @@ def _join(given: str | None) -> None:
         settings |= {"num_cpus": cores, "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
     else:
         _require_listener(given)
-        show_token()
     own_handlers = list(logging.root.handlers)
     if as_json():
         level = os.environ.get("DISTAL_LOG", "INFO").upper()

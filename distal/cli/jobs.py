@@ -59,9 +59,10 @@ def submit(
     from distal.jobs.server import JobServer, Needs
 
     parcel = pack(*split_arguments(arguments))
-    environment = _environment(runtime_env, env or [])
+    environment = _environment(runtime_env)
+    variables = _variables(env or [])
     server = JobServer(address)
-    with staged(parcel, working_dir) as folder:
+    with staged(parcel, working_dir, variables) as folder:
         job_id, new = server.submit(parcel, folder, Needs(cpus, gpus, memory), environment, send_distal)
     state = "started" if new else "is alive already"
     show(f"job {job_id}: {state} on {server.address}; its {parcel.kind} lies in {parcel.place}")
@@ -127,10 +128,12 @@ def execute(path: Annotated[str, typer.Argument(help="The file that `distal subm
     from distal.cli.runs import run_config
     from distal.cli.sweeps import run_sweep_config
     from distal.config import Config
+    from distal.jobs.handed import take
     from distal.jobs.parcel import unpack
     from distal.rundir import RunDirectory
     from distal.sweep.resolve import SWEEP
 
+    take()
     sent = unpack(Path(path))
     if isinstance(sent, Config):
         run_config(sent)
@@ -138,19 +141,22 @@ def execute(path: Annotated[str, typer.Argument(help="The file that `distal subm
         run_sweep_config(sent, resume=RunDirectory.open(sent.storage, sent.name).has(SWEEP))
 
 
-def _environment(path: str | None, names: list[str]) -> dict[str, Any]:
-    """Return Ray's runtime_env: what the file says, and the variables of this shell that are asked for by name."""
+def _environment(path: str | None) -> dict[str, Any]:
+    """Return the keys of Ray's runtime_env that the file has."""
     from distal.resolve import read_yaml
 
     environment = {} if path is None else read_yaml(Path(path))
     if "working_dir" in environment:
         raise ConfigError("--runtime-env: working_dir is sent by --working-dir.\nTake the key out of the file.")
+    return environment
+
+
+def _variables(names: list[str]) -> dict[str, str]:
+    """Return the variables of this shell that are asked for by name."""
     missing = [name for name in names if name not in os.environ]
     if missing:
         raise ConfigError(f"--env: {', '.join(missing)} is not set here.\nSet it in this shell, or leave it out.")
-    if names:
-        environment["env_vars"] = {**environment.get("env_vars", {}), **{name: os.environ[name] for name in names}}
-    return environment
+    return {name: os.environ[name] for name in names}
 
 
 def _follow(server: "JobServer", job_id: str) -> None:

@@ -18,6 +18,7 @@ import yaml
 
 from distal.config import Config
 from distal.errors import ClusterError, ConfigError
+from distal.jobs.handed import lay
 from distal.resolve import apply_override, make_config, read_config, read_yaml
 from distal.sweep.config import SweepConfig
 from distal.sweep.resolve import check_sweep, make_sweep, read_sweep
@@ -80,8 +81,11 @@ def versions() -> dict[str, str]:
 
 
 @contextmanager
-def staged(parcel: Parcel, folder: str | None) -> Iterator[Path]:
+def staged(parcel: Parcel, folder: str | None, variables: Mapping[str, str]) -> Iterator[Path]:
     """Lay the job's file, and a copy of the user's folder if one is given, into a folder that Ray can send.
+
+    Args:
+        variables: handed over to the job's processes.
 
     Raises:
         ConfigError: the folder is missing or too large to send.
@@ -91,6 +95,8 @@ def staged(parcel: Parcel, folder: str | None) -> Iterator[Path]:
             _require_sendable(Path(folder))
             shutil.copytree(folder, place, ignore=LEFT_OUT, dirs_exist_ok=True)
         (Path(place) / JOB_FILE).write_text(parcel.text)
+        if variables:
+            lay(Path(place), variables)
         yield Path(place)
 
 
@@ -109,7 +115,12 @@ def _parcel(kind: str, config: Config | SweepConfig, base: Config) -> Parcel:
             "Use oracle.kind=dataset or files, or run a driver script on the cluster: distal.connect(address)."
         )
     _require_place("storage", config.storage)
-    for key, paths in (("pool.path", base.pool.path), ("evaluate.path", base.evaluate.path)):
+    places = {
+        "pool.path": base.pool.path,
+        "evaluate.path": base.evaluate.path,
+        "evaluate.extractor_path": base.evaluate.extractor_path,
+    }
+    for key, paths in places.items():
         for one in [paths] if isinstance(paths, str) else paths or []:
             if one != "digits":
                 _require_place(key if kind == "run" else f"base.{key}", one)

@@ -15,8 +15,9 @@ from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
 import distal
-from distal.cluster import show_token, token_advice
+from distal.cluster import token_advice
 from distal.errors import ClusterError, ConfigError
+from distal.jobs.handed import HANDED_FILE, SETUP_HOOK
 from distal.jobs.parcel import JOB_FILE, Parcel
 
 ENTRYPOINT = f"python -m distal jobs execute {JOB_FILE}"
@@ -70,7 +71,6 @@ class JobServer:
     def __init__(self, address: str | None = None) -> None:
         self.address = _http_address(address or os.environ.get("RAY_API_SERVER_ADDRESS") or DEFAULT_ADDRESS)
         os.environ["RAY_API_SERVER_ADDRESS"] = self.address  # Ray lets this variable win over what it is told
-        show_token()
         with self._explained():
             self._client = JobSubmissionClient(self.address)
 
@@ -82,20 +82,24 @@ class JobServer:
         A run that was sent before and ended is continued by a new job, numbered after the old one.
 
         Args:
-            folder: what `staged` made. environment: keys of Ray's runtime_env, such as env_vars and pip.
+            folder: what `staged` made. environment: keys of Ray's runtime_env, such as pip.
         """
         numbers = {self._number(job.id, parcel): job for job in self.jobs() if self._number(job.id, parcel)}
         last = max(numbers, default=0)
         if last and numbers[last].alive:
             return numbers[last].id, False
         job_id = f"{parcel.job}-{last + 1}"
-        modules = {"py_modules": [str(Path(distal.__file__).parent)]} if send_distal else {}
+        own: dict[str, Any] = {"working_dir": str(folder)}
+        if send_distal:
+            own["py_modules"] = [str(Path(distal.__file__).parent)]
+        if (folder / HANDED_FILE).exists():
+            own["worker_process_setup_hook"] = SETUP_HOOK
         with self._explained():
             try:
                 self._client.submit_job(
                     entrypoint=ENTRYPOINT,
                     submission_id=job_id,
-                    runtime_env={**environment, **modules, "working_dir": str(folder)},
+                    runtime_env={**environment, **own},
                     metadata={KIND: parcel.kind, PLACE: parcel.place},
                     entrypoint_num_cpus=needs.cpus,
                     entrypoint_num_gpus=needs.gpus,

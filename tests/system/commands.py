@@ -4,19 +4,20 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 
 
 @contextmanager
-def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+def started(*arguments: str, environment: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
     """Start `distal` in a process group of its own, all output together; kill the group at the end.
 
     Ctrl-C reaches it even where the tests run in the background of a script, whose children ignore it.
     """
     process = subprocess.Popen(
         [sys.executable, "-m", "distal", *arguments],
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

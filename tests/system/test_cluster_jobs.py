@@ -1,0 +1,180 @@
+"""Jobs on a real cluster of several nodes with token authentication: what they write, what is refused, what is said."""
+
+import json
+import signal
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import started
+from local_cluster import LocalCluster, local_cluster
+from small_pools import write_extractor
+from small_sweeps import committed, results_of, sweep_tree, write_sweep
+from two_rounds import final_files
+
+import distal
+from distal.sweep.resolve import make_sweep
+from distal.sweep.tuner import run_sweep
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(150)]
+
+SECRET = "the-secret-value-5a1f"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    with local_cluster(2) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def run_tree(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Describe two short rounds on two shards and a worker, labeled by the data set."""
+    folder = tmp_path_factory.mktemp("run")
+    return {
+        "name": "run",
+        "rounds": 2,
+        "pool": {"shards": 2, "cache": str(folder / "decoded")},
+        "query": {"strategy": "margin", "batch": 6},
+        "train": {"steps": 20, "batch_size": 16, "threads": 1, "workers": 1},
+        "evaluate": {
+            "samples": 64,
+            "reference": 200,
+            "extractor": "inception",
+            "extractor_path": str(write_extractor(folder / "extractor.pt")),
+        },
+    }
+
+
+@pytest.fixture(scope="module")
+def submitted(
+    cluster: LocalCluster, run_tree: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """Submit the run, with a secret in its environment, and follow it to its end."""
+    storage = tmp_path_factory.mktemp("submitted")
+    path = write_sweep(storage, run_tree)
+    done = cluster.distal("submit", str(path), f"storage={storage}", "--env", "MY_SECRET", MY_SECRET=SECRET)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return storage, done
+
+
+def test_a_job_shows_its_progress_and_writes_what_the_run_in_this_process_writes(
+    local_ray: None, submitted: tuple[Path, Any], run_tree: dict[str, Any], tmp_path: Path
+) -> None:
+    storage, done = submitted
+    assert "round 2/2  committed" in done.stdout
+    assert f"report: {storage}/run/report.html" in done.stdout
+    distal.ActiveLearner({**run_tree, "storage": str(tmp_path), "train": {**run_tree["train"], "workers": 0}}).run()
+    assert final_files(storage) == final_files(tmp_path)
+
+
+def test_a_finished_run_sent_again_is_continued_by_a_second_job(
+    cluster: LocalCluster, submitted: tuple[Path, Any], run_tree: dict[str, Any], tmp_path: Path
+) -> None:
+    storage, _ = submitted
+    path = str(write_sweep(tmp_path, run_tree))
+    again = cluster.distal("submit", path, f"storage={storage}", "pool.shards=0", "train.workers=0")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "the label budget is spent" in again.stdout
+    listed = cluster.distal("jobs", "list").stdout.splitlines()
+    assert [line.split()[1] for line in listed if str(storage) in line] == ["SUCCEEDED", "SUCCEEDED"]
+    told = cluster.distal("jobs", "status", "run").stdout
+    assert "SUCCEEDED (exit code 0)" in told
+    assert "2 of 2 committed" in told
+    assert "round 1/2  committed" in cluster.distal("jobs", "logs", listed[0].split()[0]).stdout
+
+
+def test_a_variable_handed_over_by_name_is_in_no_file_and_no_output(
+    cluster: LocalCluster, submitted: tuple[Path, subprocess.CompletedProcess[str]]
+) -> None:
+    storage, done = submitted
+    assert SECRET not in done.stdout + done.stderr
+    assert SECRET not in cluster.distal("jobs", "status", "run").stdout
+    kept = [path for path in storage.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
+    logs = cluster.folder.glob("n/*/session_2*/logs/**/*")
+    logged = [path for path in logs if path.is_file() and SECRET.encode() in path.read_bytes()]
+    assert (kept, logged) == ([], [])
+
+
+def endless(tree: dict[str, Any], name: str, storage: Path) -> dict[str, Any]:
+    """Describe the run so that it does not end by itself, and starts few processes."""
+    train = {**tree["train"], "steps": 100_000, "workers": 0}
+    return {**tree, "name": name, "storage": str(storage), "pool": {**tree["pool"], "shards": 0}, "train": train}
+
+
+def test_the_same_run_sent_twice_is_one_job_that_both_follow_and_stop_ends(
+    cluster: LocalCluster, run_tree: dict[str, Any], tmp_path: Path
+) -> None:
+    path = str(write_sweep(tmp_path, endless(run_tree, "long", tmp_path)))
+    first = cluster.distal("submit", path, "--detach")
+    job_id = first.stdout.split()[1].rstrip(":")
+    second = cluster.distal("submit", path, "--detach")
+    assert f"job {job_id}: is alive already" in second.stdout
+    assert cluster.distal("jobs", "stop", "long").returncode == 0
+    followed = cluster.distal("jobs", "logs", "long", "--follow")
+    assert followed.returncode == 1
+    assert "STOPPED" in followed.stdout
+    assert "Submit it again" in followed.stdout
+
+
+def test_a_sweep_sent_as_a_job_finds_what_it_finds_in_this_process(
+    cluster: LocalCluster, local_ray: None, run_tree: dict[str, Any], tmp_path: Path
+) -> None:
+    space = {"train.learning_rate_g": {"grid": [2e-4, 8e-4]}}
+    trees = {}
+    for place in ("there", "here"):
+        (tmp_path / place).mkdir()
+        base = {"train": {"threads": 1}, "evaluate": run_tree["evaluate"]}
+        trees[place] = sweep_tree(tmp_path / place, tmp_path / "decoded", space, searcher="grid", base=base)
+    done = cluster.distal("submit", str(write_sweep(tmp_path, trees["there"])))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 trials: 2 finished" in done.stdout
+    run_sweep(make_sweep(trees["here"]))
+    there, here = (
+        {trial.name: [point.scores for point in trial.curve] for trial in results_of(tmp_path / place).trials}
+        for place in ("there", "here")
+    )
+    assert there == here
+    assert committed(tmp_path / "there").keys() == committed(tmp_path / "here").keys()
+
+
+def test_a_missing_and_a_wrong_token_are_refused_with_what_to_do(cluster: LocalCluster, tmp_path: Path) -> None:
+    wrong = cluster.distal("jobs", "list", RAY_AUTH_TOKEN="0" * 64)
+    bare = cluster.distal("jobs", "list", RAY_AUTH_MODE="disabled")
+    for refused, words in ((wrong, "refuses this token"), (bare, "asks for a token")):
+        assert refused.returncode == 9
+        assert words in refused.stderr
+        assert "RAY_AUTH_TOKEN" in refused.stderr
+        assert len(refused.stderr.strip().splitlines()) <= 3
+
+
+def test_metrics_of_the_run_are_exported_by_the_node_of_its_driver(
+    cluster: LocalCluster, submitted: tuple[Path, Any]
+) -> None:
+    """Ray writes where each node exports; the values of an ended process stay for a while."""
+    places = json.loads((cluster.folder / "n" / "head" / "prom_metrics_service_discovery.json").read_text())
+    pages = []
+    for target in places[0]["targets"]:
+        with urllib.request.urlopen(f"http://{target}/metrics", timeout=20) as page:
+            pages.append(page.read().decode())
+    assert any("ray_distal_" in page for page in pages)
+
+
+def test_control_c_leaves_the_job_running_and_says_how_to_go_on(
+    cluster: LocalCluster, run_tree: dict[str, Any], tmp_path: Path
+) -> None:
+    path = str(write_sweep(tmp_path, endless(run_tree, "left", tmp_path)))
+    with started("submit", path, environment=cluster.environment) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "Running entrypoint" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, rest
+    assert "goes on; follow it by: distal jobs logs" in rest
+    assert " RUNNING " in cluster.distal("jobs", "list").stdout
+    cluster.distal("jobs", "stop", "left")
