@@ -10,8 +10,8 @@ STAMP := $(VENV)/installed
 demo: $(STAMP)  ## run the default job on the embedded digits and write its report
 	$(BIN)/distal run
 
-test: $(STAMP)  ## all tests
-	$(BIN)/python -m pytest
+test: $(STAMP)  ## all tests, in two processes
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: $(STAMP)  ## lint, format, types, layers
 	$(BIN)/ruff check .

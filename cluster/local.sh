@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A Ray cluster of one head and some workers on this machine: separate raylets, token authentication, loopback only.
+# A Ray cluster of one head and some workers on this machine: separate raylets, token authentication, the dashboard on
+# loopback. (Ray's own ports listen on the machine's address; whoever connects needs the token.)
 #
 #   cluster/local.sh start [WORKERS=3] [CPUS=1]   start the head and WORKERS nodes of CPUS each, and say how to use them
 #   cluster/local.sh add NAME [CPUS=1]            start one more node
@@ -42,6 +43,7 @@ head() {
   umask 077
   mkdir -p "$here"
   [[ -s $here/token ]] || new_token >"$here/token"
+  rm -f "$here/n/head/ray_current_cluster"  # a killed head leaves it, and Ray takes the workers' processes for a head
   node head --head --port="$port" --node-ip-address="$head_ip" --dashboard-host=127.0.0.1 \
     --dashboard-port="$dashboard" --num-cpus=0 --object-store-memory=$((256 * 1024 * 1024))
   until dashboard_answers >/dev/null; do

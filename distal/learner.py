@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import ray
+from ray.exceptions import RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from distal.checkpoints import open_generator
 from distal.cluster import cluster
 from distal.config import Config
-from distal.errors import DistalError, TrainingError
+from distal.errors import ClusterError, DistalError, TrainingError
 from distal.job import DRIVER_LOCK, Job
 from distal.ledger import Ledger
 from distal.link import LastReply, Mailbox, Question
@@ -34,12 +35,14 @@ from distal.rounds import Outcome, Setup
 from distal.rundir import RunDirectory
 from distal.setup import Opened
 from distal.telemetry import Telemetry
-from distal.train.parallel import WorkerGroup, launch
+from distal.train.parallel import ControllerLostError, WorkerGroup, launch
 from distal.waiting import Waiting
 
 logger = logging.getLogger(__name__)
 
 END_WAIT_S = 60.0
+CONTROLLERS_LOST = 3
+"""How often in one round Train's controller may be lost: it may lie on a head node that is being restarted."""
 
 
 class ActiveLearner:
@@ -257,13 +260,16 @@ def _open_mailbox(workers: int) -> Callable[..., Any]:
 
 def _launch_while_it_gets_on(run: RunDirectory, job: Job, group: WorkerGroup) -> None:
     """Launch the job again where its workers died too often but rounds were committed: a long run sees many deaths."""
+    lost = 0
     while True:
         before = len(run.committed())
         try:
             return launch(job, group)
-        except TrainingError:
-            if len(run.committed()) == before:
+        except TrainingError as error:
+            lost = lost + 1 if len(run.committed()) == before else 0
+            if lost > (CONTROLLERS_LOST if isinstance(error, ControllerLostError) else 0):
                 raise
+            logger.warning("launching the training workers again: %s", str(error).splitlines()[0])
 
 
 def _living_nodes() -> list[dict[str, float]]:
@@ -271,7 +277,13 @@ def _living_nodes() -> list[dict[str, float]]:
 
 
 def _call_actor(actor: Any, method: str, *args: Any) -> Any:
-    return ray.get(getattr(actor, method).remote(*args))
+    try:
+        return ray.get(getattr(actor, method).remote(*args))
+    except RayActorError as error:
+        raise ClusterError(
+            f"this process has lost its node's part of the Ray cluster ({type(error).__name__}).\n"
+            "Everything committed and every label answered is kept: run distal resume, or submit the job again."
+        ) from error
 
 
 def _config(config: Config | Mapping[str, Any] | str | Path | None) -> Config:

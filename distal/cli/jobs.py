@@ -41,6 +41,9 @@ def submit(
     ] = None,
     gpus: Annotated[float | None, typer.Option(min=0, help="GPUs of the job's own process.")] = None,
     memory: Annotated[float | None, typer.Option(min=0, help="GiB of memory of the job's own process.")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="KEY=VALUE that the node of the job's own process has; repeat it.")
+    ] = None,
     send_distal: Annotated[
         bool, typer.Option("--send-distal", help="Send this distal along, to a cluster that has Ray and torch alone.")
     ] = False,
@@ -58,12 +61,13 @@ def submit(
     from distal.jobs.parcel import pack, staged
     from distal.jobs.server import JobServer, Needs
 
-    parcel = pack(*split_arguments(arguments))
+    parcel = pack(*split_arguments(arguments), cpus or 0.0)
     environment = _environment(runtime_env)
     variables = _variables(env or [])
     server = JobServer(address)
+    needs = Needs(cpus, gpus, memory, _labels(label or []))
     with staged(parcel, working_dir, variables) as folder:
-        job_id, new = server.submit(parcel, folder, Needs(cpus, gpus, memory), environment, send_distal)
+        job_id, new = server.submit(parcel, folder, needs, environment, send_distal)
     state = "started" if new else "is alive already"
     show(f"job {job_id}: {state} on {server.address}; its {parcel.kind} lies in {parcel.place}")
     if detach:
@@ -149,6 +153,15 @@ def _environment(path: str | None) -> dict[str, Any]:
     if "working_dir" in environment:
         raise ConfigError("--runtime-env: working_dir is sent by --working-dir.\nTake the key out of the file.")
     return environment
+
+
+def _labels(given: list[str]) -> dict[str, str]:
+    labels = dict(text.partition("=")[::2] for text in given)
+    if not all(labels.values()):
+        raise ConfigError(
+            f"--label: {' '.join(given)} is not KEY=VALUE.\nFor example: --label ray.io/market-type=on-demand"
+        )
+    return labels
 
 
 def _variables(names: list[str]) -> dict[str, str]:

@@ -166,9 +166,10 @@ def quoted(key: str, text: str) -> str:
 
 
 def storage_and_name(path: str) -> tuple[str, str]:
-    """Split <storage>/<name>."""
-    storage, slash, name = path.rstrip("/").rpartition("/")
-    return (storage if slash else ".") or "/", name
+    """Split <storage>/<name>; a URI's ?options are the storage's."""
+    place, mark, options = path.partition("?") if "://" in path else (path, "", "")
+    storage, slash, name = place.rstrip("/").rpartition("/")
+    return ((storage if slash else ".") or "/") + mark + options, name
 
 
 def open_run(path: str) -> "RunDirectory":

@@ -43,8 +43,11 @@ class Parcel:
     text: str
 
 
-def pack(path: str | None, overrides: list[str]) -> Parcel:
+def pack(path: str | None, overrides: list[str], driver_cpus: float = 0.0) -> Parcel:
     """Read and check a run's or a sweep's YAML file with its overrides, as `distal run` and `distal tune` do.
+
+    Args:
+        driver_cpus: what the job's own process will hold of the cluster.
 
     Raises:
         ConfigError: a key or value is refused; a path means something on this machine only; a URI holds a password;
@@ -53,9 +56,11 @@ def pack(path: str | None, overrides: list[str]) -> Parcel:
     if path is not None and _is_sweep(read_yaml(Path(path)), overrides):
         sweep = read_sweep(path, overrides)
         base, _, _ = check_sweep(sweep)
-        sweep = make_sweep(sweep.model_dump(mode="json") | {"base": base.model_dump(mode="json"), "address": None})
+        resources = sweep.resources.model_copy(update={"driver_cpus": driver_cpus})
+        own = {"base": base.model_dump(mode="json"), "resources": resources.model_dump(), "address": None}
+        sweep = make_sweep(sweep.model_dump(mode="json") | own)
         return _parcel("sweep", sweep, base)
-    config = read_config(path, overrides).model_copy(update={"address": None})
+    config = read_config(path, overrides).model_copy(update={"address": None, "driver_cpus": driver_cpus})
     return _parcel("run", config, config)
 
 

@@ -37,6 +37,7 @@ class Needs:
     cpus: float | None = None
     gpus: float | None = None
     memory_gib: float | None = None
+    labels: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ class JobServer:
                     metadata={KIND: parcel.kind, PLACE: parcel.place},
                     entrypoint_num_cpus=needs.cpus,
                     entrypoint_num_gpus=needs.gpus,
+                    entrypoint_label_selector=dict(needs.labels) if needs.labels else None,
                     entrypoint_memory=None if needs.memory_gib is None else int(needs.memory_gib * 2**30),
                 )
             except RuntimeError as error:

@@ -42,6 +42,9 @@ class EarlyStopConfig(Section):
 class TrialResources(Section):
     """What one trial reserves of the cluster."""
 
+    driver_cpus: Weight = Field(
+        0.0, description="CPUs that the sweep's own process holds on the cluster; `distal submit --cpus` says so"
+    )
     cpus: Positive = Field(1.0, description="CPUs of the trial's own process, which trains where workers is 0")
     gpus: Weight = Field(0.0, description="GPUs of the trial's own process; fractions let trials share one")
     shards: Annotated[int, Field(ge=0)] = Field(

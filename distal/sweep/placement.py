@@ -41,6 +41,7 @@ def trials_at_a_time(nodes: Sequence[Mapping[str, float]], resources: TrialResou
         reverse=True,
     )
     free = [{"CPU": node.get("CPU", 0.0), "GPU": node.get("GPU", 0.0)} for node in nodes]
+    _place(free, [_bundle(resources.driver_cpus, 0.0)])
     count = 0
     while count < most and _place(free, bundles):
         count += 1

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import ray.train
 import ray.train.torch
 import torch
+from ray.exceptions import RayError
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
@@ -47,6 +48,10 @@ class WorkerGroup:
         return f"{number} training workers of {self.cpus:g} CPUs and {self.gpus:g} GPUs"
 
 
+class ControllerLostError(TrainingError):
+    """Report that Train's controller went away, as when the head node restarts; the workers are not to blame."""
+
+
 def launch(work: Callable[[Communicator], None], group: WorkerGroup) -> None:
     """Call `work` with a communicator on every rank and wait until all have returned.
 
@@ -54,7 +59,8 @@ def launch(work: Callable[[Communicator], None], group: WorkerGroup) -> None:
         work: picklable; restarted from its beginning on all ranks when a worker dies.
 
     Raises:
-        TrainingError: the worker group failed more often than it is restarted.
+        TrainingError: the worker group failed more often than it is restarted. ControllerLostError: what watches over
+            it is gone, with its node.
     """
 
     def loop() -> None:
@@ -82,6 +88,11 @@ def launch(work: Callable[[Communicator], None], group: WorkerGroup) -> None:
             run_config = RunConfig(name=group.name, storage_path=folder, failure_config=failures)
             patient = TorchConfig(timeout_s=EXCHANGE_WAIT_S)
             TorchTrainer(loop, torch_config=patient, scaling_config=scaling, run_config=run_config).fit()
+    except RayError as error:
+        raise ControllerLostError(
+            f"the controller of the training workers was lost: {str(error).splitlines()[0][:200]}\n"
+            "Everything committed is kept: see 'ray status', then run distal resume."
+        ) from error
     except ray.train.TrainingFailedError as error:
         raise TrainingError(
             f"the training workers failed {MAX_FAILURES + 1} times; last: {str(error).splitlines()[-1][:200]}\n"

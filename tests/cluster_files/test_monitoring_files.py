@@ -10,6 +10,8 @@ import pytest
 import ray
 import yaml
 
+from distal.telemetry import COUNTERS, GAUGES
+
 CLUSTER = Path(__file__).parents[2] / "cluster"
 DASHBOARD: dict[str, Any] = json.loads((CLUSTER / "grafana" / "distal.json").read_text())
 PANELS: list[dict[str, Any]] = DASHBOARD["panels"]
@@ -18,16 +20,8 @@ EXPRESSIONS = [
     for panel in PANELS
     for target in panel["targets"]
 ]
-COUNTERS = {"distal_rows_scored": {"run"}, "distal_train_steps": {"run"}, "distal_bytes_moved": {"run", "kind"}}
-GAUGES = {
-    "distal_round": {"run"},
-    "distal_labels": {"run"},
-    "distal_cost": {"run"},
-    "distal_score": {"run", "score"},
-    "distal_phase_seconds": {"run", "phase"},
-}
-EXPORTED = {f"ray_{name}_total": tags for name, tags in COUNTERS.items()} | {
-    f"ray_{name}": tags for name, tags in GAUGES.items()
+EXPORTED = {f"ray_{name}_total": {"run", *tags} for name, (_, tags) in COUNTERS.items()} | {
+    f"ray_{name}": {"run", *tags} for name, (_, tags) in GAUGES.items()
 }
 RAYS_OWN = {"ray_resources", "ray_object_store_memory", *(f"ray_node_{name}" for name in (
     "cpu_count", "cpu_utilization", "gpus_utilization", "mem_used", "mem_total"))}  # fmt: skip

@@ -92,7 +92,10 @@ def test_one_head_is_started_and_a_worker_on_every_other_node(job: Job) -> None:
     *steps, clearing = job.lines("srun")
     head, workers = sorted(steps, key=lambda step: "--head" not in step)  # they start side by side
     assert "--nodes=1 --nodelist=127.0.0.1 ray start --block" in head
-    assert "--head --node-ip-address=127.0.0.1 --port=23134 --ray-client-server-port=23135 --include-dashboard=false" in head
+    assert (
+        "--head --node-ip-address=127.0.0.1 --port=23134 --ray-client-server-port=23135 --include-dashboard=false"
+        in head
+    )
     assert "--nodes=2 --nodelist=127.0.0.2,127.0.0.3 ray start --block" in workers
     assert "--address=127.0.0.1:23134" in workers
     assert clearing.endswith("--nodes=3 rm -rf /tmp/ray-1234567")

