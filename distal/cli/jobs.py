@@ -47,6 +47,9 @@ def submit(
     send_distal: Annotated[
         bool, typer.Option("--send-distal", help="Send this distal along, to a cluster that has Ray and torch alone.")
     ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Start a job even if Ray lists one of this run as alive: the head was lost.")
+    ] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Do not follow the job's output.")] = False,
 ) -> None:
     """Run `distal run` or `distal tune` on a Ray cluster, as a job, and follow it.
@@ -67,7 +70,7 @@ def submit(
     server = JobServer(address)
     needs = Needs(cpus, gpus, memory, _labels(label or []))
     with staged(parcel, working_dir, variables) as folder:
-        job_id, new = server.submit(parcel, folder, needs, environment, send_distal)
+        job_id, new = server.submit(parcel, folder, needs, environment, send_distal, again)
     state = "started" if new else "is alive already"
     show(f"job {job_id}: {state} on {server.address}; its {parcel.kind} lies in {parcel.place}")
     if detach:

@@ -76,18 +76,26 @@ class JobServer:
             self._client = JobSubmissionClient(self.address)
 
     def submit(
-        self, parcel: Parcel, folder: Path, needs: Needs, environment: Mapping[str, Any], send_distal: bool
+        self,
+        parcel: Parcel,
+        folder: Path,
+        needs: Needs,
+        environment: Mapping[str, Any],
+        send_distal: bool = False,
+        again: bool = False,
     ) -> tuple[str, bool]:
         """Start the parcel's job unless one of its name is alive; return its id, and whether it was started now.
 
         A run that was sent before and ended is continued by a new job, numbered after the old one.
 
         Args:
-            folder: what `staged` made. environment: keys of Ray's runtime_env, such as pip.
+            folder: what `staged` made. environment: keys of Ray's runtime_env, such as pip. again: start a job even
+                where Ray lists one as alive, as it may for a job that went with its head node; the run's lock keeps
+                two drivers apart in any case.
         """
         numbers = {self._number(job.id, parcel): job for job in self.jobs() if self._number(job.id, parcel)}
         last = max(numbers, default=0)
-        if last and numbers[last].alive:
+        if last and numbers[last].alive and not again:
             return numbers[last].id, False
         job_id = f"{parcel.job}-{last + 1}"
         own: dict[str, Any] = {"working_dir": str(folder)}

@@ -56,6 +56,13 @@ class LocalCluster:
         os.killpg(int(file.read_text()), signal.SIGKILL)
         file.unlink()
 
+    def runs(self, name: str) -> bool:
+        """Say whether a node's process is there."""
+        try:
+            return psutil.Process(int((self.folder / f"{name}.pid").read_text())).status() != psutil.STATUS_ZOMBIE
+        except (psutil.Error, FileNotFoundError):
+            return False
+
     def distal(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run distal's command line as from the shell of somebody who submits."""
         command = [sys.executable, "-m", "distal", *arguments]

@@ -13,7 +13,7 @@ from commands import started
 from local_cluster import LocalCluster, local_cluster
 from small_pools import write_extractor
 from small_sweeps import committed, results_of, sweep_tree, write_sweep
-from two_rounds import final_files
+from two_rounds import final_files, share_extractor
 
 import distal
 from distal.sweep.resolve import make_sweep
@@ -55,6 +55,7 @@ def submitted(
 ) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """Submit the run, with a secret in its environment, and follow it to its end."""
     storage = tmp_path_factory.mktemp("submitted")
+    share_extractor(storage)
     path = write_sweep(storage, run_tree)
     done = cluster.distal("submit", str(path), f"storage={storage}", "--env", "MY_SECRET", MY_SECRET=SECRET)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -67,6 +68,7 @@ def test_a_job_shows_its_progress_and_writes_what_the_run_in_this_process_writes
     storage, done = submitted
     assert "round 2/2  committed" in done.stdout
     assert f"report: {storage}/run/report.html" in done.stdout
+    share_extractor(tmp_path)
     distal.ActiveLearner({**run_tree, "storage": str(tmp_path), "train": {**run_tree["train"], "workers": 0}}).run()
     assert final_files(storage) == final_files(tmp_path)
 
@@ -101,6 +103,7 @@ def test_a_variable_handed_over_by_name_is_in_no_file_and_no_output(
 
 def endless(tree: dict[str, Any], name: str, storage: Path) -> dict[str, Any]:
     """Describe the run so that it does not end by itself, and starts few processes."""
+    share_extractor(storage)
     train = {**tree["train"], "steps": 100_000, "workers": 0}
     return {**tree, "name": name, "storage": str(storage), "pool": {**tree["pool"], "shards": 0}, "train": train}
 

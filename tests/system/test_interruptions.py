@@ -21,6 +21,7 @@ from two_rounds import (
     require_asked_once,
     require_same,
     run_of,
+    share_extractor,
     tree,
     wait_until,
 )
@@ -111,6 +112,7 @@ def test_a_full_disk_says_so_loses_nothing_and_the_run_goes_on_when_there_is_roo
 
 
 def test_ctrl_c_ends_with_code_130_and_a_run_that_can_be_taken_up(tmp_path: Path) -> None:
+    share_extractor(tmp_path)
     settings = ["train.steps=1000000", "train.workers=1", "evaluate.samples=64", "query.batch=6", "rounds=1"]
     with started("run", f"storage={tmp_path}", "name=run", *settings) as process:
         wait_until(lambda: run_of(tmp_path).has("rounds/0001/labels.parquet"), "round 1 was labeled", 200.0)

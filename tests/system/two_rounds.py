@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import re
 import signal
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -17,6 +18,7 @@ import yaml
 from crash_driver import drive
 
 from distal.ledger import Ledger
+from distal.rounds import EVALUATION_CACHE
 from distal.rundir import RunDirectory
 
 BATCH = 6
@@ -27,6 +29,7 @@ END_S = 60.0
 
 def tree(storage: Path, shards: int = 1, workers: int = 0) -> dict[str, Any]:
     """Describe a run of two rounds that trains in seconds and reports every 20 of its 60 steps."""
+    share_extractor(storage)
     return {
         "name": "run",
         "storage": str(storage),
@@ -36,6 +39,18 @@ def tree(storage: Path, shards: int = 1, workers: int = 0) -> dict[str, Any]:
         "train": {"steps": 60, "batch_size": 16, "threads": 1, "workers": workers},
         "evaluate": {"samples": 64, "reference": 200},
     }
+
+
+def share_extractor(storage: Path) -> None:
+    """Let the storages of this test process share the extractor and its features, which take seconds to make.
+
+    A file system of its own keeps its own: that of a test that fills it.
+    """
+    place, shared = storage / EVALUATION_CACHE, Path(tempfile.gettempdir()) / EVALUATION_CACHE
+    if not storage.is_mount() and not place.is_symlink():
+        shared.mkdir(exist_ok=True)
+        storage.mkdir(exist_ok=True)
+        place.symlink_to(shared)
 
 
 def final_files(storage: Path) -> dict[str, Any]:
