@@ -113,11 +113,6 @@ class TrainConfig(Section):
     gpus_per_worker: Weight | None = Field(
         None, description="GPUs per worker; null: 1 where the cluster has GPUs now, else 0"
     )
-    min_workers: Count | None = Field(
-        None,
-        description="train on as few workers as this when no more have a place, as on spot nodes, and on more as soon "
-        "as they have; null: always on train.workers",
-    )
     threads: Count | None = Field(None, description="CPU threads of a worker; null: an even share of the cores")
     steps: Count = Field(500, description="updates of G and D in a round")
     batch_size: Annotated[int, Field(ge=2)] = Field(64, description="global batch in images, divided among the workers")

@@ -170,7 +170,6 @@ class ActiveLearner:
         group = WorkerGroup(
             name=f"distal-{config.name}",
             workers=config.train.workers,
-            fewest=min(config.train.workers, config.train.min_workers or config.train.workers),
             cpus=resources.worker_cpus,
             gpus=resources.worker_gpus,
             threads=config.train.threads,

@@ -62,12 +62,3 @@ def test_a_growing_cluster_is_asked_for_whole_cpus_and_refuses_nothing_yet() -> 
 def test_the_cpus_that_the_driver_holds_are_not_given_away() -> None:
     held = make_config({"driver_cpus": 1, "pool": {"shards": 2}})
     assert divide_resources(held, [{"CPU": 1.0}, {"CPU": 1.0}]).shard_cpus == 0.5
-
-
-def test_an_elastic_group_needs_room_for_its_fewest_workers_alone() -> None:
-    wanted = {"workers": 4, "cpus_per_worker": 1.0, "batch_size": 64}
-    nodes = [{"CPU": 2.0}]
-    with pytest.raises(ClusterError, match="4 workers need"):
-        divide_resources(make_config({"pool": {"shards": 1}, "train": wanted}), nodes)
-    elastic = make_config({"pool": {"shards": 1, "cpus_per_shard": 1}, "train": {**wanted, "min_workers": 1}})
-    assert divide_resources(elastic, nodes).worker_cpus == 1.0

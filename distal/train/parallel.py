@@ -31,21 +31,19 @@ CONTROLLER_POLL_S = "0.5"
 class WorkerGroup:
     """Describe the ranks. name: shown on the dashboard. workers: 0 is this process, through Train's local mode.
 
-    fewest: the group is begun, and goes on, with as few as these; it grows, from the last committed round, when more
-    find a place. cpus, gpus: reserved per worker. threads: CPU threads per worker; None takes an even share of the
-    cores that its node gives to this process.
+    cpus, gpus: reserved per worker. threads: CPU threads per worker; None takes an even share of the cores that its
+    node gives to this process. The number is fixed: Train's elastic groups (ray 2.60) count CPUs that shard actors hold
+    as free, and wait for ever.
     """
 
     name: str
     workers: int
-    fewest: int
     cpus: float
     gpus: float
     threads: int | None
 
     def __str__(self) -> str:
-        number = f"{self.workers}" if self.fewest == self.workers else f"{self.fewest} to {self.workers}"
-        return f"{number} training workers of {self.cpus:g} CPUs and {self.gpus:g} GPUs"
+        return f"{self.workers} training workers of {self.cpus:g} CPUs and {self.gpus:g} GPUs"
 
 
 class ControllerLostError(TrainingError):
@@ -76,7 +74,7 @@ def launch(work: Callable[[Communicator], None], group: WorkerGroup) -> None:
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", CONTROLLER_POLL_S)
     resources = {"CPU": group.cpus, **({"GPU": group.gpus} if group.gpus else {})}
     scaling = ScalingConfig(
-        num_workers=group.workers if group.fewest == group.workers else (group.fewest, group.workers),
+        num_workers=group.workers,
         use_gpu=group.gpus > 0,
         resources_per_worker=resources if group.workers else None,
     )
