@@ -10,7 +10,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
@@ -161,6 +160,8 @@ class JobServer:
         Raises:
             ClusterError: the connection broke.
         """
+        import aiohttp  # part of ray[default]; without it the constructor has said what to install
+
         try:
             async for text in self._client.tail_job_logs(job_id):
                 yield text
