@@ -80,7 +80,7 @@ def start_ray() -> bytes:
     from distal.resolve import make_config
     from distal.train import TrainState
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     return TrainState.create(make_config({"net": {"name": "residual"}}), SIZE, 1, 10).scorer().to_bytes()
 
 

@@ -23,7 +23,7 @@ ROUNDS = 8
 
 def main() -> None:
     print(describe_machine())
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     storage = tempfile.mkdtemp(prefix="distal-benchmark-")
     for workers in (0, 1):
         config = {
