@@ -45,7 +45,7 @@ app.add_typer(jobs_app, name="jobs")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; a known error prints its message alone, with its kind's code."""
     try:
-        log_to_stderr(os.environ.get("DISTAL_LOG", "WARNING"))
+        log_to_stderr()
         app(args=arguments, prog_name="distal")
     except SystemExit as end:  # how typer ends: after a command, a usage error, and Ctrl-C without a word
         if end.code == 130:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from distal.cli.output import printable, show
+from distal.cli.output import log_to_stderr, printable, show
 from distal.cli.runs import open_run, split_arguments
 from distal.errors import ConfigError
 
@@ -141,6 +141,7 @@ def execute(path: Annotated[str, typer.Argument(help="The file that `distal subm
     from distal.sweep.resolve import SWEEP
 
     take()
+    log_to_stderr()  # as the variables that were handed over ask for
     sent = unpack(Path(path))
     if isinstance(sent, Config):
         run_config(sent)

@@ -1,6 +1,7 @@
 """Print for people: text as it is, errors as their message alone, nothing that a terminal would obey."""
 
 import logging
+import os
 import sys
 import unicodedata
 
@@ -24,8 +25,13 @@ def show_error(error: DistalError) -> None:
     sys.stderr.write(f"{printable(str(error))}\n")
 
 
-def log_to_stderr(level: str) -> None:
-    """Show warnings of the program on stderr, or what the level asks for. ConfigError where there is no such level."""
+def log_to_stderr() -> None:
+    """Show warnings of the program on stderr, or from the level that DISTAL_LOG names, as DISTAL_LOG_FORMAT says.
+
+    Raises:
+        ConfigError: there is no such level or format.
+    """
+    level = os.environ.get("DISTAL_LOG", "WARNING")
     handler: logging.Handler
     if as_json():
         handler = logging.StreamHandler()
@@ -34,7 +40,7 @@ def log_to_stderr(level: str) -> None:
         handler = RichHandler(console=Console(stderr=True), show_path=False, show_time=False)
         handler.setFormatter(_PrintableFormatter("%(name)s: %(message)s"))
     try:
-        logging.basicConfig(level=level.upper(), handlers=[handler])
+        logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     except ValueError:
         raise ConfigError(f"DISTAL_LOG: unknown level '{level}'.\nKnown: DEBUG, INFO, WARNING, ERROR.") from None
 
