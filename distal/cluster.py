@@ -130,22 +130,24 @@ def _join(given: str | None) -> None:
 def _require_same_versions() -> None:
     """Have every node tell its versions, and refuse those that differ, for results would; Ray compares its own."""
 
-    def told(names: tuple[str, ...]) -> dict[str, str]:  # nested, so that it travels to nodes that have no distal
-        from importlib import import_module
+    def told() -> dict[str, str]:  # nested, so that it travels to nodes that have no distal
+        from importlib.metadata import PackageNotFoundError, version
 
-        def imported(name: str) -> str:
-            try:
-                return str(import_module(name).__version__)
-            except ImportError:
-                return "none"
-
-        return {name: imported(name).partition("+")[0] for name in names}  # +cpu and +cu130 are one version
+        try:
+            torch_version = version("torch").partition("+")[0]  # +cpu and +cu130 are one version; importing takes 2 s
+        except PackageNotFoundError:
+            torch_version = "none"
+        try:
+            from distal.version import __version__ as distal_version  # a job may have brought its own
+        except ImportError:
+            distal_version = "none"
+        return {"distal": distal_version, "torch": torch_version}
 
     here = {"distal": __version__, "torch": str(torch.__version__).partition("+")[0]}
     ask = ray.remote(num_cpus=0, max_retries=0)(told)
     nodes = {node["NodeID"]: node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}
     asked = {
-        ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(tuple(here)): host
+        ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(): host
         for node, host in nodes.items()
     }
     for answer, host in asked.items():

@@ -56,8 +56,8 @@ def run(tmp_path: Path, tree: dict[str, Any]) -> RunDirectory:
     return RunDirectory.open(str(tmp_path), "run")
 
 
-def submit(cluster: LocalCluster, tmp_path: Path, *options: str) -> None:
-    done = cluster.distal("submit", str(tmp_path / "sweep.yaml"), "--detach", *options)
+def submit(cluster: LocalCluster, tmp_path: Path, *overrides: str) -> None:
+    done = cluster.distal("submit", str(tmp_path / "sweep.yaml"), *overrides, "--detach")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -111,13 +111,14 @@ def test_a_cluster_that_is_started_anew_after_its_head_died_goes_on_with_the_run
     unbroken_files: dict[str, Any], run: RunDirectory, tmp_path: Path
 ) -> None:
     """The driver lies on the head and dies with it; the run directory is all that is needed."""
-    with local_cluster(2) as cluster:
-        submit(cluster, tmp_path)
+    small = ("train.workers=0", "pool.shards=1")
+    with local_cluster(1) as cluster:
+        submit(cluster, tmp_path, *small)
         wait_until(lambda: len(Ledger(run, 10).answers(1)) == 6, "the first round is labeled", PHASE_S)
         cluster.kill("head")
         cluster.do("stop")
-        cluster.do("start", "2")
-        submit(cluster, tmp_path)
+        cluster.do("start", "1")
+        submit(cluster, tmp_path, *small)
         require_end(cluster, tmp_path, unbroken_files, run)
 
 
