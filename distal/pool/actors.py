@@ -98,10 +98,9 @@ class ShardActors:
         device = "cuda" if gpus else "cpu"
         places = place_shards(self.bounds, images.fingerprint, usable_nodes(ray.nodes()), gpus)
         self.handles = [
-            actor.options(
-                name=f"distal:{name}:shard-{i}:{uuid.uuid4().hex[:8]}",
-                scheduling_strategy="SPREAD" if node is None else NodeAffinitySchedulingStrategy(node, soft=True),
-            ).remote(name, images, first, last, holdout, seed, device)
+            actor.options(name=f"distal:{name}:shard-{i}:{uuid.uuid4().hex[:8]}", **_strategy(node)).remote(
+                name, images, first, last, holdout, seed, device
+            )
             for i, ((first, last), node) in enumerate(zip(self.bounds, places, strict=True))
         ]
         self._wait_s = wait_s
@@ -199,6 +198,13 @@ class ShardActors:
             ) from None
         for call in self.journal:
             ray.get(self._submit(shard, call))
+
+
+def _strategy(node: str | None) -> dict[str, Any]:
+    """Return where Ray puts an actor: within the placement group of this process, if it has one, as a trial has."""
+    if ray.util.get_current_placement_group() is not None:
+        return {}  # naming a strategy would take the actor, and its CPUs, out of the group
+    return {"scheduling_strategy": "SPREAD" if node is None else NodeAffinitySchedulingStrategy(node, soft=True)}
 
 
 def _own_error(error: Exception, cause: Exception, method: str) -> Exception:
