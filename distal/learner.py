@@ -163,9 +163,10 @@ class ActiveLearner:
     def _serve(self, setup: Setup, shards: ShardActors | LocalShard) -> Iterator[RoundResult]:
         """Run the rounds in a thread or on workers, and answer from this thread what they ask of the driver."""
         config = self.config
-        mailbox = _open_mailbox(config.train.workers)
+        shared = _open_mailbox(config.train.workers)
+        mailbox = partial(_from_driver, shared)
         lock = setup.run.read(DRIVER_LOCK) if setup.run.local is not None else b""
-        job = Job(setup, shards, self._oracle is not None, mailbox, lock)
+        job = Job(setup, shards, self._oracle is not None, shared, lock)
         resources = divide_resources(config, _living_nodes())
         group = WorkerGroup(
             name=f"distal-{config.name}",
@@ -276,8 +277,13 @@ def _living_nodes() -> list[dict[str, float]]:
 
 
 def _call_actor(actor: Any, method: str, *args: Any) -> Any:
+    return ray.get(getattr(actor, method).remote(*args))
+
+
+def _from_driver(mailbox: Callable[..., Any], method: str, *args: Any) -> Any:
+    """Call the mailbox from the driver, on whose node it lies; a worker that cannot reach it is restarted by Train."""
     try:
-        return ray.get(getattr(actor, method).remote(*args))
+        return mailbox(method, *args)
     except RayActorError as error:
         raise ClusterError(
             f"this process has lost its node's part of the Ray cluster ({type(error).__name__}).\n"
