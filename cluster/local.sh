@@ -80,8 +80,7 @@ start() {
   cat <<EOF
 1 head and $workers workers of $cpus CPUs run. In the shell from which you submit:
 
-  PATH=$(cd "$(dirname "$ray")" && pwd):$PATH  # a job's entrypoint is `python`: the one that has distal
-export PATH RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$RAY_AUTH_TOKEN_PATH RAY_API_SERVER_ADDRESS=http://127.0.0.1:$dashboard
+  export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$RAY_AUTH_TOKEN_PATH RAY_API_SERVER_ADDRESS=http://127.0.0.1:$dashboard
   distal submit storage=$here/runs
 EOF
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 CLUSTER = Path(__file__).parents[2] / "cluster"
-SCRIPTS = ["aws-prepare.sh", "gcp-prepare.sh", "slurm.sh"]
+SCRIPTS = ["aws-prepare.sh", "gcp-prepare.sh", "local.sh", "slurm.sh"]
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

@@ -23,10 +23,14 @@ def free_port() -> int:
 
 
 class LocalCluster:
-    """Start and kill nodes by name. environment: what a shell that submits needs, the token among it."""
+    """Start and kill nodes by name.
+
+    said: by `local.sh start`. environment: what a shell that submits needs, the token among it.
+    """
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
+        self.said = ""
         dashboard = free_port()
         self.address = f"http://127.0.0.1:{dashboard}"
         self._script_settings = {
@@ -44,11 +48,12 @@ class LocalCluster:
             "RAY_API_SERVER_ADDRESS": self.address,
         }
 
-    def do(self, *arguments: str, **settings: str) -> None:
-        """Run cluster/local.sh."""
+    def do(self, *arguments: str, **settings: str) -> str:
+        """Run cluster/local.sh and return what it says."""
         environment = {**os.environ, **self._script_settings, **settings}
         done = subprocess.run([SCRIPT, *arguments], env=environment, capture_output=True, text=True, timeout=240)
         assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     def kill(self, name: str) -> None:
         """Kill a node at once, as `local.sh kill` does, and sooner."""
@@ -87,7 +92,7 @@ def local_cluster(workers: int, **settings: str) -> Iterator[LocalCluster]:
     with tempfile.TemporaryDirectory(prefix="dc", dir="/tmp", ignore_cleanup_errors=True) as folder:
         cluster = LocalCluster(Path(folder), **settings)
         try:
-            cluster.do("start", str(workers))
+            cluster.said = cluster.do("start", str(workers))
             yield cluster
         finally:
             cluster.do("stop")

@@ -1,8 +1,10 @@
 """Jobs on a real cluster of several nodes with token authentication: what they write, what is refused, what is said."""
 
 import json
+import os
 import signal
 import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -152,6 +154,14 @@ def test_a_missing_and_a_wrong_token_are_refused_with_what_to_do(cluster: LocalC
         assert words in refused.stderr
         assert "RAY_AUTH_TOKEN" in refused.stderr
         assert len(refused.stderr.strip().splitlines()) <= 3
+
+
+def test_the_line_that_the_script_prints_is_all_that_a_shell_needs(cluster: LocalCluster) -> None:
+    (line,) = (line.strip() for line in cluster.said.splitlines() if "export" in line)
+    bare = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
+    script = f"{line} && exec {sys.executable} -m distal jobs list"
+    done = subprocess.run(["bash", "-c", script], env=bare, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_metrics_of_the_run_are_exported_by_the_node_of_its_driver(
