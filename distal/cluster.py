@@ -34,7 +34,7 @@ class Connection:
 
     def __init__(self, address: str) -> None:
         self.address = address
-        living = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        living = living_nodes()
         self.nodes = len(living)
         self.cpus = sum(has.get("CPU", 0.0) for has in living)
         self.gpus = sum(has.get("GPU", 0.0) for has in living)
@@ -87,6 +87,11 @@ def cluster(address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def living_nodes() -> list[dict[str, float]]:
+    """Return what each living node has, by "CPU", "GPU" and Ray's other names."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def token_advice() -> str:

@@ -16,7 +16,7 @@ from ray.exceptions import RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from distal.checkpoints import open_generator
-from distal.cluster import cluster
+from distal.cluster import cluster, living_nodes
 from distal.config import Config
 from distal.errors import ClusterError, DistalError, TrainingError
 from distal.job import DRIVER_LOCK, Job
@@ -25,6 +25,7 @@ from distal.link import LastReply, Mailbox, Question
 from distal.oracle import Oracle, build_oracle
 from distal.pool.actors import ShardActors
 from distal.pool.local import LocalShard
+from distal.pool.waiting import Waiting
 from distal.progress import Event, Listener, ignore
 from distal.query import Strategy
 from distal.report import write_report
@@ -36,7 +37,6 @@ from distal.rundir import RunDirectory
 from distal.setup import Opened
 from distal.telemetry import Telemetry
 from distal.train.parallel import ControllerLostError, WorkerGroup, launch
-from distal.waiting import Waiting
 
 logger = logging.getLogger(__name__)
 
@@ -144,7 +144,7 @@ class ActiveLearner:
         if config.pool.shards == 0:
             yield LocalShard(images, self._opened.holdout, config.seed)
             return
-        resources = divide_resources(config, _living_nodes())
+        resources = divide_resources(config, living_nodes())
         shards = ShardActors(
             images,
             config.pool.shards,
@@ -167,7 +167,7 @@ class ActiveLearner:
         mailbox = partial(_from_driver, shared)
         lock = setup.run.read(DRIVER_LOCK) if setup.run.local is not None else b""
         job = Job(setup, shards, self._oracle is not None, shared, lock)
-        resources = divide_resources(config, _living_nodes())
+        resources = divide_resources(config, living_nodes())
         group = WorkerGroup(
             name=f"distal-{config.name}",
             workers=config.train.workers,
@@ -270,10 +270,6 @@ def _launch_while_it_gets_on(run: RunDirectory, job: Job, group: WorkerGroup) ->
             if lost > (CONTROLLERS_LOST if isinstance(error, ControllerLostError) else 0):
                 raise
             logger.warning("launching the training workers again: %s", str(error).splitlines()[0])
-
-
-def _living_nodes() -> list[dict[str, float]]:
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def _call_actor(actor: Any, method: str, *args: Any) -> Any:

@@ -17,8 +17,8 @@ from distal.errors import ClusterError, DistalError
 from distal.logs import label_records
 from distal.pool.placement import place_shards, usable_nodes
 from distal.pool.shard import Ready, Scored, Shard, divide_blocks, strategy_failed
+from distal.pool.waiting import Waiting, free_now
 from distal.query import Strategy
-from distal.waiting import Waiting, free_now
 
 logger = logging.getLogger(__name__)
 

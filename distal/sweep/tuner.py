@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import ray
-
-from distal.cluster import cluster
+from distal.cluster import cluster, living_nodes
 from distal.communicator import Alone
 from distal.config import Config
 from distal.errors import ClusterError, RunError
@@ -65,7 +63,7 @@ def run_sweep(sweep: SweepConfig, *, resume: bool = False, watch: Watcher = watc
     with directory.lock("driver"):
         _compare(directory, sweep, base, resume)
         with cluster(sweep.address):
-            nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+            nodes = living_nodes()
             trials = max(1, len(points) * len(sweep.seeds)) if points else sweep.trials
             places = trials_at_a_time(nodes, sweep.resources, min(trials, sweep.concurrency or trials))
             if pauses(sweep) and sweep.resources.workers and places < trials:

@@ -10,8 +10,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
+from small_pools import write_extractor
 
 SCRIPT = Path(__file__).parents[2] / "cluster" / "local.sh"
 
@@ -84,6 +86,23 @@ class LocalCluster:
             except (psutil.Error, FileNotFoundError):  # it ended while we looked
                 continue
         return None
+
+
+def cluster_tree(folder: Path, steps: int, samples: int) -> dict[str, Any]:
+    """Describe two rounds on two shards and a worker, labeled by the data set, scored by features that cost nothing."""
+    return {
+        "name": "run",
+        "rounds": 2,
+        "pool": {"shards": 2, "cache": str(folder / "decoded")},
+        "query": {"strategy": "margin", "batch": 6},
+        "train": {"steps": steps, "batch_size": 16, "threads": 1, "workers": 1},
+        "evaluate": {
+            "samples": samples,
+            "reference": 200,
+            "extractor": "inception",
+            "extractor_path": str(write_extractor(folder / "extractor.pt")),
+        },
+    }
 
 
 @contextmanager

@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 from commands import started
-from local_cluster import LocalCluster, local_cluster
-from small_pools import write_extractor
+from local_cluster import LocalCluster, cluster_tree, local_cluster
 from small_sweeps import committed, results_of, sweep_tree, write_sweep
 from two_rounds import final_files, share_extractor
 
@@ -35,20 +34,7 @@ def cluster() -> Iterator[LocalCluster]:
 @pytest.fixture(scope="module")
 def run_tree(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Describe two short rounds on two shards and a worker, labeled by the data set."""
-    folder = tmp_path_factory.mktemp("run")
-    return {
-        "name": "run",
-        "rounds": 2,
-        "pool": {"shards": 2, "cache": str(folder / "decoded")},
-        "query": {"strategy": "margin", "batch": 6},
-        "train": {"steps": 20, "batch_size": 16, "threads": 1, "workers": 1},
-        "evaluate": {
-            "samples": 64,
-            "reference": 200,
-            "extractor": "inception",
-            "extractor_path": str(write_extractor(folder / "extractor.pt")),
-        },
-    }
+    return cluster_tree(tmp_path_factory.mktemp("run"), steps=20, samples=64)
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from local_cluster import LocalCluster, local_cluster
+from local_cluster import LocalCluster, cluster_tree, local_cluster
 from namespaces import Network, network
-from small_pools import write_extractor
 from small_sweeps import write_sweep
 from two_rounds import final_files, share_extractor, wait_until
 
@@ -25,20 +24,7 @@ PHASE_S = 120.0
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Describe two rounds whose phases last long enough for a node to be taken away in each."""
-    folder = tmp_path_factory.mktemp("run")
-    return {
-        "name": "run",
-        "rounds": 2,
-        "pool": {"shards": 2, "cache": str(folder / "decoded")},
-        "query": {"strategy": "margin", "batch": 6},
-        "train": {"steps": 200, "batch_size": 16, "threads": 1, "workers": 1},
-        "evaluate": {
-            "samples": 8000,
-            "reference": 200,
-            "extractor": "inception",
-            "extractor_path": str(write_extractor(folder / "extractor.pt")),
-        },
-    }
+    return cluster_tree(tmp_path_factory.mktemp("run"), steps=200, samples=8000)
 
 
 @pytest.fixture(scope="module")
