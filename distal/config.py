@@ -107,6 +107,11 @@ class TrainConfig(Section):
     workers: Annotated[int, Field(ge=0)] = Field(
         0, description="Ray Train workers; 0 trains in the driver's process, with the same result"
     )
+    min_workers: Count | None = Field(
+        None,
+        description="begin with as many of the workers as find a place, at least these, and with more after a commit "
+        "when there is room; null: wait for all",
+    )
     cpus_per_worker: Positive | None = Field(
         None, description="CPUs reserved per worker; null: an even share of half the cluster, at most 1"
     )

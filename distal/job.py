@@ -12,7 +12,7 @@ from distal.communicator import Communicator, on_first_rank
 from distal.errors import DistalError, StorageError
 from distal.leases import STALE_S
 from distal.ledger import Answer, Query
-from distal.link import Collect, Interrupted, Link
+from distal.link import Collect, Interrupted, Link, WorkersUp
 from distal.oracle import Oracle, build_oracle
 from distal.results import RoundResult
 from distal.rounds import Outcome, Setup, Shards, run_rounds
@@ -59,6 +59,7 @@ class Job:
             return
         try:
             if comm.rank == 0:
+                link.tell(WorkersUp(comm.size))
                 with self.setup.run.lock("writer", wait_s=WRITER_WAIT_S):
                     end: Outcome | DistalError = self._run(comm, link)
             else:

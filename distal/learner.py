@@ -1,7 +1,6 @@
 """The driver's object: start the shard actors and the trainer, serve what belongs to this process, hand out rounds."""
 
 import json
-import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,10 +17,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from distal.checkpoints import open_generator
 from distal.cluster import cluster, living_nodes
 from distal.config import Config
-from distal.errors import ClusterError, DistalError, TrainingError
+from distal.errors import ClusterError, DistalError
 from distal.job import DRIVER_LOCK, Job
 from distal.ledger import Ledger
-from distal.link import LastReply, Mailbox, Question
+from distal.link import LastReply, Mailbox, Question, WorkersUp
 from distal.oracle import Oracle, build_oracle
 from distal.pool.actors import ShardActors
 from distal.pool.local import LocalShard
@@ -36,13 +35,10 @@ from distal.rounds import Outcome, Setup
 from distal.rundir import RunDirectory
 from distal.setup import Opened
 from distal.telemetry import Telemetry
-from distal.train.parallel import ControllerLostError, WorkerGroup, launch
-
-logger = logging.getLogger(__name__)
+from distal.train.parallel import WorkerGroup
+from distal.workers import Workers, possible_sizes
 
 END_WAIT_S = 60.0
-CONTROLLERS_LOST = 3
-"""How often in one round Train's controller may be lost: it may lie on a head node that is being restarted."""
 
 
 class ActiveLearner:
@@ -175,11 +171,12 @@ class ActiveLearner:
             gpus=resources.worker_gpus,
             threads=config.train.threads,
         )
+        workers = Workers(job, group, possible_sizes(config.train), lambda: len(setup.run.committed()))
         failure: list[BaseException] = []
 
         def train() -> None:
             try:
-                _launch_while_it_gets_on(setup.run, job, group)
+                workers.run()
             except BaseException as error:  # noqa: BLE001 - handed to the main thread, which raises it
                 failure.append(error)
 
@@ -187,7 +184,8 @@ class ActiveLearner:
         thread.start()
         end: Outcome | DistalError | None = None
         telemetry = Telemetry(config.name, self._listen)
-        waiting = Waiting(str(group)) if group.workers else None
+        waiting = Waiting(str(group)) if group.workers and not workers.elastic else None
+        regrouping = False
         try:
             while end is None:
                 alive = thread.is_alive()  # asked first: what a thread sent before it ended is received below
@@ -203,12 +201,17 @@ class ActiveLearner:
                     self.results_.append(message.message)
                     telemetry.committed(message.message)
                     yield message.message
-                    mailbox("reply", message.ticket, True)
+                    regrouping = message.message.round < config.rounds and workers.grow()
+                    mailbox("reply", message.ticket, not regrouping)
                     mailbox("reply", message.ticket, LastReply())
                 elif isinstance(message, Question):
                     self._answer(setup, mailbox, message)
                 elif isinstance(message, Event):
                     telemetry(message)
+                elif isinstance(message, WorkersUp):
+                    workers.up(message.size)
+                elif regrouping and isinstance(message, Outcome):
+                    regrouping = False  # these workers have ended for a larger group
                 else:
                     end = message
         finally:
@@ -256,20 +259,6 @@ def _open_mailbox(workers: int) -> Callable[..., Any]:
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     actor = ray.remote(num_cpus=0, max_concurrency=8, scheduling_strategy=here)(Mailbox).remote()
     return partial(_call_actor, actor)
-
-
-def _launch_while_it_gets_on(run: RunDirectory, job: Job, group: WorkerGroup) -> None:
-    """Launch the job again where its workers died too often but rounds were committed: a long run sees many deaths."""
-    lost = 0
-    while True:
-        before = len(run.committed())
-        try:
-            return launch(job, group)
-        except TrainingError as error:
-            lost = lost + 1 if len(run.committed()) == before else 0
-            if lost > (CONTROLLERS_LOST if isinstance(error, ControllerLostError) else 0):
-                raise
-            logger.warning("launching the training workers again: %s", str(error).splitlines()[0])
 
 
 def _call_actor(actor: Any, method: str, *args: Any) -> Any:

@@ -34,6 +34,13 @@ class Collect:
 
 
 @dataclass(frozen=True)
+class WorkersUp:
+    """Tell the driver that the rounds have begun on this number of ranks."""
+
+    size: int
+
+
+@dataclass(frozen=True)
 class Question:
     """Carry a message that wants replies under this ticket."""
 

@@ -34,10 +34,11 @@ def divide_resources(config: Config, nodes: Sequence[Mapping[str, float]]) -> Re
     free = _without_driver([node.get("CPU", 0.0) for node in nodes], config.driver_cpus)
     cpus, gpus = sum(free), sum(node.get("GPU", 0.0) for node in nodes)
     shards, workers = config.pool.shards, config.train.workers
+    least = config.train.min_workers or workers
     given_gpus = config.train.gpus_per_worker
-    if given_gpus is None and 0 < gpus < workers and not config.autoscaling:
+    if given_gpus is None and 0 < gpus < least and not config.autoscaling:
         raise ClusterError(
-            f"train.workers: {workers} workers cannot have a GPU each; the cluster has {gpus:g}.\n"
+            f"train.workers: {least} workers cannot have a GPU each; the cluster has {gpus:g}.\n"
             f"Set train.workers={gpus:g}, or train.gpus_per_worker=0 to train on CPUs."
         )
     if given_gpus is not None and 0 < given_gpus < 1 and workers > 1:
@@ -50,15 +51,15 @@ def divide_resources(config: Config, nodes: Sequence[Mapping[str, float]]) -> Re
         shard_cpus=config.pool.cpus_per_shard or (1.0 if config.autoscaling else _share(part, shards)),
         shard_gpus=config.pool.gpus_per_shard,
         worker_cpus=config.train.cpus_per_worker or (1.0 if config.autoscaling else _share(part, workers)),
-        worker_gpus=(float(0 < workers <= gpus) if given_gpus is None else given_gpus),
+        worker_gpus=(float(0 < least <= gpus) if given_gpus is None else given_gpus),
     )
     if config.autoscaling:
         return resources
-    need_cpus = shards * resources.shard_cpus + workers * resources.worker_cpus
-    need_gpus = shards * resources.shard_gpus + workers * resources.worker_gpus
+    need_cpus = shards * resources.shard_cpus + least * resources.worker_cpus
+    need_gpus = shards * resources.shard_gpus + least * resources.worker_gpus
     if need_cpus > cpus + GRAIN or need_gpus > gpus + GRAIN:
         raise ClusterError(
-            f"{shards} shards and {workers} workers need {need_cpus:g} CPUs and {need_gpus:g} GPUs; the cluster has "
+            f"{shards} shards and {least} workers need {need_cpus:g} CPUs and {need_gpus:g} GPUs; the cluster has "
             f"{cpus:g} and {gpus:g}.\nLower pool.cpus_per_shard, pool.gpus_per_shard, train.cpus_per_worker or "
             "train.gpus_per_worker; where it starts nodes on demand, set autoscaling=true."
         )

@@ -44,6 +44,7 @@ MAY_CHANGE = (
     "pool.cpus_per_shard",
     "pool.gpus_per_shard",
     "train.workers",
+    "train.min_workers",
     "train.threads",
     "train.cpus_per_worker",
     "train.gpus_per_worker",

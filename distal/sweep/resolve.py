@@ -43,6 +43,7 @@ NOT_SEARCHED = {
     "pool.": "another pool or decoding makes distances incomparable; make one sweep each",
     "evaluate.": "another evaluation makes distances incomparable; make one sweep each",
     "train.workers": "set the sweep's resources.workers",
+    "train.min_workers": "a trial begins when there is a place for all of it; set the sweep's resources.workers",
     "train.threads": "set the sweep's resources.cpus",
     "train.cpus_per_worker": "set the sweep's resources.cpus_per_worker",
     "train.gpus_per_worker": "set the sweep's resources.gpus_per_worker",

@@ -96,6 +96,7 @@ def _trial_config(sweep: SweepConfig, base: Config, directory: RunDirectory) -> 
     """Return the base with what a trial's place in the cluster settles."""
     resources = sweep.resources
     values: dict[str, Any] = {"pool.shards": resources.shards, "train.workers": resources.workers, "address": None}
+    values["train.min_workers"] = None  # a trial begins when there is a place for all of it
     if resources.shards:
         values |= {"pool.cpus_per_shard": resources.cpus_per_shard, "pool.gpus_per_shard": resources.gpus_per_shard}
     if resources.workers:

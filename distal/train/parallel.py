@@ -32,8 +32,7 @@ class WorkerGroup:
     """Describe the ranks. name: shown on the dashboard. workers: 0 is this process, through Train's local mode.
 
     cpus, gpus: reserved per worker. threads: CPU threads per worker; None takes an even share of the cores that its
-    node gives to this process. The number is fixed: Train's elastic groups (ray 2.60) count CPUs that shard actors hold
-    as free, and wait for ever.
+    node gives to this process.
     """
 
     name: str
@@ -50,11 +49,12 @@ class ControllerLostError(TrainingError):
     """Report that Train's controller went away, as when the head node restarts; the workers are not to blame."""
 
 
-def launch(work: Callable[[Communicator], None], group: WorkerGroup) -> None:
+def launch(work: Callable[[Communicator], None], group: WorkerGroup, restarts: int = MAX_FAILURES) -> None:
     """Call `work` with a communicator on every rank and wait until all have returned.
 
     Args:
         work: picklable; restarted from its beginning on all ranks when a worker dies.
+        restarts: how often, on as many workers as before.
 
     Raises:
         TrainingError: the worker group failed more often than it is restarted. ControllerLostError: what watches over
@@ -78,7 +78,7 @@ def launch(work: Callable[[Communicator], None], group: WorkerGroup) -> None:
         use_gpu=group.gpus > 0,
         resources_per_worker=resources if group.workers else None,
     )
-    failures = FailureConfig(max_failures=MAX_FAILURES)
+    failures = FailureConfig(max_failures=restarts)
     # Train's own bookkeeping: nothing is reported to it, so nothing but its folders comes of it.
     bookkeeping = tempfile.TemporaryDirectory(prefix="distal-train-", ignore_cleanup_errors=True)
     try:
@@ -93,6 +93,7 @@ def launch(work: Callable[[Communicator], None], group: WorkerGroup) -> None:
         ) from error
     except ray.train.TrainingFailedError as error:
         raise TrainingError(
-            f"the training workers failed {MAX_FAILURES + 1} times; last: {str(error).splitlines()[-1][:200]}\n"
+            f"the training workers failed{f' {restarts + 1} times' if restarts else ''}; "
+            f"last: {str(error).splitlines()[-1][:200]}\n"
             f"Everything committed is kept: mend the cause, then run distal resume."
         ) from error
