@@ -230,7 +230,7 @@ def model(measured: list[dict[str, Any]], rate: float, nodes: dict[str, Any]) ->
     for name in SELECTIONS:
         settle_s, _ = slope(unbounded, name, "driver_ms")
         _, size = slope(unbounded, name, "bytes")
-        calls = 1 if name.startswith("margin") else measured[0][name]["passes"] + 1
+        calls = 1 if name.startswith("margin") else 2 * measured[0][name]["passes"] + 1
         selections.append(Selecting(name, calls, size, max(0.0, settle_s)))
     _, most_s = slope(unbounded, "badge, 1,000", "driver_ms")
     most = next(each for each in selections if each.name == "badge, 1,000")

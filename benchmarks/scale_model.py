@@ -1,11 +1,12 @@
 """Compute how long an acquisition takes on more shards than this machine can hold, from constants measured here.
 
     t(N) = rows / (N rate) + shard + broadcast N / shards_per_node + dispatch N             one scoring pass
-         + (passes + 1) (latency + dispatch N) + settle + N bytes_per_shard (handling + 1 / bandwidth)    a selection
+         + calls (latency + dispatch N) + settle + N bytes_per_shard (handling + 1 / bandwidth)           a selection
 
 The first term shrinks with N; what is multiplied by N is done by the one driver (or arrives over its network), and ends
-the scaling; what is multiplied by neither is paid once a round whatever N. A selection by scores is one call, not
-passes + 1. `benchmarks/scale.py` measures the constants and prints the tables of docs/scale.md.
+the scaling; what is multiplied by neither is paid once a round whatever N. A selection by scores is one call, one in
+passes is a call to begin and two a pass. `benchmarks/scale.py` measures the constants and prints the tables of
+docs/scale.md.
 """
 
 from collections.abc import Callable

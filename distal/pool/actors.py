@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from distal.allocator import keep_freed_memory
@@ -27,6 +27,9 @@ RESTART_TRIES = 5
 
 RESTART_WAIT_S = 600.0
 """How long a dead shard's restart may take: its node may have to be replaced first."""
+
+INLINE_BYTES = 100_000
+"""An argument above it is stored once and copied to each node once, not pickled into every shard's call."""
 
 PREPARED = "prepared"
 
@@ -128,8 +131,8 @@ class ShardActors:
         """Send the scorer once, as one object reference, and score all shards in parallel."""
         self.journal = [(PREPARED, "prepare", ())]
         self._state = f"{round}-{uuid.uuid4().hex}"
-        arguments = (round, ray.put(strategy), None if scorer is None else ray.put(scorer), asked, labeled)
-        return self._everywhere("open_round", *arguments)
+        arguments = (ray.put(strategy), None if scorer is None else ray.put(scorer), ray.put(asked), ray.put(labeled))
+        return self._everywhere("open_round", round, *arguments)
 
     def call(self, method: str, *args: Any) -> list[Any]:
         """Invoke a method of the selection on every shard, results in shard order (`distal.query.ShardGroup`).
@@ -137,7 +140,8 @@ class ShardActors:
         Raises:
             StrategyError: the strategy's own code failed.
         """
-        return self._everywhere("select", method, *args)
+        once = [ray.put(arg) if getattr(arg, "nbytes", 0) > INLINE_BYTES else arg for arg in args]
+        return self._everywhere("select", method, *once)
 
     def close(self) -> None:
         """End the actors and give their resources back."""
@@ -160,7 +164,10 @@ class ShardActors:
     def _everywhere(self, method: str, *args: Any) -> list[Any]:
         call = (self._state, method, args)
         pending = [self._submit(shard, call) for shard in range(len(self.handles))]
-        results = [self._result(shard, reference, call) for shard, reference in enumerate(pending)]
+        try:
+            results: list[Any] = ray.get(pending)
+        except RayError:  # of one shard or more: look at each
+            results = [self._result(shard, reference, call) for shard, reference in enumerate(pending)]
         self.journal.append(call)
         return results
 

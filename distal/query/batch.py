@@ -4,7 +4,7 @@ The weights of greedy selection only fall as rows are picked. So an old weight i
 handful of passes over a pool that is cut into shards:
 
 1. every shard proposes its rows of largest bound, their weight brought up to date (`propose`, written once below);
-2. the coordinator keeps the globally best of them and settles picks for as long as what it was not shown cannot
+2. the coordinator fetches the globally best of them and settles picks for as long as what it was not shown cannot
    matter (`Batch.settle`, the strategy's own mathematics);
 3. the picks go to every shard (`Cover.add`), and the next pass begins.
 

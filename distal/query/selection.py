@@ -94,7 +94,11 @@ def _select_batch(shards: ShardGroup, strategy: Strategy, k: int, seed: int, rou
         passes += 1
         count = min(max(FEWEST, left), MOST)
         proposals = shards.call("propose", moved.every(news, len(begun)), count + 1, passes)
-        candidates = _merge([moved.one(proposal) for proposal in proposals], count, covered)
+        leading, next_key, next_id = _merge([moved.one(proposal) for proposal in proposals], count)
+        found = shards.call("fetch", moved.every(leading.row_ids, len(begun)))
+        rows = Rows.concatenate([moved.one(part) for part in found])
+        rows = rows.take(np.searchsorted(rows.row_ids, leading.row_ids))
+        candidates = Candidates(rows, leading.keys, leading.gains, next_key, next_id, covered)
         settled = batch.settle(candidates, left, seed, round, passes, lambda *args: shards.call("ask", *args))
         if not len(settled.positions):
             raise RuntimeError(f"strategy '{strategy.name}' settled no pick in pass {passes}")
@@ -106,22 +110,18 @@ def _select_batch(shards: ShardGroup, strategy: Strategy, k: int, seed: int, rou
     return Selection(ids, np.concatenate([np.empty(0), *scores]).astype(np.float32), passes, moved.bytes)
 
 
-def _merge(proposals: list[Proposal], count: int, covered: bool) -> Candidates:
-    """Keep the globally best `count` candidates, and remember the best one left out."""
-    row_ids = np.concatenate([proposal.rows.row_ids for proposal in proposals])
+def _merge(proposals: list[Proposal], count: int) -> tuple[Proposal, float, int]:
+    """Keep the globally best `count` proposals; return them with key and row id of the best one left out, if any."""
+    row_ids = np.concatenate([proposal.row_ids for proposal in proposals])
     keys = np.concatenate([proposal.keys for proposal in proposals])
     gains = np.concatenate([proposal.gains for proposal in proposals])
     ascending = np.argsort(row_ids, kind="stable")
-    order = best(keys[ascending], min(count + 1, len(keys)))
-    rows, keys, gains = (
-        Rows.concatenate([p.rows for p in proposals]).take(order),
-        keys[ascending][order],
-        gains[ascending][order],
-    )
+    order = ascending[best(keys[ascending], count + 1)]
+    kept = order[:count]
+    leading = Proposal(row_ids[kept], keys[kept], gains[kept])
     if len(order) <= count:
-        return Candidates(rows, keys, gains, -np.inf, -1, covered)
-    next_key, next_id = float(keys[count]), int(rows.row_ids[count])
-    return Candidates(rows.take(np.arange(count)), keys[:count], gains[:count], next_key, next_id, covered)
+        return leading, -np.inf, -1
+    return leading, float(keys[order[count]]), int(row_ids[order[count]])
 
 
 class _Meter:

@@ -23,16 +23,19 @@ class Top:
 
 @dataclass(frozen=True)
 class Proposal:
-    """Carry a shard's candidates of one pass, by (key descending, row id ascending)."""
+    """Carry a shard's candidates of one pass, by (key descending, row id ascending).
 
-    rows: Rows
+    Without the rows themselves, of which nearly all would be thrown away: a pool's winners are few of all shards'.
+    """
+
+    row_ids: Ints
     keys: Doubles
     gains: Floats
 
     @property
     def nbytes(self) -> int:
         """Return the payload's size in bytes."""
-        return self.rows.nbytes + self.keys.nbytes + self.gains.nbytes
+        return self.row_ids.nbytes + self.keys.nbytes + self.gains.nbytes
 
 
 class Selector:
@@ -69,13 +72,17 @@ class Selector:
         return len(self.askable), self._cover.rows(centers, self.view.row_ids)
 
     def propose(self, picks: Rows, count: int, number: int) -> Proposal:
-        """Take the picks since the last pass, then return the `count` rows of largest key in this pass."""
+        """Take the picks since the last pass, then propose the `count` rows of largest key in this pass."""
         cover = self._opened()
         cover.add(picks)
         self.askable = self.askable[~np.isin(self.view.row_ids[self.askable], picks.row_ids)]
         batch: Batch = self.strategy.make()
         positions, keys = propose(cover, batch.urgency(self.view, number), self.askable, count)
-        return Proposal(cover.rows(positions, self.view.row_ids), keys, cover.bound()[positions])
+        return Proposal(self.view.row_ids[positions], keys, cover.bound()[positions])
+
+    def fetch(self, row_ids: Ints) -> Rows:
+        """Return those of these rows that lie on this shard."""
+        return self._opened().rows(np.flatnonzero(np.isin(self.view.row_ids, row_ids)), self.view.row_ids)
 
     def ask(self, method: str, *args: Any) -> Any:
         """Call a further method of the strategy's state."""

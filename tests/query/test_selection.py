@@ -71,6 +71,16 @@ def test_traffic_does_not_grow_with_the_pool(name):
     assert 0 < b.bytes_moved <= 2 * a.bytes_moved
 
 
+@pytest.mark.parametrize("name", ["coreset", "badge"])
+def test_a_further_shard_is_told_the_picks_and_sends_keys_not_rows(name):
+    k, features, classes = 64, 500, 10
+    pool = make_pool(6000, features=features, classes=classes, block_rows=256, labeled=0.0)
+    one, eight = choose(name, [pool], k), choose(name, cut(pool, [3, 6, 9, 12, 15, 18, 21]), k)
+    row = 8 + 4 * (features + (classes if name == "badge" else 0))
+    proposal, fetch = (k + 1) * (8 + 8 + 4), k * 8
+    assert eight.bytes_moved - one.bytes_moved <= 7 * (k * row + one.passes * (proposal + fetch))
+
+
 def test_bytes_moved_count_what_shards_send():
     pool = make_pool(640)
     assert choose("margin", [pool], 10).bytes_moved == 10 * (8 + 8)
