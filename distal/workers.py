@@ -91,6 +91,7 @@ class Workers:
         self._size = sizes[-1]
         self._request: PlaceRequest | None = None
         self._growing = False
+        self._running = False
         self._guard = threading.Lock()
 
     @property
@@ -122,19 +123,23 @@ class Workers:
     def _launch(self) -> None:
         if not self.elastic:
             return launch(self._job, self._group)
-        self._withdraw()
         self._size = find_size(self._group, self._sizes)
         logger.info("training with %d of %d workers", self._size, self._sizes[-1])
+        self._running = True
         try:
             launch(self._job, replace(self._group, workers=self._size), restarts=0)
         finally:
-            self._withdraw()
+            with self._guard:
+                self._running = False
+                if self._request is not None:
+                    self._request.withdraw()
+                    self._request = None
 
     def up(self, size: int) -> None:
         """Ask for the places that are still missing, now that the workers of this launch hold theirs."""
         with self._guard:
             missing = self._sizes[-1] - self._size
-            if missing and size == self._size and self._request is None:
+            if self._running and missing and size == self._size and self._request is None:
                 self._request = PlaceRequest(self._group, missing)
 
     def grow(self) -> bool:
@@ -145,9 +150,3 @@ class Workers:
             room = self._size + self._request.granted()
             self._growing = any(self._size < size <= room for size in self._sizes)
             return self._growing
-
-    def _withdraw(self) -> None:
-        with self._guard:
-            if self._request is not None:
-                self._request.withdraw()
-                self._request = None
