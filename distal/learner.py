@@ -27,7 +27,7 @@ from distal.pool.local import LocalShard
 from distal.pool.waiting import Waiting
 from distal.progress import Event, Listener, ignore
 from distal.query import Strategy
-from distal.report import write_report
+from distal.report.write import write_report
 from distal.resolve import check_names, make_config, read_config
 from distal.resources import divide_resources
 from distal.results import RoundResult

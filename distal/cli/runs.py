@@ -132,7 +132,7 @@ def evaluate(
 
 def report(path: RunPath) -> None:
     """Write the run's report.html again and print where it is."""
-    from distal.report import write_report
+    from distal.report.write import write_report
     from distal.setup import open_saved_images
 
     opened = open_run(path)

@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 
 from distal.config import Config
 from distal.ledger import Answer, Ledger, Query
-from distal.report import sample_grid
+from distal.report.grid import sample_grid
 from distal.rundir import RunDirectory, round_path
 
 DIGITS = tuple(str(d) for d in range(10))

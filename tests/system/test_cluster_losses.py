@@ -42,6 +42,13 @@ def run(tmp_path: Path, tree: dict[str, Any]) -> RunDirectory:
     return RunDirectory.open(str(tmp_path), "run")
 
 
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    """Run a head and two workers; the last test that takes them may leave the cluster as it likes."""
+    with local_cluster(2) as started:
+        yield started
+
+
 def submit(cluster: LocalCluster, tmp_path: Path, *overrides: str) -> None:
     done = cluster.distal("submit", str(tmp_path / "sweep.yaml"), *overrides, "--detach")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -72,47 +79,6 @@ def take_away(cluster: LocalCluster, title: str, when: Callable[[], object], not
     cluster.do("add", f"{node}-again")
 
 
-def test_a_node_lost_while_training_while_scoring_and_while_evaluating_changes_nothing(
-    unbroken_files: dict[str, Any], run: RunDirectory, tmp_path: Path
-) -> None:
-    with local_cluster(2) as cluster:
-        submit(cluster, tmp_path)
-        take_away(
-            cluster,
-            "RayTrainWorker",
-            lambda: len(Ledger(run, 10).answers(1)) == 6,
-            lambda: not run.has("rounds/0001/checkpoint/manifest.json"),
-        )
-        take_away(
-            cluster,
-            "HeldShard",
-            lambda: run.has("rounds/0001/COMMITTED"),
-            lambda: not run.has("rounds/0002/query.parquet"),
-        )
-        take_away(
-            cluster,
-            "RayTrainWorker",
-            lambda: run.has("rounds/0002/checkpoint/manifest.json"),
-            lambda: not run.has("rounds/0002/metrics.json"),
-        )
-        require_end(cluster, tmp_path, unbroken_files, run)
-
-
-def test_a_cluster_that_is_started_anew_after_its_head_died_goes_on_with_the_run(
-    unbroken_files: dict[str, Any], run: RunDirectory, tmp_path: Path
-) -> None:
-    """The driver lies on the head and dies with it; the run directory is all that is needed."""
-    small = ("train.workers=0", "pool.shards=1")
-    with local_cluster(1) as cluster:
-        submit(cluster, tmp_path, *small)
-        wait_until(lambda: len(Ledger(run, 10).answers(1)) == 6, "the first round is labeled", PHASE_S)
-        cluster.kill("head")
-        cluster.do("stop")
-        cluster.do("start", "1")
-        submit(cluster, tmp_path, *small)
-        require_end(cluster, tmp_path, unbroken_files, run)
-
-
 def test_a_node_cut_off_for_half_a_minute_changes_nothing(
     unbroken_files: dict[str, Any], run: RunDirectory, tmp_path: Path
 ) -> None:
@@ -130,6 +96,45 @@ def test_a_node_cut_off_for_half_a_minute_changes_nothing(
         wait_until(lambda: not cluster.runs(node), "the cut off node ended itself", PHASE_S)
         cluster.do("add", f"{node}-again", **network.places[node])
         require_end(cluster, tmp_path, unbroken_files, run)
+
+
+def test_a_node_lost_while_training_while_scoring_and_while_evaluating_changes_nothing(
+    cluster: LocalCluster, unbroken_files: dict[str, Any], run: RunDirectory, tmp_path: Path
+) -> None:
+    submit(cluster, tmp_path)
+    take_away(
+        cluster,
+        "RayTrainWorker",
+        lambda: len(Ledger(run, 10).answers(1)) == 6,
+        lambda: not run.has("rounds/0001/checkpoint/manifest.json"),
+    )
+    take_away(
+        cluster,
+        "HeldShard",
+        lambda: run.has("rounds/0001/COMMITTED"),
+        lambda: not run.has("rounds/0002/query.parquet"),
+    )
+    take_away(
+        cluster,
+        "RayTrainWorker",
+        lambda: run.has("rounds/0002/checkpoint/manifest.json"),
+        lambda: not run.has("rounds/0002/metrics.json"),
+    )
+    require_end(cluster, tmp_path, unbroken_files, run)
+
+
+def test_a_cluster_that_is_started_anew_after_its_head_died_goes_on_with_the_run(
+    cluster: LocalCluster, unbroken_files: dict[str, Any], run: RunDirectory, tmp_path: Path
+) -> None:
+    """The driver lies on the head and dies with it; the run directory is all that is needed."""
+    small = ("train.workers=0", "pool.shards=1")
+    submit(cluster, tmp_path, *small)
+    wait_until(lambda: len(Ledger(run, 10).answers(1)) == 6, "the first round is labeled", PHASE_S)
+    cluster.kill("head")
+    cluster.do("stop")
+    cluster.do("start", "1")
+    submit(cluster, tmp_path, *small)
+    require_end(cluster, tmp_path, unbroken_files, run)
 
 
 @contextmanager

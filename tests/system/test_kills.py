@@ -146,27 +146,7 @@ def test_shards_killed_while_scoring_while_people_label_and_while_selecting_give
     require_asked_once(tmp_path)
 
 
-def test_a_train_worker_killed_three_times_is_restarted_and_the_run_ends_by_itself(
-    tmp_path: Path, unbroken: dict[str, Any]
-) -> None:
-    victims: list[int] = []
-    kills = [
-        at_event(place, kill_writer(tmp_path, victims)) for place in ("1:annotate:2", "1:train:20", "2:evaluate:0")
-    ]
-
-    outcome = ActiveLearner(
-        tree(tmp_path, workers=1),
-        oracle=LabelFunction(tmp_path / "asked"),
-        listen=lambda event: [kill(event) for kill in kills],  # type: ignore[arg-type,return-value]
-    ).run()
-
-    assert outcome.kind == "stopped"
-    assert len(set(victims)) == 3
-    require_same(tmp_path, unbroken)
-    require_asked_once(tmp_path)
-
-
-def test_either_of_two_train_workers_may_be_killed(tmp_path: Path) -> None:
+def test_either_of_two_train_workers_may_be_killed_while_people_label_training_and_evaluating(tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     for storage in (whole, broken):
         storage.mkdir()
@@ -179,14 +159,19 @@ def test_either_of_two_train_workers_may_be_killed(tmp_path: Path) -> None:
         victims.append(other.pid)
         other.kill()
 
-    kills = [at_event("1:train:20", kill_rank_1), at_event("2:acquire:0", kill_writer(broken, victims))]
-    ActiveLearner(
+    kills = [
+        at_event("1:annotate:2", kill_writer(broken, victims)),
+        at_event("1:train:20", kill_rank_1),
+        at_event("2:evaluate:0", kill_writer(broken, victims)),
+    ]
+    outcome = ActiveLearner(
         tree(broken, workers=2),
         oracle=LabelFunction(broken / "asked"),
         listen=lambda event: [kill(event) for kill in kills],  # type: ignore[arg-type,return-value]
     ).run()
 
-    assert len(set(victims)) == 2
+    assert outcome.kind == "stopped"
+    assert len(set(victims)) == 3
     require_same(broken, final_files(whole))
     require_asked_once(broken)
 

@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
 from browser import IN_A_BROWSER, browse, probed, require_a_phones_width, require_light_and_dark
 from digits_run import DigitsTable, make_run
 
-from distal.report import write_report
+from distal.report.write import write_report
 
 CLASSES = ("<script>document.title='owned'</script>", *map(str, range(1, 10)))
 PROBE = """<script>
