@@ -6,11 +6,11 @@ import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from types import TracebackType
 from typing import Any
 
 import ray
-import torch
 from ray.exceptions import AuthenticationError, GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -148,7 +148,7 @@ def _require_same_versions() -> None:
             distal_version = "none"
         return {"distal": distal_version, "torch": torch_version}
 
-    here = {"distal": __version__, "torch": str(torch.__version__).partition("+")[0]}
+    here = {"distal": __version__, "torch": version("torch").partition("+")[0]}
     ask = ray.remote(num_cpus=0, max_retries=0)(told)
     nodes = {node["NodeID"]: node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}
     asked = {

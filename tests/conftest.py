@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +15,25 @@ from distal.config import Config
 from distal.resolve import make_config
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("RAY_prestart_worker_first_driver", "0")  # processes that nobody may use take half a second each
 
 RUN_NUMBERS = itertools.count(1)
-OWN_FOLDER = pytest.StashKey[str]()
 
 
-def pytest_configure(config: pytest.Config) -> None:
+def pytest_configure() -> None:
     """Give each test process a temporary folder, so that two side by side do not see what the other leaves behind.
 
     Its name is short because Ray's sockets lie in it, and a socket's path has at most 107 characters.
     """
-    config.stash[OWN_FOLDER] = os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="dt", dir="/tmp")
+    folder = os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="dt", dir="/tmp")
     tempfile.tempdir = None
+    # By multiprocessing's own list, whose last entry removes a folder of its own in this one.
+    Finalize(None, shutil.rmtree, args=(folder, True), exitpriority=-1000)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take minutes, so that two processes end at about the same time."""
     items.sort(key=lambda item: item.get_closest_marker("system") is None)
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    shutil.rmtree(config.stash[OWN_FOLDER], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+JOB_FILE = "distal-job.yaml"
+"""What `distal jobs execute` is given."""
+
 HANDED_FILE = "distal-job-environment.json"
 SETUP_HOOK = "distal.jobs.handed.take"
 """What Ray calls first in every process of the job."""

@@ -18,13 +18,12 @@ import yaml
 
 from distal.config import Config
 from distal.errors import ClusterError, ConfigError
-from distal.jobs.handed import lay
+from distal.jobs.handed import JOB_FILE, lay
 from distal.resolve import apply_override, make_config, read_config, read_yaml
 from distal.sweep.config import SweepConfig
 from distal.sweep.resolve import check_sweep, make_sweep, read_sweep
 from distal.version import __version__
 
-JOB_FILE = "distal-job.yaml"
 SWEEP_KEYS = SweepConfig.model_fields.keys() - Config.model_fields.keys()
 LARGEST_FOLDER = 100 * 2**20
 """Bytes of a working directory that is sent; Ray itself refuses more than 500 MiB, after it has packed them."""

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
@@ -16,8 +16,10 @@ from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 import distal
 from distal.cluster import token_advice
 from distal.errors import ClusterError, ConfigError
-from distal.jobs.handed import HANDED_FILE, SETUP_HOOK
-from distal.jobs.parcel import JOB_FILE, Parcel
+from distal.jobs.handed import HANDED_FILE, JOB_FILE, SETUP_HOOK
+
+if TYPE_CHECKING:
+    from distal.jobs.parcel import Parcel  # which checks configurations, and so imports torch: 2 s
 
 ENTRYPOINT = f"python -m distal jobs execute {JOB_FILE}"
 LIVING = frozenset((JobStatus.PENDING, JobStatus.RUNNING))
@@ -76,7 +78,7 @@ class JobServer:
 
     def submit(
         self,
-        parcel: Parcel,
+        parcel: "Parcel",
         folder: Path,
         needs: Needs,
         environment: Mapping[str, Any],
@@ -169,7 +171,7 @@ class JobServer:
             raise ClusterError(f"{self.address} broke off the output of {job_id}: {error}") from None
 
     @staticmethod
-    def _number(job_id: str, parcel: Parcel) -> int:
+    def _number(job_id: str, parcel: "Parcel") -> int:
         found = re.fullmatch(rf"{re.escape(parcel.job)}-(\d+)", job_id)
         return int(found[1]) if found else 0
 

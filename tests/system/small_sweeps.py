@@ -4,15 +4,22 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from two_rounds import share_extractor
 
 from distal.rundir import RunDirectory
 from distal.sweep.results import Results
+from distal.sweep.trials import TRIALS
 
 ROUNDS = 3
 
 
-def sweep_tree(storage: Path, decoded: Path, space: dict[str, Any], **settings: Any) -> dict[str, Any]:
-    """Describe a sweep over the digits with three short rounds a trial."""
+def sweep_tree(
+    storage: Path, decoded: Path, space: dict[str, Any], shared: bool = True, **settings: Any
+) -> dict[str, Any]:
+    """Describe a sweep over the digits with three short rounds a trial.
+
+    shared: whether it takes the extractor that this test process has trained; not on a file system of its own.
+    """
     base: dict[str, Any] = {
         "rounds": ROUNDS,
         "pool": {"cache": str(decoded)},
@@ -21,6 +28,8 @@ def sweep_tree(storage: Path, decoded: Path, space: dict[str, Any], **settings: 
         "evaluate": {"samples": 64, "reference": 200},
     }
     own = {"name": "sweep", "storage": str(storage), "loggers": [], **settings}
+    if shared and not storage.is_mount():
+        share_extractor(storage / own["name"] / TRIALS)
     own["base"] = _merged(base, own.get("base", {}))
     return {**own, "space": space}
 

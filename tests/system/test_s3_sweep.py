@@ -34,7 +34,9 @@ def test_a_sweep_on_s3_ends_with_its_results_and_is_taken_up_again_without_compu
     storage: Any = s3_server.uri(f"{s3_server.bucket()}/sweeps")
     extractor = {"extractor": "inception", "extractor_path": str(write_extractor(tmp_path / "coarse.pt"))}
     base = {"rounds": 1, "train": {"steps": 5}, "evaluate": extractor}
-    whole = sweep_tree(storage, decoded, SPACE, searcher="grid", base=base, early_stop={"scheduler": "none"})
+    whole = sweep_tree(
+        storage, decoded, SPACE, shared=False, searcher="grid", base=base, early_stop={"scheduler": "none"}
+    )
     sweep = make_sweep(whole)
 
     results = run_sweep(sweep)

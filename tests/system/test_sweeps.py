@@ -46,7 +46,8 @@ def found(
     """Run one sweep for the tests that look at what it left."""
     storage, decoded = tmp_path_factory.mktemp("sweeps"), own_cache
     heard: list[Progress] = []
-    run_sweep(make_sweep(sweep_tree(storage, decoded, STRATEGIES, searcher="grid")), watch=heard.append)
+    tree = sweep_tree(storage, decoded, STRATEGIES, searcher="grid", shared=False)
+    run_sweep(make_sweep(tree), watch=heard.append)
     return storage, heard
 
 
@@ -169,7 +170,7 @@ def test_a_trial_whose_process_is_killed_goes_on_from_its_last_round(tmp_path: P
 def test_a_population_takes_over_and_changes_values_within_a_run(tmp_path: Path, decoded: Path) -> None:
     space = {"train.learning_rate_g": {"loguniform": [1e-6, 1e-3]}, "train.regularizers.r1": {"uniform": [0.0, 1.0]}}
     stop = {"scheduler": "pbt", "interval": 1, "quantile": 0.5}
-    tree = sweep_tree(tmp_path, decoded, space, trials=2, early_stop=stop, base={"rounds": 4})
+    tree = sweep_tree(tmp_path, decoded, space, trials=2, early_stop=stop)
     results = run_sweep(make_sweep(tree))
     assert [trial.state for trial in results.trials] == ["finished", "finished"]
     assert [trial.name.partition(".")[0] for trial in results.trials] == ["member-000", "member-001"]
@@ -182,17 +183,17 @@ def test_a_population_takes_over_and_changes_values_within_a_run(tmp_path: Path,
         mine = results.directory.inside("trials", heir.name)
         assert mine.read("rounds/0001/labels.parquet") == source.read("rounds/0001/labels.parquet")
         assert flatten(read_saved(mine).config)["train.learning_rate_g"] == heir.point["train.learning_rate_g"]
-        assert len(heir.curve) == 4 > rounds
+        assert len(heir.curve) == ROUNDS > rounds
     resume_after_a_lost_round(results.directory, tree, [trial.name for trial in results.trials])
 
 
 def resume_after_a_lost_round(directory: RunDirectory, tree: dict[str, Any], names: list[str]) -> None:
     """Take the population up as if it had been killed in its last round: nobody falls back to an earlier one."""
     for name in names:
-        for path in ("ended.json", "stopped.json", "rounds/0004"):
+        for path in ("ended.json", "stopped.json", f"rounds/{ROUNDS:04d}"):
             directory.delete(f"trials/{name}/{path}")
     again = run_sweep(make_sweep(tree), resume=True)
-    assert [(trial.state, len(trial.curve)) for trial in again.trials] == [("finished", 4)] * len(names)
+    assert [(trial.state, len(trial.curve)) for trial in again.trials] == [("finished", ROUNDS)] * len(names)
 
 
 def test_a_population_goes_on_without_a_member_that_fails(tmp_path: Path, decoded: Path) -> None:
@@ -250,14 +251,14 @@ def test_a_trial_with_shards_and_a_worker_that_is_killed_writes_what_one_in_proc
 
 
 def test_a_trial_that_the_cluster_cannot_hold_is_refused_before_it_starts(tmp_path: Path, decoded: Path) -> None:
-    tree = sweep_tree(tmp_path, decoded, STRATEGIES, resources={"cpus": 64})
+    tree = sweep_tree(tmp_path, decoded, STRATEGIES, resources={"cpus": 64}, shared=False)
     with pytest.raises(ClusterError, match=r"What would fit: resources\.cpus=2"):
         run_sweep(make_sweep(tree))
     assert not (tmp_path / "sweep" / "trials").exists()
 
 
 def test_the_python_call_takes_a_space_and_a_base(tmp_path: Path, decoded: Path) -> None:
-    base = sweep_tree(tmp_path, decoded, {})["base"] | {"rounds": 1}
+    base = sweep_tree(tmp_path, decoded, {}, name="called")["base"] | {"rounds": 1}
     settings: dict[str, Any] = {
         "storage": str(tmp_path),
         "early_stop": {"scheduler": "none"},

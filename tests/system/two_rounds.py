@@ -27,14 +27,17 @@ END_S = 60.0
 """How long a process may take to be gone: far more than it needs on a busy machine."""
 
 
-def tree(storage: Path, shards: int = 1, workers: int = 0) -> dict[str, Any]:
-    """Describe a run of two rounds that trains in seconds and reports every 20 of its 60 steps."""
+def tree(storage: Path, shards: int = 0, workers: int = 0) -> dict[str, Any]:
+    """Describe a run of two rounds that trains in seconds and reports every 20 of its 60 steps.
+
+    shards: none where nothing is said of them, for an actor takes 2 s of CPU to start; workers need one.
+    """
     share_extractor(storage)
     return {
         "name": "run",
         "storage": str(storage),
         "rounds": ROUNDS,
-        "pool": {"shards": shards},
+        "pool": {"shards": max(shards, min(1, workers))},
         "query": {"strategy": "margin", "batch": BATCH},
         "train": {"steps": 60, "batch_size": 16, "threads": 1, "workers": workers},
         "evaluate": {"samples": 64, "reference": 200},
@@ -47,9 +50,9 @@ def share_extractor(storage: Path) -> None:
     A file system of its own keeps its own: that of a test that fills it.
     """
     place, shared = storage / EVALUATION_CACHE, Path(tempfile.gettempdir()) / EVALUATION_CACHE
-    if not storage.is_mount() and not place.is_symlink():
+    if not storage.is_mount() and not place.is_symlink() and not place.exists():
         shared.mkdir(exist_ok=True)
-        storage.mkdir(exist_ok=True)
+        storage.mkdir(parents=True, exist_ok=True)
         place.symlink_to(shared)
 
 
@@ -91,12 +94,12 @@ def run_of(storage: Path) -> RunDirectory:
     return RunDirectory.open(str(storage), "run")
 
 
-def driver(storage: Path, crash: str, workers: int = 0, own_ray: bool = False) -> Any:
+def driver(storage: Path, crash: str, shards: int = 0, workers: int = 0, own_ray: bool = False) -> Any:
     """Start a driver process; it is forked from one that has distal imported, which saves seconds each."""
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["crash_driver"])
     address = None if own_ray else ray.get_runtime_context().gcs_address
-    arguments = (tree(storage, workers=workers), str(storage / "asked"), crash, address, str(storage / "said"))
+    arguments = (tree(storage, shards, workers), str(storage / "asked"), crash, address, str(storage / "said"))
     process = processes.Process(target=drive, args=arguments)
     process.start()
     return process
