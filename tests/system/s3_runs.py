@@ -40,7 +40,7 @@ def s3_tree(server: S3Server, bucket: str, decoded: Path, name: str = "run") -> 
 
 
 def _tree(storage: str, name: str, images: str, decoded: Path) -> dict[str, Any]:
-    whole = tree(Path("unused"))
+    whole = tree(decoded)
     pool = {"shards": 1, "path": images.format("pool"), "cache": str(decoded), "classes": DIGITS}
     coarse = decoded / "coarse.pt"  # costs nothing, where the usual extractor would be trained once a storage
     if not coarse.exists():

@@ -27,7 +27,7 @@ SECRET = "the-secret-value-5a1f"
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LocalCluster]:
-    with local_cluster(2) as running:
+    with local_cluster(3) as running:
         yield running
 
 

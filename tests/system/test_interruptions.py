@@ -79,13 +79,13 @@ def test_leaving_the_loop_over_rounds_ends_threads_and_actors_at_once_and_the_sa
     require_asked_once(tmp_path)
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_a_strategy_that_raises_is_named_with_its_line_and_is_not_tried_again(tmp_path: Path, workers: int) -> None:
+@pytest.mark.parametrize("shards", [0, 1])
+def test_a_strategy_that_raises_is_named_with_its_line_and_is_not_tried_again(tmp_path: Path, shards: int) -> None:
     def broken(view: View) -> Any:
         return np.zeros(3) @ np.zeros(4)
 
     learner = ActiveLearner(
-        {**tree(tmp_path, workers=workers), "query": {"batch": BATCH, "cold_start": "margin"}},
+        {**tree(tmp_path, shards), "query": {"batch": BATCH, "cold_start": "margin"}},
         oracle=LabelFunction(tmp_path / "asked"),
         strategy=Strategy("broken", frozenset(), "score", broken),
     )
