@@ -11,6 +11,7 @@ demo: $(STAMP)  ## run the default job on the embedded digits and write its repo
 	$(BIN)/distal run
 
 test: $(STAMP)  ## all tests, in two processes
+	@$(BIN)/python -m compileall -q distal  # hundreds of processes read it; some machines write no bytecode by themselves
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: $(STAMP)  ## lint, format, types, layers

@@ -29,8 +29,10 @@ node() { # node NAME ray-start-arguments...: a process group of its own, so that
   local name=$1
   shift
   [[ ! -e $here/$name.pid ]] || { echo "node '$name' is there already" >&2; exit 1; }
+  # No log monitor: it sends what workers print to drivers, and distal's do not ask for it.
   # shellcheck disable=SC2086  # WITHIN is a command and its arguments
-  setsid ${WITHIN:-} "$ray" start --block --disable-usage-stats --dashboard-agent-listen-port=0 --temp-dir="$here/n/$name" "$@" \
+  setsid ${WITHIN:-} "$ray" start --block --disable-usage-stats --include-log-monitor=false \
+    --dashboard-agent-listen-port=0 --temp-dir="$here/n/$name" "$@" \
     </dev/null >"$here/$name.log" 2>&1 &
   echo $! >"$here/$name.pid"
 }

@@ -1,9 +1,10 @@
-"""Every command of the command line does its work, in processes of its own."""
+"""Every command of the command line does its work; the first a person types in a process of its own."""
 
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,28 +18,27 @@ from distal.cli import main
 pytestmark = pytest.mark.system
 
 
-def command(*argv: object, address: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run `distal` to its end, on its own Ray or on the one at `address`."""
+def command(*argv: object) -> subprocess.CompletedProcess[str]:
+    """Run `distal` to its end, on its own Ray."""
     own = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
-    environment = {**own, "OMP_NUM_THREADS": "1", **({"RAY_ADDRESS": address} if address else {})}
+    environment = {**own, "OMP_NUM_THREADS": "1"}
     arguments = [sys.executable, "-m", "distal", *map(str, argv)]
     return subprocess.run(arguments, capture_output=True, text=True, timeout=200, env=environment)
 
 
-def succeed(*argv: object, address: str | None = None) -> str:
-    """Return what a command prints to stdout; fail where it fails."""
-    ended = command(*argv, address=address)
-    assert ended.returncode == 0, ended.stderr
-    assert "Traceback" not in ended.stderr
-    return ended.stdout
+Said = Callable[..., str]
 
 
-@pytest.fixture(scope="module")
-def address(local_ray: None) -> str:
-    """Give the address of the session's Ray, so that most commands need not start one."""
-    import ray
+@pytest.fixture
+def said(local_ray: None, capsys: pytest.CaptureFixture[str]) -> Said:
+    """Return what a command prints to stdout; in this process, so on the session's Ray, and it must succeed."""
 
-    return ray.get_runtime_context().gcs_address
+    def say(*argv: object) -> str:
+        capsys.readouterr()
+        assert main([str(argument) for argument in argv]) == 0, capsys.readouterr().err
+        return capsys.readouterr().out
+
+    return say
 
 
 @pytest.fixture(scope="module")
@@ -77,13 +77,12 @@ def test_run_shows_its_progress_on_stderr_and_its_end_on_stdout(
 
 
 def test_run_again_says_that_the_run_is_finished_and_resume_with_more_rounds_continues_it(
-    run: Path, settings: list[str], address: str, capsys: pytest.CaptureFixture[str]
+    run: Path, settings: list[str], said: Said
 ) -> None:
-    assert "the label budget is spent: 4 of 4" in succeed("run", *settings, "name=first", address=address)
-    assert "the label budget is spent: 8 of 8" in succeed("resume", run, "rounds=2", address=address)
+    assert "the label budget is spent: 4 of 4" in said("run", *settings, "name=first")
+    assert "the label budget is spent: 8 of 8" in said("resume", run, "rounds=2")
     assert (run / "rounds" / "0002" / "COMMITTED").exists()
-    assert main(["status", str(run)]) == 0
-    status = capsys.readouterr().out
+    status = said("status", run)
     assert "2 of 2 committed" in status
     assert "8 labels from 8 answers" in status
     assert "nothing: ended, the label budget is spent" in status
@@ -146,27 +145,23 @@ def test_report_writes_the_page_again(run: Path, capsys: pytest.CaptureFixture[s
     assert "<html" in (run / "report.html").read_text()
 
 
-def test_people_label_a_part_at_a_time_and_resume_takes_up_what_they_did(
-    settings: list[str], address: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    said = succeed("run", *settings, "name=people", "oracle.kind=files", "rounds=2", address=address)
+def test_people_label_a_part_at_a_time_and_resume_takes_up_what_they_did(settings: list[str], said: Said) -> None:
+    asked = said("run", *settings, "name=people", "oracle.kind=files", "rounds=2")
     folder = Path(settings[0].partition("=")[2]) / "people"
     sheet = folder / "rounds" / "0001" / "to-label" / "labels.csv"
-    assert said.strip() == f"waiting for 4 labels: fill in {sheet}, then run: distal resume {folder}"
+    assert asked.strip() == f"waiting for 4 labels: fill in {sheet}, then run: distal resume {folder}"
     rows = sheet.read_text().splitlines()
     assert all((sheet.parent / row.split(",")[1]).is_file() for row in rows[1:])
 
     sheet.write_text("\n".join([rows[0], rows[1] + "even", rows[2] + "odd", *rows[3:]]))
-    assert "waiting for 2 labels" in succeed("resume", folder, address=address)
-    assert main(["status", str(folder)]) == 0
-    assert "2 of 4 labels are awaited" in capsys.readouterr().out
+    assert "waiting for 2 labels" in said("resume", folder)
+    assert "2 of 4 labels are awaited" in said("status", folder)
 
     sheet.write_text("\n".join([rows[0], rows[1] + "even", rows[2] + "odd", rows[3] + "1", rows[4] + "skip"]))
-    assert "waiting for 4 labels" in succeed("resume", folder, address=address)
+    assert "waiting for 4 labels" in said("resume", folder)
     assert (folder / "rounds" / "0001" / "COMMITTED").exists()
     assert (folder / "rounds" / "0002" / "to-label" / "labels.csv").exists()
-    assert main(["status", str(folder)]) == 0
-    assert "3 labels from 4 answers" in capsys.readouterr().out
+    assert "3 labels from 4 answers" in said("status", folder)
 
 
 def test_the_version_and_the_help_of_every_command_are_told(capsys: pytest.CaptureFixture[str]) -> None:
