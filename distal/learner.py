@@ -217,6 +217,7 @@ class ActiveLearner:
         finally:
             if not isinstance(end, Outcome):
                 mailbox("stop")
+                workers.end()
             thread.join(timeout=END_WAIT_S)
         if isinstance(end, DistalError):
             raise end

@@ -154,16 +154,15 @@ class RunDirectory:
     def lock(self, role: str = "driver", wait_s: float = 0.0) -> Iterator[None]:
         """Hold the run in this role; a second holder gets RunLockedError naming host, process and since when.
 
-        The driver's lock makes the run's folder, and clears what killed writers left half-written. On an object store
-        a driver that loses its lease to another writes nothing more.
+        A lock makes the run's folder, and clears what killed writers left half-written: the driver may outlive a
+        training worker, so both look. On an object store a driver that loses its lease to another writes nothing more.
         """
         if not re.fullmatch(r"[a-z][a-z0-9-]{0,63}", role):
             raise RunError(f"lock role {role!r} is refused\nexpected: lower-case letters, digits or '-'")
         files = self._files
         if isinstance(files, LocalFiles):
             with flocked(files, self.uri, role, wait_s):
-                if role == "driver":
-                    files.sweep()
+                files.sweep()
                 yield
             return
         with leased(self._cell(files, role), self.uri, role, wait_s) as lease:

@@ -7,7 +7,6 @@ is counted twice, and an autoscaler sees what is still missing.
 
 import logging
 import threading
-import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -58,8 +57,11 @@ class PlaceRequest:
         self._places = []
 
 
-def find_size(group: WorkerGroup, sizes: list[int], settle_s: float = SETTLE_S) -> int:
-    """Return the largest of the sizes for which there is a place now; wait while there is none for the smallest."""
+def find_size(group: WorkerGroup, sizes: list[int], ended: threading.Event, settle_s: float = SETTLE_S) -> int | None:
+    """Return the largest of the sizes for which there is a place now; wait while there is none for the smallest.
+
+    None where the waiting was ended.
+    """
     request = PlaceRequest(group, sizes[-1])
     waiting = Waiting(str(replace(group, workers=sizes[0])))
     try:
@@ -68,7 +70,8 @@ def find_size(group: WorkerGroup, sizes: list[int], settle_s: float = SETTLE_S) 
             if granted == sizes[-1] or (granted >= sizes[0] and waiting.seconds >= settle_s):
                 return max(size for size in sizes if size <= granted)
             waiting.tell()
-            time.sleep(POLL_S)
+            if ended.wait(POLL_S):
+                return None
     finally:
         request.withdraw()
 
@@ -92,6 +95,7 @@ class Workers:
         self._request: PlaceRequest | None = None
         self._growing = False
         self._running = False
+        self._ended = threading.Event()
         self._guard = threading.Lock()
 
     @property
@@ -123,7 +127,10 @@ class Workers:
     def _launch(self) -> None:
         if not self.elastic:
             return launch(self._job, self._group)
-        self._size = find_size(self._group, self._sizes)
+        size = find_size(self._group, self._sizes, self._ended)
+        if size is None:
+            return
+        self._size = size
         logger.info("training with %d of %d workers", self._size, self._sizes[-1])
         self._running = True
         try:
@@ -134,6 +141,10 @@ class Workers:
                 if self._request is not None:
                     self._request.withdraw()
                     self._request = None
+
+    def end(self) -> None:
+        """Wait for places no more: nobody wants the workers."""
+        self._ended.set()
 
     def up(self, size: int) -> None:
         """Ask for the places that are still missing, now that the workers of this launch hold theirs."""

@@ -8,6 +8,8 @@ import pytest
 from distal import ActiveLearner, Config, ConfigError, RunError
 from distal.ledger import Ledger
 
+pytestmark = pytest.mark.system
+
 Make = Callable[..., Config]
 
 

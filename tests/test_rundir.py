@@ -155,6 +155,16 @@ def test_a_killed_driver_gives_the_lock_back_even_if_it_forked(tmp_path, forked)
         assert run.holder().pid == os.getpid()
 
 
+def test_a_worker_that_begins_under_a_living_driver_clears_what_the_killed_one_left_half_written(tmp_path):
+    run = RunDirectory.open(str(tmp_path), "run")
+    run.write("rounds/0001/checkpoint/manifest.json", b"{}")
+    folder = run.local / "rounds" / "0001" / "checkpoint"
+    with run.lock("driver"):
+        (folder / ".tmp-1-killed").write_bytes(b"ha")
+        with run.lock("writer"):
+            assert os.listdir(folder) == ["manifest.json"]
+
+
 def test_waiting_gets_the_lock_when_it_is_given_back(tmp_path):
     run = RunDirectory.open(str(tmp_path), "r")
     child = holding(tmp_path)

@@ -3,6 +3,8 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -16,6 +18,8 @@ from distal.resolve import make_config
 from distal.resources import divide_resources
 from distal.train.parallel import ControllerLostError, WorkerGroup
 from distal.workers import Workers, find_size, possible_sizes
+
+pytestmark = pytest.mark.system
 
 GROUP = WorkerGroup("distal-test", workers=2, cpus=0.5, gpus=0.0, threads=1)
 
@@ -53,9 +57,20 @@ def test_a_cluster_that_holds_the_fewest_workers_is_enough() -> None:
 
 
 def test_the_size_is_what_finds_a_place_beside_others(busy: Callable[[], None]) -> None:
-    assert find_size(GROUP, [1, 2], settle_s=0.5) == 1
+    assert find_size(GROUP, [1, 2], Event(), settle_s=0.5) == 1
     busy()
-    assert find_size(GROUP, [1, 2], settle_s=30.0) == 2
+    assert find_size(GROUP, [1, 2], Event(), settle_s=30.0) == 2
+
+
+def test_who_waits_for_places_that_nobody_wants_any_more_stops_at_once(busy: Callable[[], None]) -> None:
+    workers = Workers(lambda comm: None, replace(GROUP, workers=4), [2, 4], lambda: 0)
+    waiting = Thread(target=workers.run)
+    waiting.start()
+    _wait_for_places(f"{GROUP.name}-place", "PENDING")
+    workers.end()
+    waiting.join(timeout=10)
+    assert not waiting.is_alive()
+    assert not _places(f"{GROUP.name}-place")
 
 
 def test_a_run_begins_with_one_worker_and_goes_on_with_two_when_there_is_room(
@@ -72,7 +87,7 @@ def test_a_run_begins_with_one_worker_and_goes_on_with_two_when_there_is_room(
         for result in learner.rounds():
             if result.round == 1:
                 busy()
-                _wait_for_granted_place(f"distal-{learner.config.name}-place")
+                _wait_for_places(f"distal-{learner.config.name}-place", "CREATED")
     assert caplog.messages == ["training with 1 of 2 workers", "training with 2 of 2 workers"]
     assert learner.outcome_ is not None
     assert (learner.outcome_.kind, learner.outcome_.reason) == ("stopped", "budget")
@@ -94,9 +109,9 @@ def _places(name: str) -> list[Any]:
     return [p for p in placement_group_table().values() if p["name"].startswith(name) and p["state"] != "REMOVED"]
 
 
-def _wait_for_granted_place(name: str) -> None:
+def _wait_for_places(name: str, state: str) -> None:
     deadline = time.monotonic() + 30
-    while not any(place["state"] == "CREATED" for place in _places(name)):
+    while not any(place["state"] == state for place in _places(name)):
         assert time.monotonic() < deadline, placement_group_table()
         time.sleep(0.1)
 
@@ -109,7 +124,7 @@ class Died:
         self.restarts: list[int] = []
         self._ends = iter(ends)
         monkeypatch.setattr("distal.workers.launch", self._launch)
-        monkeypatch.setattr("distal.workers.find_size", lambda group, sizes: sizes[-1])
+        monkeypatch.setattr("distal.workers.find_size", lambda group, sizes, ended: sizes[-1])
 
     def _launch(self, job: Any, group: WorkerGroup, restarts: int = 3) -> None:
         self.restarts.append(restarts)
