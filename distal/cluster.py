@@ -6,7 +6,6 @@ import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from types import TracebackType
 from typing import Any
 
@@ -16,7 +15,6 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from distal.errors import ClusterError
 from distal.logs import as_json
-from distal.version import __version__
 
 OBJECT_STORE_BYTES = 256 * 2**20
 CONNECT_S = 5.0
@@ -148,7 +146,7 @@ def _require_same_versions() -> None:
             distal_version = "none"
         return {"distal": distal_version, "torch": torch_version}
 
-    here = {"distal": __version__, "torch": version("torch").partition("+")[0]}
+    here = told()
     ask = ray.remote(num_cpus=0, max_retries=0)(told)
     nodes = {node["NodeID"]: node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}
     asked = {

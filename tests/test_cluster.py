@@ -4,7 +4,7 @@ import pytest
 import ray
 
 import distal
-from distal import cluster
+from distal import cluster, version
 from distal.errors import ClusterError
 
 COMPLAINT = """Version mismatch: The cluster was started with:
@@ -30,7 +30,7 @@ def test_rays_complaint_about_versions_is_said_with_both_sides(monkeypatch: pyte
 
 def test_a_node_with_another_distal_is_named(local_ray: None, monkeypatch: pytest.MonkeyPatch) -> None:
     cluster._require_same_versions()
-    monkeypatch.setattr(cluster, "__version__", "9.9.9")
+    monkeypatch.setattr(version, "__version__", "9.9.9")
     with pytest.raises(ClusterError, match=r"has distal 0\.1\.0, this process 9\.9\.9"):
         cluster._require_same_versions()
 
