@@ -147,7 +147,7 @@ def test_shards_killed_while_scoring_while_people_label_and_while_selecting_give
     require_asked_once(tmp_path)
 
 
-def test_either_of_two_train_workers_may_be_killed_while_people_label_and_while_training(tmp_path: Path) -> None:
+def test_either_of_two_train_workers_may_be_killed_while_people_label_training_and_choosing(tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     for storage in (whole, broken):
         storage.mkdir()
@@ -160,7 +160,11 @@ def test_either_of_two_train_workers_may_be_killed_while_people_label_and_while_
         victims.append(other.pid)
         other.kill()
 
-    kills = [at_event("1:annotate:2", kill_writer(broken, victims)), at_event("1:train:20", kill_rank_1)]
+    kills = [
+        at_event("1:annotate:2", kill_writer(broken, victims)),
+        at_event("1:train:20", kill_rank_1),
+        at_event("2:acquire:0", kill_writer(broken, victims)),
+    ]
     outcome = ActiveLearner(
         tree(broken, workers=2),
         oracle=LabelFunction(broken / "asked"),
@@ -168,7 +172,7 @@ def test_either_of_two_train_workers_may_be_killed_while_people_label_and_while_
     ).run()
 
     assert outcome.kind == "stopped"
-    assert len(set(victims)) == 2
+    assert len(set(victims)) == 3
     require_same(broken, final_files(whole))
     require_asked_once(broken)
 
