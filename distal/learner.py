@@ -29,14 +29,14 @@ from distal.progress import Event, Listener, ignore
 from distal.query import Strategy
 from distal.report.write import write_report
 from distal.resolve import check_names, make_config, read_config
-from distal.resources import divide_resources
+from distal.resources import divide_resources, possible_sizes
 from distal.results import RoundResult
 from distal.rounds import Outcome, Setup
 from distal.rundir import RunDirectory
 from distal.setup import Opened
 from distal.telemetry import Telemetry
 from distal.train.parallel import WorkerGroup
-from distal.workers import Workers, possible_sizes
+from distal.workers import Workers
 
 END_WAIT_S = 60.0
 

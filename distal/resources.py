@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from distal.config import Config
+from distal.config import Config, TrainConfig
 from distal.errors import ClusterError
 
 GRAIN = 1e-3
@@ -20,6 +20,12 @@ class Resources:
     worker_gpus: float
 
 
+def possible_sizes(train: TrainConfig) -> list[int]:
+    """Return the numbers of workers that training may start with, ascending: they divide the batch evenly."""
+    least = train.workers if train.min_workers is None else train.min_workers
+    return [n for n in range(least, train.workers + 1) if n == 0 or train.batch_size % n == 0]
+
+
 def divide_resources(config: Config, nodes: Sequence[Mapping[str, float]]) -> Resources:
     """Share each node's CPUs: with workers, half to the shards and half to the workers; without, all to the shards.
 
@@ -34,7 +40,7 @@ def divide_resources(config: Config, nodes: Sequence[Mapping[str, float]]) -> Re
     free = _without_driver([node.get("CPU", 0.0) for node in nodes], config.driver_cpus)
     cpus, gpus = sum(free), sum(node.get("GPU", 0.0) for node in nodes)
     shards, workers = config.pool.shards, config.train.workers
-    least = config.train.min_workers or workers
+    least = possible_sizes(config.train)[0]
     given_gpus = config.train.gpus_per_worker
     if given_gpus is None and 0 < gpus < least and not config.autoscaling:
         raise ClusterError(

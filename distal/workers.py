@@ -14,7 +14,6 @@ from dataclasses import replace
 from ray.util import placement_group, placement_group_table, remove_placement_group
 
 from distal.communicator import Communicator
-from distal.config import TrainConfig
 from distal.errors import TrainingError
 from distal.pool.waiting import Waiting
 from distal.train.parallel import MAX_FAILURES, ControllerLostError, WorkerGroup, launch
@@ -28,12 +27,6 @@ SETTLE_S = 5.0
 """How long a group waits for all of its workers before it starts with fewer: placing one takes well under a second."""
 
 POLL_S = 0.2
-
-
-def possible_sizes(train: TrainConfig) -> list[int]:
-    """Return the numbers of workers that training may start with, ascending: they divide the batch evenly."""
-    least = train.workers if train.min_workers is None else train.min_workers
-    return [n for n in range(least, train.workers + 1) if n == 0 or train.batch_size % n == 0]
 
 
 class PlaceRequest:

@@ -1,9 +1,9 @@
 import pytest
 
-from distal.config import Config
+from distal.config import Config, TrainConfig
 from distal.errors import ClusterError
 from distal.resolve import make_config
-from distal.resources import divide_resources
+from distal.resources import divide_resources, possible_sizes
 
 
 def config(shards: int, workers: int, **train: float) -> Config:
@@ -62,3 +62,22 @@ def test_a_growing_cluster_is_asked_for_whole_cpus_and_refuses_nothing_yet() -> 
 def test_the_cpus_that_the_driver_holds_are_not_given_away() -> None:
     held = make_config({"driver_cpus": 1, "pool": {"shards": 2}})
     assert divide_resources(held, [{"CPU": 1.0}, {"CPU": 1.0}]).shard_cpus == 0.5
+
+
+def test_a_group_may_have_the_sizes_that_divide_the_batch() -> None:
+    assert possible_sizes(TrainConfig(workers=4, min_workers=1, batch_size=64)) == [1, 2, 4]
+    assert possible_sizes(TrainConfig(workers=4, batch_size=64)) == [4]
+    assert possible_sizes(TrainConfig(workers=0)) == [0]
+
+
+def test_a_cluster_that_holds_the_fewest_workers_is_enough() -> None:
+    train = {"workers": 4, "min_workers": 2, "cpus_per_worker": 1.0, "batch_size": 64}
+    config = make_config({"pool": {"shards": 2, "cpus_per_shard": 0.5}, "train": train})
+    assert divide_resources(config, [{"CPU": 3.0}]).worker_cpus == 1.0
+    assert divide_resources(config, [{"CPU": 3.0, "GPU": 3.0}]).worker_gpus == 1.0
+
+
+def test_fewest_workers_that_do_not_divide_the_batch_are_not_what_is_needed() -> None:
+    train = {"workers": 4, "min_workers": 3, "cpus_per_worker": 1.0, "batch_size": 64}
+    with pytest.raises(ClusterError, match="4 workers need"):
+        divide_resources(make_config({"pool": {"shards": 1, "cpus_per_shard": 0.5}, "train": train}), [{"CPU": 4.0}])

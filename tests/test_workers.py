@@ -11,13 +11,11 @@ import pytest
 from ray.util import placement_group, placement_group_table, remove_placement_group
 
 from distal import ActiveLearner, Config, ConfigError
-from distal.config import TrainConfig
 from distal.errors import TrainingError
 from distal.ledger import Ledger
 from distal.resolve import make_config
-from distal.resources import divide_resources
 from distal.train.parallel import ControllerLostError, WorkerGroup
-from distal.workers import Workers, find_size, possible_sizes
+from distal.workers import Workers, find_size
 
 pytestmark = pytest.mark.system
 
@@ -38,22 +36,9 @@ def busy(local_ray: None) -> Iterator[Callable[[], None]]:
     release()
 
 
-def test_a_group_may_have_the_sizes_that_divide_the_batch() -> None:
-    assert possible_sizes(TrainConfig(workers=4, min_workers=1, batch_size=64)) == [1, 2, 4]
-    assert possible_sizes(TrainConfig(workers=4, batch_size=64)) == [4]
-    assert possible_sizes(TrainConfig(workers=0)) == [0]
-
-
 def test_fewer_workers_than_none_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"train\.min_workers: 3 is more than train\.workers=2"):
         make_config({"train": {"workers": 2, "min_workers": 3}})
-
-
-def test_a_cluster_that_holds_the_fewest_workers_is_enough() -> None:
-    train = {"workers": 4, "min_workers": 2, "cpus_per_worker": 1.0, "batch_size": 64}
-    config = make_config({"pool": {"shards": 2, "cpus_per_shard": 0.5}, "train": train})
-    assert divide_resources(config, [{"CPU": 3.0}]).worker_cpus == 1.0
-    assert divide_resources(config, [{"CPU": 3.0, "GPU": 3.0}]).worker_gpus == 1.0
 
 
 def test_the_size_is_what_finds_a_place_beside_others(busy: Callable[[], None]) -> None:
