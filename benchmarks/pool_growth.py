@@ -73,21 +73,21 @@ def open_shards(folder: Path, rows: int, cpus: float) -> Any:
     return shards
 
 
-def start_ray() -> bytes:
+def start_with_scorer() -> bytes:
     """Start Ray on two cores and return an untrained scorer."""
-    import ray
+    from local_ray import start_ray
 
     from distal.resolve import make_config
     from distal.train import TrainState
 
-    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    start_ray()
     return TrainState.create(make_config({"net": {"name": "residual"}}), SIZE, 1, 10).scorer().to_bytes()
 
 
 def measure(folder: Path, sizes: list[int], queue: Any) -> None:
     from distal.query import get_strategy, select
 
-    scorer = start_ray()
+    scorer = start_with_scorer()
     started = time.perf_counter()
     shards = open_shards(folder, sizes[0], cpus=1.0)
     decoded = time.perf_counter() - started
@@ -106,7 +106,7 @@ def take_turns(folder: Path, sizes: list[int], queue: Any) -> None:
     """Score the small pool many times before and after each pass over the large one."""
     from distal.query import get_strategy
 
-    scorer, margin = start_ray(), get_strategy("margin")
+    scorer, margin = start_with_scorer(), get_strategy("margin")
     pools = {rows: open_shards(folder, rows, cpus=0.5) for rows in sizes}
     microseconds: dict[int, list[float]] = {rows: [] for rows in sizes}
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import ray
 import torch
+from local_ray import start_ray
 from machine import describe_machine
 from synthetic_pool import write_pool
 
@@ -39,14 +40,7 @@ def main() -> None:
     configs = {p: make_config({"pool": pool, "train": {"precision": p}}) for p in ("fp32", "bf16")}
     images = open_images(configs["fp32"].pool)
     scorers = {p: TrainState.create(c, 32, 1, 10).scorer().to_bytes() for p, c in configs.items()}
-    ray.init(
-        "local",
-        num_cpus=2,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="ERROR",
-        object_store_memory=2**28,
-    )
+    start_ray(object_store_memory=2**28)
     shards = ShardActors(images, SHARDS, 0.0, 0, cpus=1.0, gpus=0.0, name="benchmark", wait_s=60.0)
     shards.prepare()
     pixels = images.pixels(np.arange(rows, dtype=np.int64))

@@ -14,6 +14,7 @@ import time
 from itertools import pairwise
 
 import ray
+from local_ray import start_ray
 from machine import describe_machine
 
 from distal import ActiveLearner
@@ -23,7 +24,7 @@ ROUNDS = 8
 
 def main() -> None:
     print(describe_machine())
-    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    start_ray()
     storage = tempfile.mkdtemp(prefix="distal-benchmark-")
     for workers in (0, 1):
         config = {

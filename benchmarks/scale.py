@@ -26,6 +26,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np
 import psutil
 import ray
+from local_ray import start_ray
 from machine import describe_machine
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from scale_model import Overheads, Selecting, driver_s, print_tables
@@ -90,10 +91,6 @@ def open_shards(folder: Path, name: str, size: int, shards: int) -> tuple[ShardA
     return actors, TrainState.create(config, size, 1, 10).scorer().to_bytes()
 
 
-def start_ray() -> None:
-    ray.init("local", num_cpus=os.cpu_count(), include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-
-
 def actor_processes() -> list[psutil.Process]:
     """Return the processes of this session's shard actors."""
     children = psutil.Process().children(recursive=True)
@@ -113,7 +110,7 @@ def taken(work: Callable[[], Any], processes: list[psutil.Process]) -> tuple[flo
 
 def measure_shards(folder: Path, shards: int) -> dict[str, Any]:
     """Start shard actors, score the small pool and choose from it, several times over."""
-    start_ray()
+    start_ray(os.cpu_count())
     available = psutil.virtual_memory().available
     started = time.perf_counter()
     actors, scorer = open_shards(folder, "small", SIZE, shards)
@@ -147,7 +144,7 @@ def medians(prefix: str, runs: list[tuple[float, float, float]]) -> dict[str, fl
 
 def measure_rate(folder: Path, shards: int) -> dict[str, Any]:
     """Score images of 32 px with the residual network, and say how many rows a CPU second holds."""
-    start_ray()
+    start_ray(os.cpu_count())
     actors, scorer = open_shards(folder, "large", LARGE_SIZE, shards)
     processes = actor_processes()
     badge = get_strategy("badge")

@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 import ray
 from forked_workers import forked_workers
+from local_ray import start_ray
 from synthetic_pool import write_pool
 
 from distal import ActiveLearner
@@ -69,12 +70,8 @@ def run_round(folder: Path, shards: int, forked: bool) -> None:
                 print(f"  actors: {describe_actors(watch)}", flush=True)
 
     with forked_workers(folder) as command:
-        ray.init(
-            "local",
-            num_cpus=os.cpu_count(),
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="ERROR",
+        start_ray(
+            os.cpu_count(),
             object_store_memory=2**28,
             runtime_env={"py_executable": command} if forked else None,
         )

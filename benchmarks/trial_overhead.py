@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import ray
+from local_ray import start_ray
 from machine import describe_machine
 
 from distal import ActiveLearner
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=0, choices=[0, 1])
     arguments = parser.parse_args()
     print(describe_machine())
-    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    start_ray()
     folder = Path(tempfile.mkdtemp(prefix="distal-benchmark-"))
     try:
         compare(folder, arguments.trials, arguments.workers)
