@@ -3,14 +3,15 @@
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
 
 from distal.communicator import Communicator
 from distal.errors import ConfigError
+from distal.threads import one_thread
 from distal.train.augment import draws
 from distal.train.batch import draw_batch
 from distal.train.ema import average_, decay
@@ -64,7 +65,8 @@ def train_round(
             f"train.batch_size: {state.config.train.batch_size} rows cannot be divided among {comm.size} workers; "
             f"expected at least {2 * comm.size}."
         )
-    with _threads(state):
+    dense = state.layout != torch.channels_last
+    with one_thread() if dense else nullcontext():
         return _train(state, rows, comm, steps, on_progress)
 
 
@@ -91,19 +93,6 @@ def _train(
     seconds = time.monotonic() - started
     logger.info("%d updates in %.1f s, labels %d", steps, seconds, len(rows.labels))
     return _means(last)
-
-
-@contextmanager
-def _threads(state: TrainState) -> Iterator[None]:
-    """Train dense networks on one CPU thread: a second one gains nothing on products this small (measured at 8 px:
-    11 ms a step either way), and where another process wants the core, waiting for it costs 30 times the step."""
-    threads = torch.get_num_threads()
-    if state.layout != torch.channels_last:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _means(losses: dict[str, list[Tensor]]) -> dict[str, float]:

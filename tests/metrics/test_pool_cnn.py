@@ -50,8 +50,12 @@ def test_all_runs_over_one_split_share_the_network_that_was_trained_first(tmp_pa
 
 
 @pytest.mark.usefixtures("few_steps")
-def test_training_again_gives_the_same_weights(tmp_path: Path) -> None:
-    hashes = {pool_judge(split(100), Folder(tmp_path / name), Alone()).extractor.hash for name in "ab"}
+def test_training_again_gives_the_same_weights_whatever_the_number_of_threads(tmp_path: Path) -> None:
+    before, hashes = torch.get_num_threads(), set()
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        hashes.add(pool_judge(split(100), Folder(tmp_path / str(threads)), Alone()).extractor.hash)
+    torch.set_num_threads(before)
     assert len(hashes) == 1
 
 
