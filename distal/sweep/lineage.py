@@ -20,15 +20,12 @@ ONCE = ("skipped.json", "environment.json")
 
 def generations(directory: RunDirectory, member: str) -> list[RunDirectory]:
     """Return the run directories of a member of the population, oldest first; none before it was begun."""
-    numbers = {name: number for name in _trials(directory) for stem, number in [_generation(name)] if stem == member}
-    runs = [directory.inside(TRIALS, name) for name in sorted(numbers, key=numbers.__getitem__)]
-    return [run for run in runs if run.has(TRIAL)]
+    return [run for run in _begun(directory) if _generation(run.name)[0] == member]
 
 
 def current_runs(directory: RunDirectory) -> list[RunDirectory]:
     """Return the run directory of every trial that was begun: of a population's member, its last generation."""
-    members = dict.fromkeys(_generation(name)[0] for name in _trials(directory))
-    return [begun[-1] for member in members if (begun := generations(directory, member))]
+    return list({_generation(run.name)[0]: run for run in _begun(directory)}.values())
 
 
 def adopt(directory: RunDirectory, source: RunDirectory, rounds: int, member: str, point: Point) -> RunDirectory:
@@ -58,9 +55,11 @@ def adopt(directory: RunDirectory, source: RunDirectory, rounds: int, member: st
     return target
 
 
-def _trials(directory: RunDirectory) -> list[str]:
-    """Return the folders that are trials; copies, and what other programs leave, are not."""
-    return [name for name in directory.list(TRIALS) if _TRIAL.fullmatch(name)]
+def _begun(directory: RunDirectory) -> list[RunDirectory]:
+    """Return the runs of all trials, a member's generations in order; copies, and what others leave, are none."""
+    names = [name for name in directory.list(TRIALS) if _TRIAL.fullmatch(name)]
+    runs = [directory.inside(TRIALS, name) for name in sorted(names, key=_generation)]
+    return [run for run in runs if run.has(TRIAL)]
 
 
 def _generation(name: str) -> tuple[str, int]:

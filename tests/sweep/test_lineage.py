@@ -46,6 +46,15 @@ def test_the_generation_before_stays_and_counts_no_more(folder: SweepFolder) -> 
     assert [run.name for run in current_runs(folder.directory)] == ["member-000.g1", "member-001"]
 
 
+def test_the_folder_is_listed_once_however_many_trials_there_are(
+    folder: SweepFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed, names = [], RunDirectory.list
+    monkeypatch.setattr(RunDirectory, "list", lambda run, path: listed.append(path) or names(run, path))
+    assert len(current_runs(folder.directory)) == 2
+    assert listed == ["trials"]
+
+
 def test_a_take_over_that_was_begun_before_is_not_made_again(folder: SweepFolder) -> None:
     assert take_over(folder).name == take_over(folder).name == "member-000.g1"
 
