@@ -160,8 +160,6 @@ class SweepTrial(tune.Trainable):  # type: ignore[misc]
         run = self._run
         if self._member and (begun := generations(job.directory, self._member)):
             run = begun[-1]
-        if (read_note(run, ENDED) or {}).get("state") == "failed":
-            run.delete(ENDED)  # begun anew: what it failed of may be mended
         if read_note(run, TRIAL) is None:
             note = {"point": self._point, "seed": seed, "number": config["number"], "begun": time.time()}
             write_note(run, TRIAL, note)
@@ -180,6 +178,10 @@ class SweepTrial(tune.Trainable):  # type: ignore[misc]
         self._rounds = self._all_rounds()
 
     def _all_rounds(self) -> Iterator[RoundResult]:
+        if (read_note(self._run, ENDED) or {}).get("state") == "failed":
+            # Begun anew: what it failed of may be mended. Not before the first step: Tune starts a process with a
+            # trial's configuration and may have stepped that trial in another one by then.
+            self._run.delete(ENDED)
         for waited in itertools.count():
             yield from read_results(self._run)[len(self._results) :]
             if (read_note(self._run, ENDED) or {}).get("state") in ("finished", "stopped"):

@@ -60,11 +60,17 @@ def test_another_folder_ends_the_sweep_in_words(folder: SweepFolder) -> None:
     assert "not the folder in which the sweep was begun" in result["fatal"]
 
 
-def test_one_that_failed_is_begun_anew(folder: SweepFolder) -> None:
+def test_one_that_failed_is_begun_anew_by_its_first_step(folder: SweepFolder) -> None:
     run = folder.add(POINT, [9.0], "failed")
     trial = begin(folder, POINT)
-    assert read_note(run, ENDED) is None
     assert trial.step()["objective"] == pytest.approx(9.0)
+    assert read_note(run, ENDED) is None
+
+
+def test_a_process_that_is_started_for_a_trial_and_steps_another_forgets_no_failure(folder: SweepFolder) -> None:
+    run = folder.add(POINT, [9.0], "failed")  # by an idle process that Tune gave the trial meanwhile
+    begin(folder, POINT).reset_config({"trial": {"point": POINT, "seed": 1, "number": 1, "population": False}})
+    assert (read_note(run, ENDED) or {})["state"] == "failed"
 
 
 def test_a_value_that_did_not_reach_its_run_is_refused(folder: SweepFolder) -> None:
