@@ -20,7 +20,10 @@ class EarlyStopConfig(Section):
         "hyperband: the same, waiting for all; median: while it is not worse than the median; pbt: the worst take over "
         "the weights of the best, with changed values; none",
     )
-    grace: Count = Field(1, description="rounds that every trial runs before it may be stopped")
+    grace: Count = Field(
+        2,
+        description="rounds that every trial runs before it may be stopped; in the first all strategies ask the same",
+    )
     reduction: Annotated[int, Field(ge=2)] = Field(
         3, description="asha, hyperband: of how many trials at a rung one goes on; rungs lie at grace x reduction^k"
     )

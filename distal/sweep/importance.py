@@ -48,15 +48,18 @@ def importance(results: Results) -> Importance:
     A random forest (Breiman 2001, doi:10.1023/A:1010933404324) learns the objective, of a distance its logarithm, from
     the values of the keys; a key is worth what the out-of-bag R2 loses when its values are shuffled among the trials.
     Seeds are no key: what they change is noise that the forest cannot explain. Trials that were stopped count with the
-    objective that they were stopped at; failed and unfinished ones are left out. The same trials give the same shares.
+    objective that they were stopped at. Failed and unfinished ones are left out, and those that ended before every key
+    could make a difference: they would say that it makes none. The same trials give the same shares.
     """
-    trials = [trial for trial in valued(results.trials) if trial.state in ("finished", "stopped")]
     space = parse_space(results.sweep.space)
+    ended = [trial for trial in valued(results.trials) if trial.state in ("finished", "stopped")]
+    trials = [trial for trial in ended if len(trial.curve) >= space.tells_from]
     if len(space.keys) < 2:
         return Importance(reason="Only one key is searched, so there is nothing to share out.")
     if len(trials) < LEAST_TRIALS:
         return Importance(
-            reason=f"It takes {LEAST_TRIALS} trials that came to a value, finished or stopped; here are {len(trials)}."
+            reason=f"It takes {LEAST_TRIALS} trials that came to a value, finished or stopped, in round "
+            f"{space.tells_from} or later; here are {len(trials)}."
         )
     outcome = _outcome(trials, results.mode)
     if np.ptp(outcome) < 1e-12:

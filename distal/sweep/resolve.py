@@ -26,7 +26,7 @@ from distal.resolve import (
 from distal.rundir import RunDirectory
 from distal.sweep.config import SweepConfig
 from distal.sweep.objective import direction
-from distal.sweep.space import Choice, Point, Range, Space, parse_space
+from distal.sweep.space import LATE, Choice, Point, Range, Space, parse_space
 from distal.version import __version__
 
 SWEEP = "sweep.yaml"
@@ -39,6 +39,7 @@ NOT_SEARCHED = {
     "address": "the trials run where the sweep does; set the sweep's address",
     "seed": "give the sweep a list of seeds",
     "rounds": "trials are compared at equal labels; set base.rounds",
+    "query.batch": "trials are compared at equal labels; set base.query.batch, or make one sweep each",
     "stop.": "trials are compared at equal labels; the sweep's early_stop gives them up",
     "pool.": "another pool or decoding makes distances incomparable; make one sweep each",
     "evaluate.": "another evaluation makes distances incomparable; make one sweep each",
@@ -202,11 +203,8 @@ def _check_parts(sweep: SweepConfig, base: Config, space: Space) -> None:
         _check_learned_search(sweep, space)
     if len(set(sweep.seeds)) < len(sweep.seeds):
         raise ConfigError(f"seeds: a seed stands there twice: {sweep.seeds}\nGive each seed once.")
-    if stop.scheduler in ("asha", "hyperband", "median") and stop.grace >= base.rounds:
-        raise ConfigError(
-            f"early_stop.grace: {stop.grace} rounds of {base.rounds} leave nothing to stop.\n"
-            "Lower early_stop.grace, raise base.rounds, or set early_stop.scheduler=none."
-        )
+    if stop.scheduler in ("asha", "hyperband", "median"):
+        _check_grace(stop.grace, base.rounds, space)
     if stop.scheduler in ("pbt", "hyperband") and sweep.concurrency is not None:
         raise ConfigError(
             f"concurrency: '{stop.scheduler}' pauses trials to compare them, as many as the cluster holds at a time.\n"
@@ -227,6 +225,20 @@ def _check_parts(sweep: SweepConfig, base: Config, space: Space) -> None:
             )
     if "mlflow" in sweep.loggers and not os.environ.get("MLFLOW_TRACKING_URI"):
         raise ConfigError("loggers: mlflow is told where to write by the environment.\nSet MLFLOW_TRACKING_URI.")
+
+
+def _check_grace(grace: int, rounds: int, space: Space) -> None:
+    if grace < space.tells_from:
+        raise ConfigError(
+            f"early_stop.grace: trials that differ in {', '.join(set(LATE) & set(space.keys))} are the same run until "
+            f"round {space.tells_from}, so none may be stopped after round {grace}.\n"
+            f"Set early_stop.grace={space.tells_from} or more, or early_stop.scheduler=none."
+        )
+    if grace >= rounds:
+        raise ConfigError(
+            f"early_stop.grace: {grace} rounds of {rounds} leave nothing to stop.\n"
+            "Raise base.rounds, lower early_stop.grace, or set early_stop.scheduler=none."
+        )
 
 
 def _check_learned_search(sweep: SweepConfig, space: Space) -> None:

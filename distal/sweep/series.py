@@ -105,7 +105,7 @@ def _summary(name: str, trials: Sequence[Trial]) -> Series:
     grid = sorted({point.asked for points in curves for point in points})
     middle, low, high, seconds, spent, before = [], [], [], [], 0.0, 0
     for asked in grid:
-        # Trials whose batch is another one have rounds elsewhere: between two of them a straight line stands in.
+        # Where a round of a trial has no value, a straight line between its neighbours stands in.
         there = [points for points in curves if points[0].asked <= asked <= points[-1].asked]
         values = [float(np.interp(asked, [p.asked for p in c], [p.value for p in c])) for c in there]  # type: ignore[arg-type]
         middle.append(statistics.median(values))

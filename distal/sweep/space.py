@@ -21,6 +21,8 @@ Point = dict[str, Any]
 RangeKind = Literal["uniform", "loguniform", "quniform", "randint"]
 RANGES = ("uniform", "loguniform", "quniform", "randint")
 KINDS = ("choice", "grid", *RANGES)
+LATE = {"query.strategy": 2}
+"""The round from which on a key can make a difference, where that is not the first, which query.cold_start chooses."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,11 @@ class Space:
     def keys(self) -> tuple[str, ...]:
         """Return the searched keys."""
         return tuple(dimension.key for dimension in self.dimensions)
+
+    @property
+    def tells_from(self) -> int:
+        """Return the round from which on every searched key can make a difference."""
+        return max((LATE.get(key, 1) for key in self.keys), default=1)
 
     @property
     def has_ranges(self) -> bool:

@@ -65,7 +65,7 @@ def distance_at(point: Point, seed: int) -> float:
 def asha(
     folder: Path, points: int = 24, seeds: Sequence[int] = (0,), failed: int = 0, unfinished: int = 0, **options: Any
 ) -> Results:
-    """Return a sweep of which the better third went on past rounds 1 and 3."""
+    """Return a sweep of which the better third went on past rounds 2 and 4."""
     space = options.pop("space", SPACE)
     drawn = parse_space(space).draw(0, points)
     ends = {i: distance_at(point, 0) for i, point in enumerate(drawn)}
@@ -73,7 +73,7 @@ def asha(
     trials = []
     for i, point in enumerate(drawn):
         share = order.index(i) / len(drawn)
-        rounds = ROUNDS if share < 0.34 else 3 if share < 0.6 else 1
+        rounds = ROUNDS if share < 0.34 else 4 if share < 0.6 else 2
         state: State = "finished" if rounds == ROUNDS else "stopped"
         if i < failed:
             state, rounds = "failed", min(rounds, 2)

@@ -82,6 +82,13 @@ def test_failed_and_unfinished_trials_do_not_count(tmp_path: Path) -> None:
     assert "here are 6" in found.reason
 
 
+def test_a_trial_that_ended_before_its_strategy_asked_does_not_count(tmp_path: Path) -> None:
+    space = {"query.strategy": ["badge", "margin"], "train.learning_rate_g": TWO["train.learning_rate_g"]}
+    points = parse_space(space).draw(0, 12)
+    ended = [trial(point, 3.0 + i, state="stopped", rounds=1 + i % 2) for i, point in enumerate(points)]
+    assert "in round 2 or later; here are 6" in importance(results_of(ended, tmp_path, space)).reason
+
+
 def test_one_key_has_nothing_to_share(tmp_path: Path) -> None:
     found = importance(_sweep(tmp_path, {"train.steps": TWO["train.steps"]}, lambda p: 1.0 + p["train.steps"]))
     assert "one key" in found.reason

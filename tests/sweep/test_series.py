@@ -74,9 +74,9 @@ def test_the_best_points_are_drawn_where_there_is_no_choice(tmp_path: Path) -> N
 
 
 def test_more_values_than_can_be_told_apart_are_left_out(tmp_path: Path) -> None:
-    sizes = list(range(1, 21))
-    trials = [trial({"query.batch": size}, 2.0) for size in sizes]
-    curves = gather(results_of(trials, tmp_path, {"query.batch": sizes}))
+    sizes = list(range(4, 24))
+    trials = [trial({"net.width": size}, 2.0) for size in sizes]
+    curves = gather(results_of(trials, tmp_path, {"net.width": sizes}))
     assert (len(curves.series), curves.left_out) == (MOST, 8)
 
 

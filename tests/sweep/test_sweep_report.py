@@ -158,7 +158,7 @@ def test_the_best_configuration_can_be_run(tmp_path: Path) -> None:
 
 def test_settings_and_space_are_told(tmp_path: Path) -> None:
     html = render(asha(tmp_path, 3, hours=2.5))
-    for text in ("asha, grace 1, reduction", "0.0001 to 0.01", "2 to 8 in steps of 2", "only where query.strategy is"):
+    for text in ("asha, grace 2, reduction", "0.0001 to 0.01", "2 to 8 in steps of 2", "only where query.strategy is"):
         assert text in html
     assert "2.5 h" in html
     assert all(f"<code>{key}</code>" in html for key in SPACE)

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from distal.errors import ConfigError, RunError
+from distal.resolve import make_config
 from distal.rundir import RunDirectory
-from distal.sweep.resolve import check_sweep, make_sweep, print_sweep, read_saved_sweep, read_sweep
+from distal.sweep.resolve import check_point, check_sweep, make_sweep, print_sweep, read_saved_sweep, read_sweep
 
 STRATEGIES = {"query.strategy": ["margin", "badge"]}
 RATES = {"train.learning_rate_g": {"loguniform": [1e-4, 1e-3]}}
@@ -46,7 +47,11 @@ def test_the_shipped_ones_are_those_that_the_readme_promises() -> None:
         ({"space": {"query.strategy": []}}, "space.query.strategy.choice: expected a list"),
         ({"space": {"train.regularizers.r9": [1.0]}}, "unknown name 'r9'"),
         ({"space": {"train.learning_rate_g": {"uniform": [-1.0, 1.0]}}}, "greater than 0; given: -1.0"),
-        ({"space": {"query.batch": {"uniform": [1.5, 3]}}}, "query.batch"),
+        ({"space": {"train.steps": {"uniform": [1.5, 3]}}}, "space.train.steps"),
+        (
+            {"space": {"query.batch": [10, 20]}},
+            "query.batch: this key is not searched: trials are compared",
+        ),
         ({"space": {"query": [{}]}}, "this is a section"),
         ({"space": {"seed": [1, 2]}}, "list of seeds"),
         ({"space": {"pool.image_size": [8, 16]}}, "incomparable"),
@@ -60,6 +65,8 @@ def test_the_shipped_ones_are_those_that_the_readme_promises() -> None:
         ({"space": STRATEGIES, "base": {"oracle": {"kind": "files"}}}, "base.oracle.kind"),
         ({"space": STRATEGIES, "base": {"rounds": 1}}, "leave nothing to stop"),
         ({"space": STRATEGIES, "early_stop": {"grace": 5}}, "leave nothing to stop"),
+        ({"space": STRATEGIES, "early_stop": {"grace": 1}}, "the same run until round 2"),
+        ({"space": STRATEGIES, "early_stop": {"grace": 1, "scheduler": "median"}}, "Set early_stop.grace=2 or more"),
         ({"space": STRATEGIES, "early_stop": {"reduction": 1}}, "early_stop.reduction"),
         ({"space": STRATEGIES, "early_stop": {"scheduler": "ahsa"}}, "early_stop.scheduler"),
         ({"space": STRATEGIES, "searcher": "optuna"}, "learns over ranges"),
@@ -88,8 +95,13 @@ def test_what_is_wrong_is_refused_by_name(tree: dict[str, Any], words: str) -> N
 
 
 def test_points_that_do_not_go_together_are_refused_before_they_run() -> None:
-    space = {"query.batch": [10, 400], "train.steps": [1, 2]}
-    assert "stop.labels" in refusal({"space": space, "base": {"rounds": 5, "stop": {"labels": 60}}})
+    base = make_config({"train": {"workers": 2}})
+    with pytest.raises(ConfigError, match=r"space: the point train\.batch_size=63 is refused:\ntrain\.batch_size"):
+        check_point(base, {"train.batch_size": 63})
+
+
+def test_where_the_first_round_tells_trials_apart_they_may_be_stopped_after_it() -> None:
+    check_sweep(make_sweep({"space": RATES | {"query.cold_start": ["random", "coreset"]}, "early_stop": {"grace": 1}}))
 
 
 def test_a_searcher_that_is_not_installed_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -205,7 +205,7 @@ def test_a_population_goes_on_without_a_member_that_fails(tmp_path: Path, decode
 
 def test_what_hyperband_selects_comes_to_its_end(tmp_path: Path, decoded: Path) -> None:
     space = {"train.learning_rate_g": {"loguniform": [1e-6, 1e-3]}}
-    stop = {"scheduler": "hyperband", "reduction": 2}
+    stop = {"scheduler": "hyperband", "grace": 1, "reduction": 2}
     tree = sweep_tree(tmp_path, decoded, space, trials=6, early_stop=stop, base={"rounds": 4})
     results = run_sweep(make_sweep(tree))
     states = [trial.state for trial in results.trials]
@@ -216,7 +216,8 @@ def test_what_hyperband_selects_comes_to_its_end(tmp_path: Path, decoded: Path) 
 def test_a_learned_search_is_taken_up_with_what_it_knew(tmp_path: Path, decoded: Path) -> None:
     pytest.importorskip("optuna")
     space = {"train.learning_rate_g": {"loguniform": [1e-5, 1e-3]}}
-    tree = sweep_tree(tmp_path, decoded, space, searcher="optuna", trials=2, concurrency=1, base={"rounds": 2})
+    own = {"searcher": "optuna", "concurrency": 1, "early_stop": {"grace": 1}, "base": {"rounds": 2}}
+    tree = sweep_tree(tmp_path, decoded, space, trials=2, **own)
     first = run_sweep(make_sweep(tree))
     before = committed(tmp_path)
     second = run_sweep(make_sweep(tree | {"trials": 3}), resume=True)
