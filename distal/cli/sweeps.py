@@ -43,6 +43,7 @@ def tune(
 def run_sweep_config(sweep: "SweepConfig", resume: bool) -> None:
     """Run a checked sweep, show its progress and its end."""
     from distal.sweep.display import SweepDisplay
+    from distal.sweep.page import lead, warnings
     from distal.sweep.tuner import run_sweep
 
     with SweepDisplay(Console(stderr=True, highlight=False, soft_wrap=True)) as display:
@@ -51,9 +52,10 @@ def run_sweep_config(sweep: "SweepConfig", resume: bool) -> None:
     counts = ", ".join(f"{states.count(s)} {s}" for s in ("finished", "stopped", "failed", "unfinished") if s in states)
     show(f"{len(states)} trials: {counts}; early stopping left out {results.saved:.0%} of the compute")
     place = results.directory.uri
+    for sentence in (lead(results), *warnings(results)):
+        show(sentence)
     if results.ranking:
-        best = results.best
-        show(f"best: {best}; {results.sweep.metric} {best.objective:.4g}, {len(best.trials)} seeds; {place}/best.yaml")
+        show(f"best: {place}/best.yaml")
     show(f"report: {place}/report.html")
 
 

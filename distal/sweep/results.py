@@ -115,6 +115,20 @@ class Results:
             )
         return self.ranking[0]
 
+    def require_some(self) -> None:
+        """Refuse a sweep of which trials failed and no other came to a round.
+
+        Raises:
+            RunError: with the reason of the trial that was begun first.
+        """
+        failed, place = [trial for trial in self.trials if trial.state == "failed"], self.directory.uri
+        if failed and not any(trial.curve for trial in self.trials if trial.state != "failed"):
+            raise RunError(
+                f"{place}: {len(failed)} of {len(self.trials)} trials failed, and no other came to a round.\n"
+                f"The first: {' '.join(failed[0].reason.split())[:300]}\n"
+                f"Mend this, then run the sweep again with --resume; {place}/report.html has the other reasons."
+            )
+
     @property
     def best_config(self) -> Config:
         """Return the base configuration with the best point's values, named after the sweep, under its first seed."""

@@ -46,7 +46,7 @@ def tune(
 
     Raises:
         ConfigError, ClusterError: whatever is wrong, before any trial starts. RunError: the sweep's folder holds
-            another one. StorageError: it cannot be written; what was done is kept.
+            another one, or all trials failed. StorageError: it cannot be written; what was done is kept.
     """
     tree = dict(settings)
     if space is not None:
@@ -82,6 +82,7 @@ def run_sweep(sweep: SweepConfig, *, resume: bool = False, watch: Watcher = watc
         results = Results.read(directory)
         results.write()
         write_sweep_report(results)
+    results.require_some()
     return results
 
 

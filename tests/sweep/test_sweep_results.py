@@ -65,6 +65,16 @@ def test_without_any_value_there_is_no_best_and_the_message_says_where_to_look(f
     assert not folder.directory.has("best.yaml")
 
 
+def test_a_sweep_whose_trials_all_failed_is_refused_with_the_reason_of_the_first(folder: SweepFolder) -> None:
+    folder.add(FAIR, [], "failed")
+    folder.add(GOOD, [3.0], "failed")
+    folder.add(POOR, [], None)
+    with pytest.raises(RunError, match=r"2 of 3 trials failed, and no other came to a round\.\nThe first: it failed\n"):
+        Results.read(folder.directory).require_some()
+    folder.add(GOOD, [3.0], "stopped", seed=1)
+    Results.read(folder.directory).require_some()
+
+
 def test_the_best_configuration_is_one_that_run_takes(folder: SweepFolder) -> None:
     folder.add(GOOD, [2.0])
     folder.add(FAIR, [3.0])
