@@ -18,7 +18,7 @@ from small_pools import images, png, write_extractor, write_pool
 
 import distal
 from distal.cli import main
-from distal.resolve import make_config, place_value
+from distal.resolve import make_config
 from distal.sweep.resolve import check_sweep, read_sweep
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
@@ -149,7 +149,8 @@ def furnish(place: Path, page: Path, settings: dict[str, Any]) -> Path:
 
 def with_small(tree: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
     for key, value in settings.items():
-        place_value(tree, key, value)
+        section, _, leaf = key.rpartition(".")
+        (tree.setdefault(section, {}) if section else tree)[leaf] = value
     return tree
 
 
