@@ -186,18 +186,38 @@ class EvaluateConfig(Section):
     extractor_path: str | None = Field(
         None, description="inception: path or URL of the TorchScript file; it runs code, so give one you trust"
     )
+    metrics: list[str] = Field(
+        default_factory=list, description="metrics of installed packages to measure beside the standard ones"
+    )
     samples: Annotated[int, Field(ge=16)] = Field(2000, description="generated images that are scored")
     reference: Annotated[int, Field(ge=16)] = Field(10_000, description="held-out images compared with, at most")
     allow_overlap: bool = Field(False, description="accept an evaluation set that is the pool itself")
+
+
+class GoalConfig(Section):
+    """A value that is good enough."""
+
+    metric: str = Field("distance", description="a score of metrics.json over all images, or distance")
+    value: float = Field(description="the run ends when the metric is here or better")
 
 
 class StopConfig(Section):
     """When the loop ends, besides `rounds`."""
 
     labels: Count | None = Field(None, description="label budget of the whole run; null: rounds x query.batch")
-    fid: Positive | None = Field(None, description="stop when the Frechet distance is at or below this goal")
-    patience: Count | None = Field(None, description="stop after this many rounds without improvement of the distance")
-    min_improvement: Fraction = Field(0.01, description="relative decrease of the distance that counts as improvement")
+    fid: Positive | None = Field(None, description="short for a goal on the Frechet distance, whatever the extractor")
+    goal: GoalConfig | None = Field(
+        None, description="stop when a metric reaches a value, such as {metric: agreement, value: 0.95}"
+    )
+    patience: Count | None = Field(
+        None, description="stop after this many rounds without improvement of the goal's metric (else the distance)"
+    )
+    min_improvement: Fraction = Field(0.01, description="relative change of the metric that counts as improvement")
+
+    @property
+    def followed(self) -> GoalConfig | None:
+        """Return the goal, also one that is given in its short form."""
+        return self.goal if self.fid is None else GoalConfig(metric="distance", value=self.fid)
 
 
 class Config(Section):

@@ -17,7 +17,7 @@ from distal.config import Config
 from distal.errors import ConfigError, nearest_name
 from distal.losses import ADVERSARIAL
 from distal.losses.regularizers import get_regularizer
-from distal.metrics import get_extractor
+from distal.metrics.registry import DISTANCE, EXTRACTORS, find_score
 from distal.nets import get_network
 from distal.oracle import get_oracle
 from distal.query import get_strategy
@@ -96,7 +96,11 @@ def check_names(config: Config) -> None:
     get_oracle(config.oracle.kind)
     get_network(config.net.name, 8)
     _known("train.adversarial", config.train.adversarial, ADVERSARIAL)
-    get_extractor(config.evaluate.extractor)
+    EXTRACTORS.find(config.evaluate.extractor)
+    stop = config.stop
+    if stop.goal is not None and stop.fid is not None:
+        raise ConfigError("stop.fid: stop.goal is set as well, and a run follows one goal.\nLeave one of them out.")
+    find_score(stop.followed.metric if stop.followed else DISTANCE, config.evaluate, "stop.goal.metric")
     for name in config.train.regularizers:
         get_regularizer(name)
     for name in config.train.augment:

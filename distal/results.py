@@ -22,6 +22,10 @@ class RoundResult:
         """Return the goal's value: the Frechet distance that stopping follows, None where it is undefined."""
         return self.score(self.metrics["goal"])
 
+    def value(self, metric: str) -> float | None:
+        """Return what stopping or a sweep follows: ``distance``, or the score of this name over all classes."""
+        return self.distance if metric == "distance" else self.score(metric)
+
     def score(self, name: str) -> float | None:
         """Return the value of a score over all classes, None where it is absent or undefined."""
         return next((s["value"] for s in self.metrics["scores"] if s["name"] == name and s["class"] is None), None)

@@ -24,7 +24,7 @@ from distal.data.split import held_out
 from distal.data.table import ImageTable
 from distal.ledger import Ledger, Query
 from distal.logs import label_records
-from distal.metrics import Evaluator, Score
+from distal.metrics import DISTANCE, Evaluator, Score, find_score
 from distal.oracle import Oracle
 from distal.pool.shard import Scored
 from distal.progress import Event, Listener, ignore
@@ -162,8 +162,11 @@ def should_stop(setup: Setup, ledger: Ledger) -> Stop | None:
     if ledger.read_query(len(rounds) + 1) is not None:
         return None
     asked = len(ledger.asked())
-    distances = [read_result(setup.run, r).distance for r in rounds]
-    return decide_stop(setup.config, distances, asked, setup.available - asked)
+    goal = setup.config.stop.followed
+    metric = DISTANCE if goal is None else goal.metric
+    values = [read_result(setup.run, r).value(metric) for r in rounds]
+    better = find_score(metric, setup.config.evaluate, "stop.goal.metric").better
+    return decide_stop(setup.config, metric, better, values, asked, setup.available - asked)
 
 
 def acquire(setup: Setup, ledger: Ledger, shards: Shards, state: TrainState, round: int, listen: Listener) -> Query:

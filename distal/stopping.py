@@ -1,8 +1,9 @@
-"""Decide when the loop of rounds ends: distance goal, label budget, round count, patience, an empty pool."""
+"""Decide when the loop of rounds ends: a goal, label budget, round count, patience, an empty pool."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from distal.config import Config
 
@@ -15,44 +16,57 @@ class Stop:
     message: str
 
 
-def decide_stop(config: Config, distances: Sequence[float | None], asked: int, available: int) -> Stop | None:
+def decide_stop(
+    config: Config,
+    metric: str,
+    better: Literal["lower", "higher"],
+    values: Sequence[float | None],
+    asked: int,
+    available: int,
+) -> Stop | None:
     """Return why the run ends before its next round, or None while it goes on.
 
     Args:
-        distances: the goal's value after each committed round, None or NaN where it could not be computed.
+        metric: what the goal and patience follow. better: which of its values are.
+        values: of the metric after each committed round, None or NaN where it could not be computed.
         asked: rows asked of the oracle so far. available: rows of the pool that may still be asked.
     """
-    stop = config.stop
-    last = _finite(distances[-1]) if distances else math.inf
-    if stop.fid is not None and last <= stop.fid:
-        return Stop("goal", f"the distance {last:.4g} reached the goal stop.fid = {stop.fid:g}")
+    stop, goal, lower = config.stop, config.stop.followed, better == "lower"
+    last = _finite(values[-1]) if values else None
+    if goal is not None and last is not None and (last <= goal.value if lower else last >= goal.value):
+        return Stop("goal", f"the {metric} {last:.4g} reached the goal {goal.value:g}")
     if asked >= config.label_budget:
         return Stop("budget", f"the label budget is spent: {asked} of {config.label_budget}")
-    if len(distances) >= config.rounds:
+    if len(values) >= config.rounds:
         return Stop("rounds", f"all {config.rounds} rounds are done")
-    if stop.patience is not None and rounds_without_improvement(distances, stop.min_improvement) >= stop.patience:
-        return Stop(
-            "patience",
-            f"the distance did not fall by {stop.min_improvement:.1%} in {stop.patience} rounds in a row",
-        )
+    if stop.patience is not None and rounds_without_improvement(values, better, stop.min_improvement) >= stop.patience:
+        changed = f"{'fall' if lower else 'rise'} by {stop.min_improvement:.1%}"
+        return Stop("patience", f"the {metric} did not {changed} in {stop.patience} rounds in a row")
     if available <= 0:
         return Stop("pool", "no row of the pool is left to ask")
     return None
 
 
-def rounds_without_improvement(distances: Sequence[float | None], min_improvement: float) -> int:
-    """Count the rounds since the distance last fell by at least the fraction `min_improvement` of the best before.
+def rounds_without_improvement(
+    values: Sequence[float | None], better: Literal["lower", "higher"], min_improvement: float
+) -> int:
+    """Count the rounds since the metric last improved by at least the fraction `min_improvement` of the best before.
 
-    A distance that is missing or not finite is no improvement; the first finite one always is.
+    A value that is missing or not finite is no improvement; the first finite one always is.
     """
-    best, waited = math.inf, 0
-    for distance in map(_finite, distances):
-        if distance < best and (math.isinf(best) or distance <= best * (1.0 - min_improvement)):
-            best, waited = distance, 0
+    sign = 1.0 if better == "lower" else -1.0
+    best: float | None = None
+    waited = 0
+    for value in map(_finite, values):
+        # What counts as a change is in proportion to the best so far, whose sign a metric may leave open.
+        if value is not None and (
+            best is None or (value != best and sign * value <= sign * best - min_improvement * abs(best))
+        ):
+            best, waited = value, 0
         else:
             waited += 1
     return waited
 
 
-def _finite(value: float | None) -> float:
-    return math.inf if value is None or not math.isfinite(value) else value
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

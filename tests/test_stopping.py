@@ -5,12 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from distal.errors import ConfigError
 from distal.resolve import make_config
 from distal.stopping import decide_stop, rounds_without_improvement
 
 
 def reason(distances: list[float | None], asked: int = 0, available: int = 100, **stop: Any) -> str | None:
-    decided = decide_stop(make_config({"rounds": 5, "query": {"batch": 10}, "stop": stop}), distances, asked, available)
+    config = make_config({"rounds": 5, "query": {"batch": 10}, "stop": stop})
+    decided = decide_stop(config, "distance", "lower", distances, asked, available)
     return None if decided is None else decided.reason
 
 
@@ -27,23 +29,44 @@ def test_each_reason_is_named() -> None:
     assert reason([5.0], available=0) == "pool"
 
 
+def test_a_metric_that_should_rise_is_followed_upwards() -> None:
+    config = make_config({"stop": {"goal": {"metric": "agreement", "value": 0.9}, "patience": 2}})
+    assert decide_stop(config, "agreement", "higher", [0.5, 0.8], 0, 9) is None
+    reached = decide_stop(config, "agreement", "higher", [0.5, 0.9], 0, 9)
+    assert reached is not None
+    assert reached.message == "the agreement 0.9 reached the goal 0.9"
+    stuck = decide_stop(config, "agreement", "higher", [0.5, 0.5, 0.4], 0, 9)
+    assert stuck is not None
+    assert stuck.reason == "patience"
+
+
+def test_two_goals_are_refused() -> None:
+    with pytest.raises(ConfigError, match="follows one goal"):
+        make_config({"stop": {"fid": 3.0, "goal": {"metric": "agreement", "value": 0.9}}})
+
+
+def test_a_goal_on_an_unknown_score_is_refused_with_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'agreement'"):
+        make_config({"stop": {"goal": {"metric": "agrement", "value": 0.9}}})
+
+
 def test_a_goal_is_met_by_the_last_round_alone() -> None:
     assert reason([9.0, 11.0], fid=10.0) is None
 
 
 def test_a_slow_fall_counts_once_it_adds_up() -> None:
-    assert rounds_without_improvement([100.0, 99.5, 98.9], min_improvement=0.01) == 0
-    assert rounds_without_improvement([100.0, 99.5], min_improvement=0.01) == 1
+    assert rounds_without_improvement([100.0, 99.5, 98.9], "lower", 0.01) == 0
+    assert rounds_without_improvement([100.0, 99.5], "lower", 0.01) == 1
 
 
 @pytest.mark.parametrize("bad", [None, math.nan, math.inf])
 def test_a_missing_distance_is_no_improvement_and_stops_nothing_by_itself(bad: float | None) -> None:
-    assert rounds_without_improvement([bad, bad], 0.0) == 2
-    assert rounds_without_improvement([bad, 5.0], 0.0) == 0
+    assert rounds_without_improvement([bad, bad], "lower", 0.0) == 2
+    assert rounds_without_improvement([bad, 5.0], "lower", 0.0) == 0
     assert reason([bad], fid=10.0) is None
 
 
 @given(st.lists(st.floats(1, 1e6), min_size=1, max_size=20), st.floats(0, 0.5))
 def test_waiting_never_exceeds_the_rounds_since_the_strict_best(distances: list[float], least: float) -> None:
-    waited = rounds_without_improvement(distances, least)
+    waited = rounds_without_improvement(distances, "lower", least)
     assert 0 <= waited < len(distances)

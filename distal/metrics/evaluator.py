@@ -8,17 +8,14 @@ from distal.config import Config
 from distal.errors import EvaluationError
 from distal.metrics.cache import Folder, Store
 from distal.metrics.extractor import Extractor, ExtractorRequest
-from distal.metrics.frechet import bias_note
-from distal.metrics.head import HeadScorer, accuracy_scores
-from distal.metrics.kernel import kernel_distance
+from distal.metrics.fd import FD
+from distal.metrics.metric import Evaluation, HeadScorer
 from distal.metrics.pool_cnn import Judge, learns_labels, pool_judge
 from distal.metrics.reference import Images, IntArray, ReferenceSplit
-from distal.metrics.registry import get_extractor
-from distal.metrics.samples import Generate, GeneratedFeatures, Listener, generate_features
+from distal.metrics.registry import EXTRACTORS, measured
+from distal.metrics.samples import Generate, Listener, generate_features
 from distal.metrics.score import Score
-from distal.metrics.statistics import KERNEL_ROWS, ReferenceStatistics, reference_statistics
-
-MIN_CLASS_REFERENCE = 10  # a class with fewer held-out images has no distance of its own
+from distal.metrics.statistics import ReferenceStatistics, reference_statistics
 
 
 class Evaluator:
@@ -45,7 +42,7 @@ class Evaluator:
         if judge is not None and settings.extractor == "pool-cnn":
             extractor = judge.extractor
         else:
-            extractor = get_extractor(settings.extractor)(request)
+            extractor = EXTRACTORS.find(settings.extractor)(request)
         self._prepared = (extractor, judge, reference_statistics(self.split, extractor, self.store, comm))
 
     def evaluate(
@@ -72,110 +69,14 @@ class Evaluator:
             comm,
             listen,
         )
-        scores = self._distances(generated, extractor, reference)
-        scores += self._class_distances(generated, extractor, reference)
-        if scorer is not None and self.split.labeled:
-            scores += accuracy_scores(scorer, self.split, comm)
-        if judge is not None:
-            scores += self._agreement(generated, judge)
-        return scores
+        evaluation = Evaluation(self.split, extractor, reference, generated, judge, scorer, comm)
+        metrics = measured(self.config.evaluate.metrics)
+        return [s for m in metrics if all(map(evaluation.has, m.needs)) for s in m.function(evaluation)]
 
     def goal(self, scores: Sequence[Score]) -> Score:
         """Return the score that stopping and reports follow: the overall Frechet distance."""
-        name = distance_name(self.config.evaluate.extractor)
+        name = FD.score_name(self.config.evaluate.extractor)
         for score in scores:
             if score.name == name:
                 return score
         raise EvaluationError(f"No score is named {name}; there are {', '.join(s.name for s in scores) or 'none'}.")
-
-    def _distances(
-        self, generated: GeneratedFeatures, extractor: Extractor, reference: ReferenceStatistics
-    ) -> list[Score]:
-        """Return the overall Frechet and kernel distances."""
-        n, m = generated.samples, len(self.split)
-        width = generated.features.shape[1]
-        notes = [bias_note(n, m, width)]
-        notes.append(f"two halves of the reference are {reference.halves:.4g} apart" if notes[0] else None)
-        if not self.split.labeled:
-            notes.append("held-out images carry no labels: accuracy, agreement and classes are left out")
-        elif not learns_labels(self.split):
-            notes.append("held-out labels are all of one class: agreement is left out")
-        frechet: float | None = None
-        kernel: float | None = None
-        if generated.broken:
-            notes = [_broken_note(generated)]
-        else:
-            frechet = generated.distance(reference.gaussian)
-            rows = generated.kernel_rows()
-            kernel = kernel_distance(reference.kernel_rows, rows, generated.comm, reference.within)
-        note = "; ".join(text for text in notes if text) or None
-        kernel_note = _broken_note(generated) if generated.broken else None
-        kernel_name = "kid" if extractor.name == "inception" else f"kd_{extractor.name}"
-        kernel_counts = (min(n, KERNEL_ROWS), len(reference.kernel_rows))
-        return [
-            Score(distance_name(extractor.name), frechet, extractor.name, extractor.hash, n, m, None, note),
-            Score(kernel_name, kernel, extractor.name, extractor.hash, *kernel_counts, None, kernel_note),
-        ]
-
-    def _class_distances(
-        self, generated: GeneratedFeatures, extractor: Extractor, reference: ReferenceStatistics
-    ) -> list[Score]:
-        """Return each class's distance, their mean and the worst; classes with few held-out images have none."""
-        if not self.split.labeled:
-            return []
-        name = distance_name(extractor.name) + "_class"
-        scores = []
-        for label, class_name in enumerate(self.split.class_names):
-            n, m = int(generated.counts[label]), int((self.split.labels == label).sum())
-            value: float | None = None
-            if generated.broken:
-                note: str | None = _broken_note(generated)
-            elif m < MIN_CLASS_REFERENCE:
-                note = f"{m} held-out images of the class, fewer than {MIN_CLASS_REFERENCE}: no distance"
-            elif n < 2:
-                note = f"{n} generated images of the class: no distance; raise evaluate.samples"
-            else:
-                value = generated.distance(reference.by_class[label], label)
-                note = bias_note(n, m, generated.features.shape[1])
-            scores.append(Score(name, value, extractor.name, extractor.hash, n, m, class_name, note))
-        return scores + _mean_and_worst(name, scores)
-
-    def _agreement(self, generated: GeneratedFeatures, judge: Judge) -> list[Score]:
-        """Return the share of images whose class, as the judge sees it, is the class asked for."""
-        right, counts, m = generated.agreement(), generated.counts, len(self.split)
-        by, weights = judge.extractor.name, judge.extractor.hash
-        overall = float(right.sum() / counts.sum())
-        scores = [Score("agreement", overall, by, weights, generated.samples, m, None, judge.extractor.note)]
-        for label, class_name in enumerate(self.split.class_names):
-            n, held_out = int(counts[label]), int((self.split.labels == label).sum())
-            known = held_out > 0 and n > 0
-            note = None if known else f"{held_out} held-out and {n} generated images of the class: cannot be judged"
-            value = float(right[label] / n) if known else None
-            scores.append(Score("agreement_class", value, by, weights, n, held_out, class_name, note))
-        return scores
-
-
-def distance_name(extractor: str) -> str:
-    """Return ``fid`` for Inception's features, else ``fd_<extractor>``: other features give other numbers."""
-    return "fid" if extractor == "inception" else f"fd_{extractor}"
-
-
-def _mean_and_worst(name: str, scores: Sequence[Score]) -> list[Score]:
-    """Return the mean over the classes that have a distance, and the largest of them with its class in the note."""
-    first = scores[0]
-    scored = [(score.value, score) for score in scores if score.value is not None]
-    left_out = (
-        f"{len(scores) - len(scored)} of {len(scores)} classes have no distance" if len(scored) < len(scores) else ""
-    )
-    n, m = sum(s.samples for _, s in scored), sum(s.reference_samples for _, s in scored)
-    mean = sum(value for value, _ in scored) / len(scored) if scored else None
-    worst, which = max(((value, s.class_name) for value, s in scored), default=(None, None), key=lambda pair: pair[0])
-    worst_note = "; ".join(text for text in (f"worst class: {which}" if scored else "", left_out) if text)
-    return [
-        Score(f"{name}_mean", mean, first.extractor, first.hash, n, m, None, left_out or None),
-        Score(f"{name}_worst", worst, first.extractor, first.hash, n, m, None, worst_note or None),
-    ]
-
-
-def _broken_note(generated: GeneratedFeatures) -> str:
-    return f"{generated.broken} of {generated.samples} generated images have features that are NaN or infinite"

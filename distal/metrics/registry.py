@@ -1,40 +1,107 @@
-"""List the feature extractors by name."""
+"""List the metrics and the feature extractors by name, and say what a score's name means."""
 
+import re
+from collections.abc import Sequence
+
+from distal.config import EvaluateConfig
 from distal.errors import ConfigError, nearest_name
+from distal.metrics.accuracy import ACCURACY
+from distal.metrics.agreement import AGREEMENT
 from distal.metrics.extractor import ExtractorBuilder
+from distal.metrics.fd import FD
 from distal.metrics.inception import build_inception, check_path
+from distal.metrics.kd import KD
+from distal.metrics.metric import Metric
 from distal.metrics.pool_cnn import build_pool_cnn
-from distal.plugins import known_names, load_plugin
+from distal.registry import Registry
 
-GROUP = "distal.extractors"
+EXTRACTORS: Registry[ExtractorBuilder] = Registry(
+    "evaluate.extractor",
+    "feature extractor",
+    "distal.extractors",
+    {"inception": build_inception, "pool-cnn": build_pool_cnn},
+)
 
-EXTRACTORS: dict[str, ExtractorBuilder] = {
-    "inception": build_inception,
-    "pool-cnn": build_pool_cnn,
-}
+STANDARD = (FD, KD, ACCURACY, AGREEMENT)
+"""Measured in every run; FD is the distance that stopping and reports follow unless they are told otherwise."""
+
+METRICS: Registry[Metric] = Registry(
+    "evaluate.metrics", "metric", "distal.metrics", {metric.name: metric for metric in STANDARD}, Metric
+)
+
+DISTANCE = "distance"
+"""Stands for the overall Frechet distance, whatever the extractor."""
+
+ENDINGS = {"_class_mean": ", mean of classes", "_class_worst": ", worst class", "_class": ", by class"}
+"""How names of scores end that are not about all images alike, in words."""
 
 
-def get_extractor(name: str) -> ExtractorBuilder:
-    """Return the builder of this name, from here or from an installed package's entry points in `distal.extractors`.
+def measured(extra: Sequence[str]) -> list[Metric]:
+    """Return the metrics of a run: the standard ones, then those that `evaluate.metrics` names."""
+    return list(dict.fromkeys([*STANDARD, *map(METRICS.find, extra)]))
 
-    Raises ConfigError with the known names.
+
+def find_score(name: str, evaluate: EvaluateConfig, key: str) -> Metric:
+    """Return the metric of a score over all images that runs with this evaluation have; DISTANCE is one of them.
+
+    key: where the name stands, for the message.
+
+    Raises:
+        ConfigError: there is no such score, with the known ones and the nearest.
     """
-    if name in EXTRACTORS:
-        return EXTRACTORS[name]
-    builder: ExtractorBuilder | None = load_plugin(GROUP, name)
-    if builder is not None:
-        return builder
-    known = known_names(GROUP, EXTRACTORS)
-    hint = nearest_name(name, known)
-    raise ConfigError(
-        f"evaluate.extractor: unknown name '{name}'{'; ' + hint if hint else '.'}\nKnown: {', '.join(known)}."
-    )
+    names = {name: m for m in measured(evaluate.metrics) for name in m.names(evaluate.extractor)}
+    known = {DISTANCE: FD, **names}
+    if name not in known:
+        hint = nearest_name(name, known)
+        raise ConfigError(
+            f"{key}: unknown score '{name}'{'; ' + hint if hint else '.'}\nKnown: {', '.join(known)}; "
+            f"evaluate.metrics adds others."
+        )
+    return known[name]
+
+
+def metric_of(score: str) -> Metric | None:
+    """Return the metric that a score of metrics.json is of; None where no installed package has it any more."""
+    base = next((score.removesuffix(end) for end in ENDINGS if score.endswith(end)), score)
+    for name in METRICS.names():
+        if name not in METRICS and not base.startswith(name):
+            continue  # not loaded for a look at its names
+        metric = METRICS.find(name)
+        of_features = metric.of_features and (base.startswith(f"{name}_") or base == metric.inception)
+        if of_features or base in metric.names(""):
+            return metric
+    return None
+
+
+def score_title(score: str) -> str:
+    """Return a score's name in words: fid is FID, fd_pool-cnn is Fréchet distance (pool-cnn)."""
+    metric = metric_of(score)
+    if metric is None:
+        return score
+    for end, words in {"_balanced": ", mean of classes", **ENDINGS}.items():
+        if score.endswith(end):
+            return score_title(score.removesuffix(end)) + words
+    if score == metric.inception:
+        return score.upper()
+    extractor = score.removeprefix(f"{metric.name}_") if metric.of_features else ""
+    return f"{metric.title} ({extractor})" if extractor else metric.title
+
+
+def short_title(score: str) -> str:
+    """Return a score's name in words without its extractor, for places that name the extractor elsewhere."""
+    return re.sub(r" \([^)]*\)", "", score_title(score))
+
+
+def is_share(score: str) -> bool:
+    """Say whether a score is a share between 0 and 1, shown as a percentage."""
+    metric = metric_of(score)
+    return metric is not None and metric.share
 
 
 def check_extractor(name: str, path: str | None) -> None:
-    """Refuse at the start what `get_extractor` or its builder would refuse once the run is under way.
+    """Refuse at the start what the registry or a builder would refuse once the run is under way.
 
     Raises ConfigError for an unknown name or a missing path, EvaluationError for a local file that cannot be one.
     """
-    if get_extractor(name) is build_inception:
+    if EXTRACTORS.find(name) is build_inception:
         check_path(path)

@@ -42,6 +42,13 @@ class GeneratedFeatures:
         """Return the number of images over all ranks."""
         return int(self.counts.sum())
 
+    @property
+    def broken_note(self) -> str | None:
+        """Say how many images have features that are not finite; None where none has."""
+        if not self.broken:
+            return None
+        return f"{self.broken} of {self.samples} generated images have features that are NaN or infinite"
+
     def distance(self, reference: Gaussian, label: int | None = None) -> float:
         """Return the Frechet distance of all images, or of one label's, from the reference, the same on every rank.
 

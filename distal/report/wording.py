@@ -1,13 +1,4 @@
-"""Say numbers, times and the names of scores as a reader of the report expects them."""
-
-import re
-
-_SHARES = {
-    "accuracy": "Accuracy of the classifier head",
-    "accuracy_balanced": "Accuracy of the head, mean of classes",
-    "agreement": "Agreement with the class asked",
-    "agreement_class": "Agreement of class",
-}
+"""Say numbers, times and counts as a reader of the report expects them."""
 
 
 def number(value: float | None, digits: int = 4) -> str:
@@ -51,32 +42,3 @@ def duration_unit(longest: float) -> tuple[str, float]:
 def count(n: int, noun: str, plural: str | None = None) -> str:
     """Return a count with its noun: 1 label, 1,200 labels."""
     return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
-
-
-def is_share(name: str) -> bool:
-    """Say whether a score is a share between 0 and 1, shown as a percentage."""
-    return name in _SHARES
-
-
-def score_title(name: str) -> str:
-    """Return a score's name in words: fid is FID, fd_pool-cnn is Fréchet distance (pool-cnn)."""
-    if is_share(name):
-        return _SHARES[name]
-    for suffix, words in (
-        ("_class_mean", ", mean of classes"),
-        ("_class_worst", ", worst class"),
-        ("_class", " of class"),
-    ):
-        if name.endswith(suffix):
-            return score_title(name.removesuffix(suffix)) + words
-    if name in ("fid", "kid"):
-        return name.upper()
-    for prefix, words in (("fd_", "Fréchet distance"), ("kd_", "Kernel distance")):
-        if name.startswith(prefix):
-            return f"{words} ({name.removeprefix(prefix)})"
-    return name
-
-
-def short_title(name: str) -> str:
-    """Return a score's name in words without its extractor, for places that name the extractor elsewhere."""
-    return re.sub(r" \([^)]*\)", "", score_title(name))

@@ -11,6 +11,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from distal.errors import DistalError
+from distal.metrics.registry import is_share, score_title, short_title
 from distal.report import page, wording
 from distal.report.collect import AskedRow, RoundRecord, RunRecord, collect
 from distal.report.grid import data_uri, thumbnail
@@ -148,9 +149,9 @@ def environment(package: str = "distal.report") -> Environment:
         "percent": wording.percent,
         "duration": wording.duration,
         "count": wording.count,
-        "score_title": wording.score_title,
-        "short_title": wording.short_title,
+        "score_title": score_title,
+        "short_title": short_title,
     }
     rendering.filters.update(filters)
-    rendering.tests["share"] = wording.is_share
+    rendering.tests["share"] = is_share
     return rendering

@@ -3,33 +3,21 @@
 import math
 from collections.abc import Sequence
 
-from distal.errors import ConfigError, nearest_name
-from distal.metrics.evaluator import distance_name
+from distal.config import EvaluateConfig
+from distal.errors import ConfigError
+from distal.metrics.registry import find_score
 
 WORST = 1e12
 """What stands for a score that is missing or not finite: schedulers take percentiles, which NaN and infinity spoil."""
 
-HIGHER_IS_BETTER = ("accuracy", "accuracy_balanced", "agreement")
 
-
-def metric_names(extractor: str) -> list[str]:
-    """Return the scores over all classes that a run with this extractor can be compared by."""
-    distance = distance_name(extractor)
-    kernel = "kid" if extractor == "inception" else f"kd_{extractor}"
-    return ["distance", distance, f"{distance}_class_mean", f"{distance}_class_worst", kernel, *HIGHER_IS_BETTER]
-
-
-def direction(metric: str, given: str | None, extractor: str) -> str:
-    """Return "min" or "max" for a metric; it may be given as well, to be sure.
+def direction(metric: str, given: str | None, evaluate: EvaluateConfig) -> str:
+    """Return "min" or "max" for a metric of runs with this evaluation; it may be given as well, to be sure.
 
     Raises:
         ConfigError: an unknown metric, or a direction that makes the worst trial the best.
     """
-    known = metric_names(extractor)
-    if metric not in known:
-        hint = nearest_name(metric, known)
-        raise ConfigError(f"metric: unknown score '{metric}'{'; ' + hint if hint else '.'}\nKnown: {', '.join(known)}.")
-    mode = "max" if metric in HIGHER_IS_BETTER else "min"
+    mode = "min" if find_score(metric, evaluate, "metric").better == "lower" else "max"
     if given not in (None, mode):
         raise ConfigError(f"mode: '{given}' would look for the worst '{metric}'.\nLeave mode out, or set mode={mode}.")
     return mode

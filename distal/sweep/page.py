@@ -10,8 +10,9 @@ from typing import Any
 
 import yaml
 
+from distal.metrics.registry import is_share
 from distal.report.page import Tile
-from distal.report.wording import count, duration, is_share, number, percent
+from distal.report.wording import count, duration, number, percent
 from distal.storage import without_keys
 from distal.sweep.results import Candidate, Results
 from distal.sweep.series import valued

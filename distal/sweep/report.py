@@ -4,7 +4,7 @@ import logging
 
 from markupsafe import Markup
 
-from distal.report.wording import is_share
+from distal.metrics.registry import is_share
 from distal.report.write import FILE, environment
 from distal.sweep import page
 from distal.sweep.coordinates import MOST_KEYS, RANKS, parallel_coordinates

@@ -97,7 +97,7 @@ def check_sweep(sweep: SweepConfig) -> tuple[Config, Space, list[Point]]:
         ConfigError: an unknown key, a value that the key refuses, an empty choice, parts that do not fit together.
     """
     base = _base(sweep)
-    direction(sweep.metric, sweep.mode, base.evaluate.extractor)
+    direction(sweep.metric, sweep.mode, base.evaluate)
     space = parse_space(sweep.space)
     for dimension in space.dimensions:
         _check_dimension(base, dimension)

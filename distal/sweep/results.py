@@ -59,7 +59,7 @@ class Results:
 
     def __init__(self, sweep: SweepConfig, base: Config, trials: list[Trial], directory: RunDirectory) -> None:
         self.sweep, self.base, self.trials, self.directory = sweep, base, trials, directory
-        self.mode = direction(sweep.metric, sweep.mode, base.evaluate.extractor)
+        self.mode = direction(sweep.metric, sweep.mode, base.evaluate)
 
     @classmethod
     def read(cls, directory: RunDirectory) -> Results:
@@ -71,7 +71,7 @@ class Results:
         from distal.sweep.resolve import read_saved_sweep
 
         sweep, base = read_saved_sweep(directory)
-        mode = direction(sweep.metric, sweep.mode, base.evaluate.extractor)
+        mode = direction(sweep.metric, sweep.mode, base.evaluate)
         found = []
         for run in current_runs(directory):
             note = read_trial(run, sweep.space)

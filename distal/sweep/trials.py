@@ -68,7 +68,7 @@ def trial_name(point: Point, seed: int) -> str:
 
 def curve_of(results: Sequence[RoundResult], metric: str, mode: str, smoothing: float) -> tuple[RoundPoint, ...]:
     """Return the committed rounds as they are compared."""
-    values = [result.distance if metric == "distance" else result.score(metric) for result in results]
+    values = [result.value(metric) for result in results]
     points, seconds = [], 0.0
     for i, result in enumerate(results):
         seconds += sum(result.metrics.get("seconds", {}).values())

@@ -75,7 +75,7 @@ def run_sweep(sweep: SweepConfig, *, resume: bool = False, watch: Watcher = watc
             directory.write(SWEEP, mark)
             own = _trial_config(sweep, base, directory)
             share(own, directory)
-            mode = direction(sweep.metric, sweep.mode, base.evaluate.extractor)
+            mode = direction(sweep.metric, sweep.mode, base.evaluate)
             stop = sweep.early_stop
             job = TrialJob(directory, mark, own, sweep.metric, mode, stop.smoothing, stop.grace * base.query.batch)
             fit(sweep, base, space, points, job, places, watch)

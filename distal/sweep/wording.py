@@ -4,8 +4,9 @@ from typing import Any
 
 import yaml
 
-from distal.metrics.evaluator import distance_name
-from distal.report.wording import is_share, number, percent, score_title
+from distal.metrics.fd import FD
+from distal.metrics.registry import DISTANCE, is_share, score_title
+from distal.report.wording import number, percent
 
 NOT_SET = "not set"
 """What stands for the value of a conditional key in a trial that does not have it."""
@@ -29,7 +30,7 @@ def one_line(text: str, most: int = 24) -> str:
 
 def metric_title(metric: str, extractor: str) -> str:
     """Return the name in words of the score that a sweep compares."""
-    return score_title(distance_name(extractor) if metric == "distance" else metric)
+    return score_title(FD.score_name(extractor) if metric == DISTANCE else metric)
 
 
 def score(metric: str, value: float | None) -> str:

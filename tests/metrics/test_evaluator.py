@@ -172,7 +172,7 @@ def test_the_goal_is_the_overall_distance(cache: Path) -> None:
 
 
 def with_extractor(patch: pytest.MonkeyPatch, features: Callable[[Tensor], Tensor]) -> None:
-    patch.setitem(extractors.EXTRACTORS, "means", lambda request: Extractor("means", "00" * 32, features))
+    patch.setitem(extractors.EXTRACTORS.entries, "means", lambda request: Extractor("means", "00" * 32, features))
 
 
 def test_a_diverged_generator_gets_no_distance_and_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,8 @@
 import pytest
 
 from distal.errors import ConfigError
-from distal.metrics import EXTRACTORS, get_extractor
+from distal.metrics import EXTRACTORS
+from distal.metrics.registry import score_title, short_title
 
 
 def test_the_built_in_extractors_are_listed() -> None:
@@ -10,4 +11,22 @@ def test_the_built_in_extractors_are_listed() -> None:
 
 def test_an_unknown_name_is_refused_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match="did you mean 'pool-cnn'"):
-        get_extractor("pool_cnn")
+        EXTRACTORS.find("pool_cnn")
+
+
+@pytest.mark.parametrize(
+    ("name", "title", "short"),
+    [
+        ("fid", "FID", "FID"),
+        ("fid_class_worst", "FID, worst class", "FID, worst class"),
+        ("fd_pool-cnn", "Fréchet distance (pool-cnn)", "Fréchet distance"),
+        ("fd_pool-cnn_class", "Fréchet distance (pool-cnn), by class", "Fréchet distance, by class"),
+        ("kd_pool-cnn", "Kernel distance (pool-cnn)", "Kernel distance"),
+        ("accuracy_balanced", "Accuracy of the head, mean of classes", "Accuracy of the head, mean of classes"),
+        ("agreement_class", "Agreement with the class asked, by class", "Agreement with the class asked, by class"),
+        ("somebody's own", "somebody's own", "somebody's own"),
+    ],
+)
+def test_scores_have_names_in_words(name: str, title: str, short: str) -> None:
+    assert score_title(name) == title
+    assert short_title(name) == short

@@ -1,8 +1,8 @@
-"""Numbers and names in words."""
+"""Numbers in words."""
 
 import pytest
 
-from distal.report.wording import count, duration, duration_unit, number, percent, score_title, short_title
+from distal.report.wording import count, duration, duration_unit, number, percent
 
 
 @pytest.mark.parametrize(
@@ -54,21 +54,3 @@ def test_shares_and_counts_read_as_written_by_a_person() -> None:
     assert percent(None) == "–"
     assert count(1, "label") == "1 label"
     assert count(1200, "label") == "1,200 labels"
-
-
-@pytest.mark.parametrize(
-    ("name", "title", "short"),
-    [
-        ("fid", "FID", "FID"),
-        ("fid_class_worst", "FID, worst class", "FID, worst class"),
-        ("fd_pool-cnn", "Fréchet distance (pool-cnn)", "Fréchet distance"),
-        ("fd_pool-cnn_class", "Fréchet distance (pool-cnn) of class", "Fréchet distance of class"),
-        ("kd_pool-cnn", "Kernel distance (pool-cnn)", "Kernel distance"),
-        ("accuracy_balanced", "Accuracy of the head, mean of classes", "Accuracy of the head, mean of classes"),
-        ("agreement_class", "Agreement of class", "Agreement of class"),
-        ("somebody's own", "somebody's own", "somebody's own"),
-    ],
-)
-def test_scores_have_names_in_words(name: str, title: str, short: str) -> None:
-    assert score_title(name) == title
-    assert short_title(name) == short

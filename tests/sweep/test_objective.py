@@ -6,8 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from distal.config import EvaluateConfig
 from distal.errors import ConfigError
-from distal.sweep.objective import WORST, direction, metric_names, smoothed
+from distal.metrics.registry import find_score
+from distal.sweep.objective import WORST, direction, smoothed
+
+POOL_CNN, INCEPTION = EvaluateConfig(), EvaluateConfig(extractor="inception")
 
 distances = st.one_of(st.none(), st.floats(allow_nan=True, allow_infinity=True))
 
@@ -43,9 +47,9 @@ def test_scaling_every_distance_scales_the_value(values: list[float], factor: fl
 
 
 def test_the_direction_follows_from_the_metric() -> None:
-    assert direction("distance", None, "pool-cnn") == "min"
-    assert direction("agreement", None, "pool-cnn") == "max"
-    assert direction("fid", "min", "inception") == "min"
+    assert direction("distance", None, POOL_CNN) == "min"
+    assert direction("agreement", None, POOL_CNN) == "max"
+    assert direction("fid", "min", INCEPTION) == "min"
 
 
 @pytest.mark.parametrize(
@@ -54,10 +58,12 @@ def test_the_direction_follows_from_the_metric() -> None:
 )
 def test_a_metric_or_direction_that_cannot_be_meant_is_refused(metric: str, mode: str | None, words: str) -> None:
     with pytest.raises(ConfigError) as refusal:
-        direction(metric, mode, "pool-cnn")
+        direction(metric, mode, POOL_CNN)
     assert words in str(refusal.value)
 
 
 def test_the_names_are_those_that_a_run_writes() -> None:
-    assert {"fid", "kid", "fid_class_worst"} <= set(metric_names("inception"))
-    assert {"fd_pool-cnn", "kd_pool-cnn", "agreement"} <= set(metric_names("pool-cnn"))
+    for name in ("fid", "kid", "fid_class_worst", "accuracy_balanced"):
+        find_score(name, INCEPTION, "metric")
+    for name in ("fd_pool-cnn", "kd_pool-cnn", "agreement"):
+        find_score(name, POOL_CNN, "metric")

@@ -1,39 +1,25 @@
-"""Measure the classifier head on the held-out images that carry labels."""
-
-from collections.abc import Callable
-from typing import Protocol
+"""The metric ``accuracy``: how often the model's classifier is right on the held-out images that carry labels."""
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from distal.communicator import Communicator
-from distal.metrics.reference import ReferenceSplit
+from distal.metrics.metric import Evaluation, Metric
 from distal.metrics.score import Score
 from distal.metrics.statistics import BATCH
 
 
-class Probabilities(Protocol):
-    """Be what a scorer returns, as far as accuracy goes."""
-
-    @property
-    def probs(self) -> Tensor | None:
-        """Return class probabilities float32 [N, K]."""
-
-
-HeadScorer = Callable[[Tensor], Probabilities]
-
-
-def accuracy_scores(scorer: HeadScorer, split: ReferenceSplit, comm: Communicator) -> list[Score]:
+def accuracy_scores(e: Evaluation) -> list[Score]:
     """Return ``accuracy`` and ``accuracy_balanced`` (mean recall over the classes present) of the head.
 
     Pools are long-tailed: a head that always says the common class has a high accuracy and a balanced one of 1 / K.
     Values are None where the head's probabilities are not finite.
     """
+    assert e.head is not None
+    split, comm = e.split, e.comm
     classes = len(split.class_names)
     right, total, broken = np.zeros(classes, np.int64), np.zeros(classes, np.int64), 0
     for positions, images in split.batches(comm, BATCH):
-        probs = scorer(images).probs
+        probs = e.head(images).probs
         labels = split.labels[positions]
         if probs is None:
             continue
@@ -55,3 +41,14 @@ def accuracy_scores(scorer: HeadScorer, split: ReferenceSplit, comm: Communicato
         Score(name, value, "head", split.key, samples, samples, None, note)
         for name, value, note in zip(names, values, notes, strict=True)
     ]
+
+
+ACCURACY = Metric(
+    "accuracy",
+    "Accuracy of the head",
+    better="higher",
+    function=accuracy_scores,
+    needs=frozenset({"head", "labels"}),
+    share=True,
+    summaries=("_balanced",),
+)

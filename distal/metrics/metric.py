@@ -1,0 +1,93 @@
+"""Say what a metric is: its name and title, which way is better, what it needs, and the function that measures it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+from torch import Tensor
+
+from distal.communicator import Communicator
+from distal.metrics.extractor import Extractor
+from distal.metrics.pool_cnn import Judge
+from distal.metrics.reference import ReferenceSplit
+from distal.metrics.samples import GeneratedFeatures
+from distal.metrics.score import Score
+from distal.metrics.statistics import ReferenceStatistics
+
+Need = Literal["labels", "judge", "head"]
+
+
+class Probabilities(Protocol):
+    """Be what a scorer returns, as far as accuracy goes."""
+
+    @property
+    def probs(self) -> Tensor | None:
+        """Return class probabilities float32 [N, K]."""
+
+
+HeadScorer = Callable[[Tensor], Probabilities]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Hold what the metrics of one round may use, the same on every rank but for each rank's part of `generated`.
+
+    split: the held-out images. reference: they in the extractor's features. generated: the scored images in the same
+    features, and their classes as the judge sees them. judge: a classifier of the held-out images' labels. head: uint8
+    images to an object with `probs`, the model's own classifier.
+    """
+
+    split: ReferenceSplit
+    extractor: Extractor
+    reference: ReferenceStatistics
+    generated: GeneratedFeatures
+    judge: Judge | None
+    head: HeadScorer | None
+    comm: Communicator
+
+    def has(self, need: Need) -> bool:
+        """Say whether what a metric needs is there; held-out images may be without labels."""
+        return {"labels": self.split.labeled, "judge": self.judge is not None, "head": self.head is not None}[need]
+
+    def score(self, name: str, value: float | None, note: str | None = None, class_index: int | None = None) -> Score:
+        """Return a score by the extractor's features, over all images or over those of one class."""
+        generated, labels = self.generated, self.split.labels
+        whole = class_index is None
+        samples = generated.samples if whole else int(generated.counts[class_index])
+        held_out = len(self.split) if whole else int(np.count_nonzero(labels == class_index))
+        class_name = None if class_index is None else self.split.class_names[class_index]
+        return Score(name, value, self.extractor.name, self.extractor.hash, samples, held_out, class_name, note)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Name one way to measure generated images.
+
+    name: of its score in metrics.json. title: in words. better: lower or higher. function: returns the scores, the same
+    on every rank; their names are `name`, or begin with it and ``_class``. It is called by all ranks together.
+    needs: without one of these it is left out. share: its values lie in [0, 1] and are shown as percentages.
+    of_features: it is measured in the extractor's features, so that its score's name is `<name>_<extractor>`, or
+    `inception` by Inception's. summaries: ends of the names of further scores over all images.
+    """
+
+    name: str
+    title: str
+    better: Literal["lower", "higher"]
+    function: Callable[[Evaluation], Sequence[Score]]
+    needs: frozenset[Need] = field(default_factory=frozenset)
+    share: bool = False
+    of_features: bool = False
+    inception: str | None = None
+    summaries: tuple[str, ...] = ()
+
+    def score_name(self, extractor: str) -> str:
+        """Return the name of its score over all images: other features give other numbers, and other names."""
+        if not self.of_features:
+            return self.name
+        return self.inception if self.inception and extractor == "inception" else f"{self.name}_{extractor}"
+
+    def names(self, extractor: str) -> list[str]:
+        """Return the names of its scores over all images."""
+        name = self.score_name(extractor)
+        return [name, *(name + end for end in self.summaries)]
