@@ -71,7 +71,8 @@ def _open(folder: str, options: str) -> ObjectFiles:
     if "://" not in folder:
         return ObjectFiles(pyarrow.fs.LocalFileSystem(), folder, shown)
     try:
-        return ObjectFiles(*pyarrow.fs.FileSystem.from_uri(with_options(folder + options)), shown)
+        filesystem, root = pyarrow.fs.FileSystem.from_uri(with_options(folder + options))
+        return ObjectFiles(filesystem, root, shown)
     except (OSError, pa.ArrowException, ValueError) as error:
         reason = " ".join(str(error).replace(folder, shown).split())[:200]
         raise StorageError(

@@ -37,7 +37,7 @@ def require_memory(
     images = math.ceil(config.train.batch_size / ranks)
     has = memory_bytes(torch.device(device))
     # First as if no layer made the image smaller: to count them, meta tensors import sympy, which takes a second.
-    most = image_size**2 * sum(len(layer.weight) for layer in _layers(D))
+    most = image_size**2 * sum(weight.shape[0] for weight in D.parameters() if weight.ndim > 1)
     if weights + VALUE_BYTES * most * images <= has:
         return
     batch = VALUE_BYTES * outputs(D.trunk, (channels, image_size, image_size)) * images
@@ -55,13 +55,15 @@ def require_memory(
 def outputs(module: nn.Module, shape: tuple[int, int, int]) -> int:
     """Count the values that a module's layers with weights give out for one image [C, H, W]."""
     sizes: list[int] = []
-    hooks = [
-        layer.register_forward_hook(lambda layer, given, out: sizes.append(out.numel())) for layer in _layers(module)
-    ]
+
+    def note(layer: nn.Module, given: object, out: torch.Tensor) -> None:
+        sizes.append(out.numel())
+
+    for layer in module.modules():
+        if isinstance(getattr(layer, "weight", None), nn.Parameter):
+            layer.register_forward_hook(note)
     with torch.no_grad():
         module(torch.empty(1, *shape, device="meta"))
-    for hook in hooks:
-        hook.remove()
     return sum(sizes)
 
 
@@ -71,7 +73,3 @@ def memory_bytes(device: torch.device) -> int:
         return int(torch.cuda.get_device_properties(device).total_memory)
     limits = [int(text) for path in LIMITS if path.exists() and (text := path.read_text().strip()).isdecimal()]
     return min([*limits, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")])
-
-
-def _layers(module: nn.Module) -> list[nn.Module]:
-    return [layer for layer in module.modules() if isinstance(getattr(layer, "weight", None), nn.Parameter)]
