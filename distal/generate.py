@@ -35,7 +35,7 @@ def write_generated(generator: TrainedGenerator, classes: Sequence[int], per_cla
         ConfigError: another ending. StorageError: it cannot be written.
     """
     place, mark, options = target.partition("?") if "://" in target else (absolute(target), "", "")
-    folder = target.endswith("/") or Path(place).is_dir()
+    folder = target.endswith("/") or place.endswith("/") or Path(place).is_dir()
     name = "" if folder else place.rpartition("/")[2]
     ending = Path(name).suffix
     if not folder and ending not in (".png", ".parquet"):

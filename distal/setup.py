@@ -141,7 +141,8 @@ class Opened:
             if saved.resolved[what] != self.record()[what]:
                 raise RunError(
                     f"{run.uri}: the {'pool' if what == 'fingerprint' else 'evaluation images'} changed since this "
-                    f"run began, so its row ids name other images.\nRestore the files, or start under another name."
+                    f"run began, so its row ids name other images.\nRestore the files, give the place where they are "
+                    f"({'pool' if what == 'fingerprint' else 'evaluate'}.path=...), or start under another name."
                 )
 
     def require_memory(self) -> None:
@@ -270,6 +271,11 @@ def _classes(config: Config, images: ImageTable) -> tuple[str, ...]:
         raise ConfigError(
             "pool.classes: the pool has neither labels nor class names, so the generator's classes are unknown.\n"
             "Name them, for example: pool.classes=[good, scratch, dent]"
+        )
+    if not all(name.strip() for name in classes):
+        raise ConfigError(
+            "pool.classes: the pool has a class without a name.\n"
+            "Name its classes there, or in the pool; a row without a label is null, not empty text."
         )
     if len(classes) < 2:
         raise ConfigError(

@@ -58,7 +58,7 @@ def test_a_uri_is_written_through_pyarrow_and_makes_no_local_folder(
     monkeypatch.setattr(generate.pyarrow.fs, "FileSystem", SimpleNamespace(from_uri=from_uri))
     write("s3://key:secret@bucket/x/all.parquet?region=eu")
     write("s3://bucket/x/grid.png")
-    write("s3://bucket/x/")
+    write("s3://bucket/x/?region=eu")
     assert opened[0].startswith("s3://key:secret@bucket/x?region=eu")
     assert pq.read_table(store.open_input_file("bucket/x/all.parquet"))["label"].to_pylist() == [0, 0, 1, 1, 2, 2]
     assert store.get_file_info("bucket/x/grid.png").size > 0
