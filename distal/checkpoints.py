@@ -11,10 +11,11 @@ import yaml
 
 from distal.config import Config
 from distal.errors import ConfigError, RunError, nearest_name
-from distal.resolve import NOT_YAML, make_config
+from distal.resolve import make_config
 from distal.rundir import CONFIG, RunDirectory, round_path
 from distal.streams import normal
 from distal.train.state import TrainState
+from distal.tree import NOT_YAML
 
 GENERATE_BATCH = 256
 RESOLVED = frozenset(("distal", "fingerprint", "reference_fingerprint", "rows", "image_size", "channels", "classes"))

@@ -4,14 +4,44 @@ A field says its unit, its range and the reason for its default. Names that live
 losses, ...) are checked against them in `distal.resolve`, the edge where YAML and overrides come in.
 """
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+EVALUATION_CACHE = "evaluation-cache"
+"""Folder of the storage, shared by its runs, with trained extractors and reference statistics by hash."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Mark a key that names files or folders, which `distal.places` makes absolute wherever work begins.
+
+    word: a value that names none.
+    """
+
+    word: str | None = None
+
+
+def _not_reserved(name: str) -> str:
+    if name == EVALUATION_CACHE:
+        raise ValueError("this folder of the storage keeps extractors and statistics for all runs; take another name")
+    return name
+
+
+def _no_blank(name: str) -> str:
+    if not name.strip():
+        raise ValueError("a class needs a name")
+    return name
+
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Weight = Annotated[float, Field(ge=0.0)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=10**9)]  # more of anything is a slip of the finger
+Processes = Annotated[int, Field(ge=0, le=4096)]  # each is a process of some hundred MB
+Images = Annotated[int, Field(ge=16, le=10**6)]  # their features are held at once; papers take 50,000
+Name = AfterValidator(_not_reserved)
 
 
 class Section(BaseModel):
@@ -23,7 +53,7 @@ class Section(BaseModel):
 class PoolConfig(Section):
     """The unlabeled images and how they are decoded and spread."""
 
-    path: str | list[str] = Field(
+    path: Annotated[str | list[str], Place(word="digits")] = Field(
         "digits",
         description="Parquet file, folder, glob or URI, or a list of them; 'digits' is scikit-learn's set",
     )
@@ -32,7 +62,7 @@ class PoolConfig(Section):
         "label",
         description="column of hidden labels, read by the dataset oracle and the evaluation alone; may be absent",
     )
-    classes: list[str] | None = Field(
+    classes: list[Annotated[str, AfterValidator(_no_blank)]] | None = Field(
         None, min_length=2, description="class names in label order; taken from the Parquet schema where it has them"
     )
     image_size: Literal[8, 16, 32, 64] | None = Field(
@@ -45,14 +75,16 @@ class PoolConfig(Section):
     normalize: Literal["none", "autocontrast"] = Field(
         "none", description="autocontrast stretches each image to the full range before it is cached"
     )
-    shards: Annotated[int, Field(ge=0)] = Field(
+    shards: Processes = Field(
         2, description="shard actors; 0 scores in the driver's process; results do not depend on it"
     )
     block_rows: Annotated[int, Field(ge=16, le=65536)] = Field(
         256, description="rows in one forward pass; shards are whole blocks, so that sharding cannot change a score"
     )
     max_pixels: Count = Field(50_000_000, description="an image that declares more pixels is skipped, not decoded")
-    cache: str | None = Field(None, description="folder of decoded images on each node; null: ~/.cache/distal")
+    cache: Annotated[str | None, Place()] = Field(
+        None, description="folder of decoded images on each node; null: ~/.cache/distal"
+    )
     cpus_per_shard: Positive | None = Field(
         None, description="CPUs reserved per shard; null: an even share of half the cluster, at most 1"
     )
@@ -90,13 +122,15 @@ class NetConfig(Section):
     name: str = Field(
         "auto", description="network by name: dense, residual, or auto, which is dense at 8 px and residual above"
     )
-    latent_dim: Count = Field(64, description="dimension of the latent z; the class embedding has the same")
-    width: Annotated[int, Field(ge=4)] = Field(
+    latent_dim: Annotated[int, Field(ge=1, le=4096)] = Field(  # the field takes 64 to 512
+        64, description="dimension of the latent z; the class embedding has the same"
+    )
+    width: Annotated[int, Field(ge=4, le=1024)] = Field(  # at 1024 a level has 4,096 channels, 600 MB a convolution
         32,
         description="residual: channels at 16 px, doubled with each halving of the side (32: a step of 64 images of "
         "32 px takes about 0.2 s on two cores); dense: 1/8 of the units of a layer",
     )
-    features: Count = Field(
+    features: Annotated[int, Field(ge=1, le=16384)] = Field(  # strategies hold as many floats for each row of a block
         64, description="dimension of the discriminator's features, which strategies see as embeddings"
     )
 
@@ -104,7 +138,7 @@ class NetConfig(Section):
 class TrainConfig(Section):
     """One round's updates of G and D."""
 
-    workers: Annotated[int, Field(ge=0)] = Field(
+    workers: Processes = Field(
         0, description="Ray Train workers; 0 trains in the driver's process, with the same result"
     )
     min_workers: Count | None = Field(
@@ -120,7 +154,9 @@ class TrainConfig(Section):
     )
     threads: Count | None = Field(None, description="CPU threads of a worker; null: an even share of the cores")
     steps: Count = Field(500, description="updates of G and D in a round")
-    batch_size: Annotated[int, Field(ge=2)] = Field(64, description="global batch in images, divided among the workers")
+    batch_size: Annotated[int, Field(ge=2, le=65536)] = Field(  # the largest of the field's is BigGAN's 2,048
+        64, description="global batch in images, divided among the workers"
+    )
     labeled_fraction: Fraction = Field(
         0.25,
         description="share of the batch drawn from labeled rows; more makes D learn the few labeled images by heart",
@@ -171,7 +207,7 @@ class TrainConfig(Section):
 class EvaluateConfig(Section):
     """What quality is measured against."""
 
-    path: str | list[str] | None = Field(
+    path: Annotated[str | list[str] | None, Place(word="digits")] = Field(
         None, description="held-out images, read like pool.path; null: evaluate.holdout of the pool is kept out of it"
     )
     holdout: Annotated[float, Field(gt=0.0, lt=1.0)] | None = Field(
@@ -183,14 +219,14 @@ class EvaluateConfig(Section):
     extractor: str = Field(
         "pool-cnn", description="feature extractor by name; scores are comparable where its hash agrees"
     )
-    extractor_path: str | None = Field(
+    extractor_path: Annotated[str | None, Place()] = Field(
         None, description="inception: path or URL of the TorchScript file; it runs code, so give one you trust"
     )
     metrics: list[str] = Field(
         default_factory=list, description="metrics of installed packages to measure beside the standard ones"
     )
-    samples: Annotated[int, Field(ge=16)] = Field(2000, description="generated images that are scored")
-    reference: Annotated[int, Field(ge=16)] = Field(10_000, description="held-out images compared with, at most")
+    samples: Images = Field(2000, description="generated images that are scored")
+    reference: Images = Field(10_000, description="held-out images compared with, at most")
     allow_overlap: bool = Field(False, description="accept an evaluation set that is the pool itself")
 
 
@@ -223,10 +259,12 @@ class StopConfig(Section):
 class Config(Section):
     """A whole run."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] = Field(
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"), Name] = Field(
         "digits", description="name of the run; it lies in <storage>/<name>"
     )
-    storage: str = Field("runs", description="local folder or pyarrow.fs URI (s3://, gs://) that holds runs")
+    storage: Annotated[str, Place()] = Field(
+        "runs", description="local folder or pyarrow.fs URI (s3://, gs://) that holds runs"
+    )
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="seed of every random stream of the run")
     rounds: Count = Field(5, description="rounds at most")
     address: str | None = Field(None, description="Ray cluster; null: the one this process is in, else a local one")

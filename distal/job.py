@@ -16,6 +16,7 @@ from distal.link import Collect, Interrupted, Link, WorkersUp
 from distal.oracle import Oracle, build_oracle
 from distal.results import RoundResult
 from distal.rounds import Outcome, Setup, Shards, run_rounds
+from distal.train.memory import require_memory
 
 WRITER_WAIT_S = 2 * STALE_S
 """How long rank 0 waits for a predecessor that is being killed to let go of the run directory."""
@@ -88,6 +89,9 @@ class Job:
 
     def _run(self, comm: Communicator, link: Link) -> Outcome:
         setup = self.setup
+        if setup.config.train.workers:  # without, the driver has asked this process
+            shape = (setup.images.image_size, setup.images.channels, len(setup.classes))
+            require_memory(setup.config, *shape, comm.size, comm.device)
         on_first_rank(comm, self._require_same_folder)
         oracle: Oracle = (
             DriverOracle(link)

@@ -77,8 +77,9 @@ class ActiveLearner:
         else:
             check_names(config)
         self._opened = Opened(config)
+        self._opened.require_memory()
         self.config = self._opened.config
-        self.run_directory = RunDirectory.open(config.storage, config.name)
+        self.run_directory = RunDirectory.open(self.config.storage, self.config.name)
         if not hasattr(oracle, "collect"):  # built where the rounds run; here as well, so that it refuses at once
             build_oracle(self.config, self._opened.images, self._opened.classes, self.run_directory, oracle)
         self._oracle = oracle

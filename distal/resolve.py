@@ -22,16 +22,15 @@ from distal.nets import get_network
 from distal.oracle import get_oracle
 from distal.query import get_strategy
 from distal.train.augment import AUGMENTATIONS
-
-NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
-"""What PyYAML raises: for 2024-02-30 or 0x_ the ValueError of Python's own types, for deep nesting RecursionError."""
+from distal.tree import apply_override, place_value, read_yaml
 
 
 def read_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -> Config:
     """Read a YAML file (or start from the defaults), apply ``key.sub=value`` overrides, and check the result.
 
-    Values of overrides are YAML: ``query.batch=20``, ``pool.classes=[cat, dog]``, ``stop.fid=null``. The mapping
-    `resolved` that a run directory's config.yaml carries is a record of that run and is not read.
+    Values of overrides are YAML: ``query.batch=20``, ``pool.classes=[cat, dog]``, ``stop.fid=null``. A mapping of the
+    file, such as train.regularizers, stands for the whole; an override changes one entry. The mapping `resolved`
+    that a run directory's config.yaml carries is a record of that run and is not read.
 
     Raises:
         ConfigError: the file or an override is unreadable, a key is unknown, a value is refused.
@@ -136,84 +135,15 @@ def print_config(config: Config, resolved: Mapping[str, Any] | None = None) -> s
     return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
 
 
-def describe_config(config: BaseModel) -> str:
-    """Write the whole tree as YAML with each field's description as a comment above it."""
-    return "\n".join(_described(config, indent=0)) + "\n"
+def describe_config(config: BaseModel, ascii: bool = False) -> str:
+    """Write the whole tree as YAML with each field's description as a comment above it. ascii: escape other letters."""
+    return "\n".join(_described(config, 0, ascii)) + "\n"
 
 
 def differing_keys(one: BaseModel, other: BaseModel) -> list[str]:
     """Return the dotted keys whose values differ, in the order of the tree."""
     flat_one, flat_other = flatten(one), flatten(other)
     return [key for key in {**flat_one, **flat_other} if flat_one.get(key) != flat_other.get(key)]
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read the mapping that a YAML file holds; an empty file holds none.
-
-    Raises:
-        ConfigError: the file cannot be read, is no YAML, or holds something else.
-    """
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError(
-            f"{path}: the configuration cannot be read ({reason}).\n"
-            f"Give a YAML file first, then overrides as key=value; `distal config` prints one to start from."
-        ) from None
-    except NOT_YAML as error:
-        raise ConfigError(
-            f"{path}: not valid YAML: {' '.join(str(error).split())[:300]}\n"
-            f"Mend it there; `distal config` prints a valid one to start from."
-        ) from None
-    if tree is None:
-        return {}
-    if not isinstance(tree, dict):
-        raise ConfigError(
-            f"{path}: expected keys such as 'pool:' at the top, found {type(tree).__name__}.\n"
-            f"`distal config` prints a valid one to start from."
-        )
-    return tree
-
-
-def apply_override(tree: dict[str, Any], override: str) -> None:
-    """Put the YAML value of ``key.sub=value`` into a tree.
-
-    Raises:
-        ConfigError: it is none, or the key leads through a value.
-    """
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise ConfigError(f"'{override}': expected key=value, for example query.strategy=margin.")
-    try:
-        value = yaml.safe_load(text) if text else ""
-    except NOT_YAML as error:
-        shown = text if len(text) <= 80 else text[:77] + "..."
-        why = f" ({error})" if isinstance(error, ValueError) else ""
-        raise ConfigError(
-            f"{key}: '{shown}' is not a YAML value{why}.\n"
-            f"Quote it if text is meant ({key}='\"...\"'), as where it holds any of : [ ] {{ }} #."
-        ) from None
-    place_value(tree, key.strip(), value)
-
-
-def place_value(tree: dict[str, Any], key: str, value: Any) -> None:
-    """Put a value into a tree under a dotted key, whose sections are made where they are missing.
-
-    Raises:
-        ConfigError: the key leads through a value, or ends in a dot.
-    """
-    *parents, leaf = key.split(".")
-    for depth, parent in enumerate(parents):
-        branch = tree.setdefault(parent, {})
-        if branch is None:
-            branch = tree[parent] = {}
-        if not isinstance(branch, dict):
-            raise ConfigError(f"{key}: '{'.'.join(parents[: depth + 1])}' holds a value, not a section with keys.")
-        tree = branch
-    if leaf == "":
-        raise ConfigError(f"'{key}': the key ends in a dot.")
-    tree[leaf] = value
 
 
 def _known(key: str, name: str, known: Iterable[str]) -> None:
@@ -236,8 +166,8 @@ def explain(error: ValidationError, root: type[BaseModel] = Config) -> str:
         hint = f"did you mean '{near}'?" if near else ""
         lines = [f"{key}: unknown key{'; ' + hint if hint else '.'}", f"Known here: {', '.join(section.model_fields)}."]
     else:
-        given = _shown(first["input"])
-        lines = [f"{key}: {first['msg'][0].lower()}{first['msg'][1:]}; given: {given}"]
+        given, said = _shown(first["input"]), first["msg"].removeprefix("Value error, ")
+        lines = [f"{key}: {said[0].lower()}{said[1:]}; given: {given}"]
         if field is not None and field.description:
             lines.append(f"{key} is: {field.description}.")
     if len(problems) > 1:
@@ -286,18 +216,19 @@ def _field_at(location: list[str], root: type[BaseModel]) -> tuple[type[BaseMode
     return section, field
 
 
-def _described(section: BaseModel, indent: int) -> Iterable[str]:
+def _described(section: BaseModel, indent: int, ascii: bool) -> Iterable[str]:
     pad = "  " * indent
     for name, field in type(section).model_fields.items():
         value = getattr(section, name)
         if isinstance(value, BaseModel):
             yield f"\n{pad}# {(type(value).__doc__ or '').splitlines()[0]}"
             yield f"{pad}{name}:"
-            yield from _described(value, indent + 1)
+            yield from _described(value, indent + 1, ascii)
         else:
             yield f"{pad}# {field.description}"
             # A one-element flow list, without its brackets, is the value in one line whatever its type.
-            inline = yaml.safe_dump([value], default_flow_style=True, allow_unicode=True, width=10_000).strip()[1:-1]
+            inline = yaml.safe_dump([value], default_flow_style=True, allow_unicode=not ascii, width=10_000)
+            inline = inline.strip()[1:-1]
             yield f"{pad}{name}: {inline}"
 
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import torch
 
 from distal.communicator import Communicator, on_first_rank
-from distal.config import Config
+from distal.config import EVALUATION_CACHE, Config
 from distal.data.split import held_out
 from distal.data.table import ImageTable
 from distal.ledger import Ledger, Query
@@ -42,8 +42,6 @@ Ids = npt.NDArray[np.int64]
 T = TypeVar("T")
 SAMPLES_PER_CLASS = 10
 DECODE_BLOCKS = 64
-EVALUATION_CACHE = "evaluation-cache"
-"""Folder of the storage, shared by its runs, with trained extractors and reference statistics by hash."""
 
 
 class Shards(ShardGroup, Protocol):

@@ -6,11 +6,11 @@ import platform
 import sys
 from collections.abc import Mapping
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from distal.checkpoints import SavedRun, read_saved
 from distal.config import Config
@@ -21,10 +21,12 @@ from distal.errors import ConfigError, PoolError, RunError
 from distal.ledger import Ledger
 from distal.metrics import Evaluator, check_extractor
 from distal.metrics.reference import at_most
+from distal.places import with_absolute_places
 from distal.query import Strategy, get_strategy
 from distal.resolve import differing_keys, print_config
 from distal.rounds import Setup
 from distal.rundir import RunDirectory
+from distal.train.memory import require_memory
 from distal.version import __version__
 
 Ids = npt.NDArray[np.int64]
@@ -63,7 +65,7 @@ class Opened:
     """
 
     def __init__(self, config: Config) -> None:
-        config = _with_absolute_paths(config)
+        config = with_absolute_places(config)
         self.images = open_images(config.pool)
         self.classes = _classes(config, self.images)
         shape = {"image_size": self.images.image_size, "channels": self.images.channels, "classes": list(self.classes)}
@@ -126,13 +128,32 @@ class Opened:
                 f"{run.uri}: holds a run with another configuration; it differs in {', '.join(changed[:5])}.\n"
                 f"Give this one another name=..., or continue that one with: distal resume {run.uri}"
             )
-        for what in ("fingerprint", "reference_fingerprint"):
+        self.require_same_images(run, saved)
+        Ledger(run, len(self.classes)).labels()  # damage there shows now, not when the actors are up
+
+    def require_same_images(self, run: RunDirectory, saved: SavedRun, reference: bool = True) -> None:
+        """Require the pool to be the one that the run began with, and the held-out images if `reference` says so.
+
+        Raises:
+            RunError: they are others.
+        """
+        for what in ("fingerprint", "reference_fingerprint")[: 1 + reference]:
             if saved.resolved[what] != self.record()[what]:
                 raise RunError(
                     f"{run.uri}: the {'pool' if what == 'fingerprint' else 'evaluation images'} changed since this "
-                    f"run began, so its row ids name other images.\nRestore the files, or start under another name."
+                    f"run began, so its row ids name other images.\nRestore the files, give the place where they are "
+                    f"({'pool' if what == 'fingerprint' else 'evaluate'}.path=...), or start under another name."
                 )
-        Ledger(run, len(self.classes)).labels()  # damage there shows now, not when the actors are up
+
+    def require_memory(self) -> None:
+        """Refuse a model that this process is to train and this machine has no memory for.
+
+        Raises:
+            ConfigError: with the estimate.
+        """
+        if self.config.train.workers == 0:
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+            require_memory(self.config, self.images.image_size, self.images.channels, len(self.classes), 1, device)
 
     def write(self, run: RunDirectory) -> None:
         """Write config.yaml and environment.json: from here on the run exists."""
@@ -228,20 +249,6 @@ def _open_reference(config: Config) -> ImageTable:
         raise PoolError(message if "evaluate.path" in message else f"evaluate.path: {message}") from None
 
 
-def _with_absolute_paths(config: Config) -> Config:
-    """Resolve paths here: a training worker's current folder is another one."""
-    cache, extractor = config.pool.cache, config.evaluate.extractor_path
-    pool = config.pool if cache is None else config.pool.model_copy(update={"cache": _absolute(cache)})
-    evaluate = config.evaluate
-    if extractor is not None and "://" not in extractor:
-        evaluate = evaluate.model_copy(update={"extractor_path": _absolute(extractor)})
-    return config.model_copy(update={"pool": pool, "evaluate": evaluate})
-
-
-def _absolute(path: str) -> str:
-    return str(Path(path).expanduser().absolute())
-
-
 def _held_out_ids(rows: int, fraction: float) -> Ids:
     """Find the held-out rows piece by piece: a driver's memory must not grow with the pool."""
     found = [np.empty(0, dtype=np.int64)]
@@ -264,6 +271,11 @@ def _classes(config: Config, images: ImageTable) -> tuple[str, ...]:
         raise ConfigError(
             "pool.classes: the pool has neither labels nor class names, so the generator's classes are unknown.\n"
             "Name them, for example: pool.classes=[good, scratch, dent]"
+        )
+    if not all(name.strip() for name in classes):
+        raise ConfigError(
+            "pool.classes: the pool has a class without a name.\n"
+            "Name its classes there, or in the pool; a row without a label is null, not empty text."
         )
     if len(classes) < 2:
         raise ConfigError(

@@ -1,5 +1,7 @@
 """The command line takes names and paths for what they are, and shows them as text that moves no cursor."""
 
+import io
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from resolved_facts import RESOLVED
 from distal import cli
 from distal.cli import runs
 from distal.config import Config
-from distal.resolve import make_config, print_config
+from distal.resolve import make_config, print_config, read_config
 from distal.rundir import RunDirectory
 
 
@@ -50,6 +52,34 @@ def test_errors_are_shown_without_moving_the_cursor(capsys: pytest.CaptureFixtur
     assert "\x1b" not in shown
     assert cli.main(["config", f"name=a{ESCAPE}"]) == 2
     assert "\x1b" not in capsys.readouterr().err
+
+
+def test_what_the_terminal_has_no_letters_for_is_escaped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = make_config({"name": "r", "storage": str(tmp_path), "pool": {"path": "/Löwe 小"}})
+    RunDirectory.open(str(tmp_path), "r").write("config.yaml", print_config(config, RESOLVED).encode())
+    shown = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(shown, encoding="ascii"))
+    assert cli.main(["status", f"{tmp_path}/r"]) == 0
+    sys.stdout.flush()
+    assert b"/L\\xf6we \\u5c0f" in shown.getvalue()
+
+
+def test_a_configuration_is_read_back_whatever_letters_the_terminal_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(shown, encoding="ascii"))
+    assert cli.main(["config", "pool.classes=[Löwe, 小]"]) == 0
+    sys.stdout.flush()
+    (tmp_path / "mine.yaml").write_bytes(shown.getvalue())
+    assert read_config(tmp_path / "mine.yaml").pool.classes == ["Löwe", "小"]
+
+
+def test_a_path_that_holds_a_new_line_is_shown_in_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["data", "info", "/nowhere/a\nb.parquet"]) == 3
+    shown = capsys.readouterr().err
+    assert "/nowhere/a\\nb.parquet" in shown
+    assert len(shown.strip().splitlines()) == 3
 
 
 @pytest.mark.parametrize(

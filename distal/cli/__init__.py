@@ -9,7 +9,7 @@ import typer
 
 from distal import __version__
 from distal.cli import data, jobs, runs, sweeps
-from distal.cli.output import log_to_stderr, show, show_error
+from distal.cli.output import escape_what_has_no_code, log_to_stderr, show, show_error
 from distal.errors import DistalError
 
 app = typer.Typer(
@@ -44,6 +44,7 @@ app.add_typer(jobs_app, name="jobs")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; a known error prints its message alone, with its kind's code."""
+    escape_what_has_no_code()
     try:
         log_to_stderr()
         app(args=arguments, prog_name="distal")

@@ -151,7 +151,7 @@ def execute(path: Annotated[str, typer.Argument(help="The file that `distal subm
 
 def _environment(path: str | None) -> dict[str, Any]:
     """Return the keys of Ray's runtime_env that the file has."""
-    from distal.resolve import read_yaml
+    from distal.tree import read_yaml
 
     environment = {} if path is None else read_yaml(Path(path))
     if "working_dir" in environment:

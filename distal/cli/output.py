@@ -1,5 +1,6 @@
 """Print for people: text as it is, errors as their message alone, nothing that a terminal would obey."""
 
+import io
 import logging
 import os
 import sys
@@ -48,6 +49,22 @@ def log_to_stderr() -> None:
 class _PrintableFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         return printable(super().format(record))
+
+
+def escape_what_has_no_code() -> None:
+    """Have stdout and stderr escape the characters that their encoding lacks, as under PYTHONIOENCODING=ascii."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def can_be_encoded(text: str) -> bool:
+    """Say whether stdout's encoding has every character of a text."""
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def printable(text: str) -> str:

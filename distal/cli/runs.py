@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from distal.cli.output import show
+from distal.cli.output import can_be_encoded, show
+from distal.places import absolute
 
 if TYPE_CHECKING:
     from distal.config import Config
@@ -83,12 +84,14 @@ def config(arguments: Overrides = None) -> None:
     from distal.resolve import describe_config, read_config
 
     path, overrides = split_arguments(arguments)
-    sys.stdout.write(describe_config(read_config(path, overrides)))
+    config = read_config(path, overrides)
+    text = describe_config(config)
+    sys.stdout.write(text if can_be_encoded(text) else describe_config(config, ascii=True))
 
 
 def generate(
     path: RunPath,
-    out_path: Annotated[str, typer.Option("--out", "-o", help="A .png for a grid, or a .parquet for rows.")],
+    out_path: Annotated[str, typer.Option("--out", "-o", help="A .png for a grid, a .parquet for rows, or a folder/.")],
     classes: Annotated[
         list[str] | None, typer.Option("--class", "-c", help="Class by name or number; repeat it; default all.")
     ] = None,
@@ -101,21 +104,23 @@ def generate(
     \b
         distal generate runs/digits --out threes.png --class 3 --per-class 40
         distal generate runs/digits --out more.parquet --per-class 1000
+        distal generate runs/digits --out s3://bucket/threes/ --class 3
     """
     from distal.checkpoints import open_generator
     from distal.generate import write_generated
+    from distal.storage import without_keys
 
     generator = open_generator(open_run(path), round)
     names = classes or list(generator.saved.classes)
-    count = write_generated(generator, [generator.class_index(name) for name in names], per_class, seed, Path(out_path))
-    show(f"wrote {count} images of {len(names)} classes from round {generator.round} to {out_path}")
+    count = write_generated(generator, [generator.class_index(name) for name in names], per_class, seed, out_path)
+    show(f"wrote {count} images of {len(names)} classes from round {generator.round} to {without_keys(out_path)}")
 
 
 def evaluate(
     path: RunPath,
     arguments: Annotated[
         list[str] | None,
-        typer.Argument(metavar="KEY=VALUE", help="Keys under evaluate., such as evaluate.samples=5000."),
+        typer.Argument(metavar="KEY=VALUE", help="Keys under evaluate., and pool.path where the pool has moved."),
     ] = None,
     round: Round = None,
 ) -> None:
@@ -166,7 +171,10 @@ def quoted(key: str, text: str) -> str:
 
 
 def storage_and_name(path: str) -> tuple[str, str]:
-    """Split <storage>/<name>; a URI's ?options are the storage's."""
+    """Split <storage>/<name>, made absolute, for `.` is no name; a URI's ?options are the storage's."""
+    path = absolute(path)
+    if path.endswith("/.."):
+        path = str(Path(path).resolve())
     place, mark, options = path.partition("?") if "://" in path else (path, "", "")
     storage, slash, name = place.rstrip("/").rpartition("/")
     return ((storage if slash else ".") or "/") + mark + options, name

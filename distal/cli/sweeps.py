@@ -60,9 +60,10 @@ def run_sweep_config(sweep: "SweepConfig", resume: bool) -> None:
 
 
 def _read(arguments: list[str] | None) -> "SweepConfig":
-    from distal.resolve import apply_override
     from distal.rundir import RunDirectory
-    from distal.sweep.resolve import make_sweep, read_sweep
+    from distal.sweep.config import SweepConfig
+    from distal.sweep.resolve import make_sweep, read_saved_sweep, read_sweep
+    from distal.tree import apply_override
 
     path, overrides = split_arguments(arguments)
     if path is None:
@@ -70,11 +71,9 @@ def _read(arguments: list[str] | None) -> "SweepConfig":
     if Path(path).suffix in (".yaml", ".yml"):
         return read_sweep(path, overrides)
     directory = RunDirectory.open(*storage_and_name(path))
-    from distal.sweep.resolve import read_saved_sweep
-
     sweep, _ = read_saved_sweep(directory)
     storage, name = storage_and_name(path)
     tree = sweep.model_dump(mode="json") | {"storage": storage, "name": name}
     for override in overrides:
-        apply_override(tree, override)
+        apply_override(tree, override, SweepConfig)
     return make_sweep(tree)

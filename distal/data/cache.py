@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 import os
-import re
 import shutil
 import threading
 import warnings
@@ -48,9 +47,10 @@ def cache_folder(configured: str | None) -> Path:
     Raises ConfigError for a URI: the images are mapped into memory from a disk of each node.
     """
     if configured is not None:
-        if uri := re.search(r"(?:^|/)(\w+):/", configured):  # one slash is left where the path was made absolute
+        scheme, mark, _ = configured.partition("://")
+        if mark:
             raise ConfigError(
-                f"pool.cache: expected a local folder, found a {uri[1]}:// URI.\n"
+                f"pool.cache: expected a local folder, found a {scheme}:// URI.\n"
                 "Each node decodes the images onto a disk of its own; leave pool.cache out, or name a folder there."
             )
         return Path(configured).expanduser().absolute()

@@ -1,7 +1,9 @@
 """Find the Parquet files that a pool's path names: a file, folder, glob or list, on any filesystem."""
 
 import glob
+import logging
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -11,6 +13,8 @@ from pyarrow import fs
 
 from distal.errors import PoolError
 from distal.storage import without_keys
+
+log = logging.getLogger(__name__)
 
 _GLOB = re.compile(r"[*\[]")
 _GCS_PATIENCE_S = 20
@@ -26,6 +30,11 @@ class PoolFile:
     filesystem: fs.FileSystem
 
 
+def _shown(place: str | Path) -> str:
+    """Return a place as people may see it, in one line whatever its names hold."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in without_keys(str(place)))
+
+
 def find_files(entries: str | Sequence[str]) -> tuple[PoolFile, ...]:
     """Return the files that the entries name, each once, sorted by name: row ids count along this order.
 
@@ -34,7 +43,11 @@ def find_files(entries: str | Sequence[str]) -> tuple[PoolFile, ...]:
     listed = [entries] if isinstance(entries, str) else list(entries)
     if not listed:
         raise PoolError("pool.path is an empty list.\nExpected at least one Parquet file, folder, glob or URI.")
-    found = {file.name: file for entry in listed for file in _find_entry(entry)}
+    files = [file for entry in listed for file in _find_entry(entry)]
+    found = {file.name: file for file in files}
+    if len(found) < len(files):
+        twice = next(name for name, times in Counter(file.name for file in files).items() if times > 1)
+        log.warning("%d files are named more than once and read once, the first: %s", len(files) - len(found), twice)
     return tuple(found[name] for name in sorted(found))
 
 
@@ -46,7 +59,7 @@ def _find_entry(entry: str) -> list[PoolFile]:
     except (OSError, pa.ArrowException) as error:
         reason = without_keys(str(error).splitlines()[0])[:300]
         raise PoolError(
-            f"Cannot read pool path '{without_keys(entry)}': {reason}\n"
+            f"Cannot read pool path '{_shown(entry)}': {reason}\n"
             "Expected a local path or a URI that pyarrow reads (file://, s3://, gs://, hdfs://), with access to it."
         ) from error
 
@@ -60,7 +73,10 @@ def _find_local(entry: str) -> list[PoolFile]:
         known = (
             ", ".join(sorted(p.name for p in path.parent.iterdir())[:5]) if path.parent.is_dir() else "no such folder"
         )
-        raise PoolError(f"No such file or folder: {path}\nIn {path.parent}: {known or 'nothing'}.\nMend pool.path.")
+        raise PoolError(
+            f"No such file or folder: {_shown(path)}\n"
+            f"In {_shown(path.parent)}: {_shown(known) or 'nothing'}.\nMend pool.path."
+        )
     matches = sorted(glob.glob(str(path), recursive=True))
     files = [file for match in matches if Path(match).is_file() for file in _expand(entry, local, match, "")]
     return files or _refuse_empty(entry, "the pattern matches no file")
@@ -70,7 +86,7 @@ def _find_uri(entry: str) -> list[PoolFile]:
     address, mark, query = entry.partition("?")
     scheme = address.partition("://")[0]
     if not address.partition("://")[2].strip("/"):
-        raise PoolError(f"The URI '{without_keys(entry)}' names nothing.\nExpected scheme://bucket/path.")
+        raise PoolError(f"The URI '{_shown(entry)}' names nothing.\nExpected scheme://bucket/path.")
     if scheme in ("gs", "gcs") and "retry_limit_seconds" not in query:
         # Left alone, the client tries for 15 minutes where there is no network or no credential.
         mark, query = "?", f"{query}&retry_limit_seconds={_GCS_PATIENCE_S}".lstrip("&")
@@ -114,7 +130,7 @@ def _token_expression(token: str) -> str:
 def _expand(entry: str, filesystem: fs.FileSystem, path: str, prefix: str) -> list[PoolFile]:
     info = filesystem.get_file_info(path)
     if info.type == fs.FileType.NotFound:
-        raise PoolError(f"No such file or folder: {without_keys(entry)}\nMend pool.path.")
+        raise PoolError(f"No such file or folder: {_shown(entry)}\nMend pool.path.")
     if info.type == fs.FileType.File:
         return [PoolFile(prefix + path, path, filesystem)]
     inside = filesystem.get_file_info(fs.FileSelector(path, recursive=True))
@@ -138,4 +154,4 @@ def _any_hidden(parts: Iterable[str]) -> bool:
 
 
 def _refuse_empty(entry: str, reason: str) -> list[PoolFile]:
-    raise PoolError(f"No Parquet file at '{without_keys(entry)}': {reason}.\n{IMPORT_HINT}")
+    raise PoolError(f"No Parquet file at '{_shown(entry)}': {reason}.\n{IMPORT_HINT}")

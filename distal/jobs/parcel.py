@@ -19,9 +19,11 @@ import yaml
 from distal.config import Config
 from distal.errors import ClusterError, ConfigError
 from distal.jobs.handed import JOB_FILE, lay
-from distal.resolve import apply_override, make_config, read_config, read_yaml
+from distal.places import places
+from distal.resolve import make_config, read_config
 from distal.sweep.config import SweepConfig
 from distal.sweep.resolve import check_sweep, make_sweep, read_sweep
+from distal.tree import apply_override, read_yaml
 from distal.version import __version__
 
 SWEEP_KEYS = SweepConfig.model_fields.keys() - Config.model_fields.keys()
@@ -108,7 +110,7 @@ def _is_sweep(tree: Mapping[str, Any], overrides: list[str]) -> bool:
     given = dict(tree)
     for override in overrides:
         if override.partition("=")[0] in SWEEP_KEYS:
-            apply_override(given, override)
+            apply_override(given, override, SweepConfig)
     return bool(given.keys() & SWEEP_KEYS)
 
 
@@ -118,16 +120,11 @@ def _parcel(kind: str, config: Config | SweepConfig, base: Config) -> Parcel:
             "oracle.kind: a function answers in the process that has it, which a job has not.\n"
             "Use oracle.kind=dataset or files, or run a driver script on the cluster: distal.connect(address)."
         )
-    _require_place("storage", config.storage)
-    places = {
-        "pool.path": base.pool.path,
-        "evaluate.path": base.evaluate.path,
-        "evaluate.extractor_path": base.evaluate.extractor_path,
-    }
-    for key, paths in places.items():
-        for one in [paths] if isinstance(paths, str) else paths or []:
-            if one != "digits":
-                _require_place(key if kind == "run" else f"base.{key}", one)
+    for key, path in places(config):
+        _require_place(key, path)
+    for key, path in places(base) if kind == "sweep" else ():
+        if key != "storage":  # trials lie in the sweep's folder
+            _require_place(f"base.{key}", path)
     place = f"{config.storage.rstrip('/')}/{config.name}"
     digest = hashlib.sha256(f"{kind} {place}".encode()).hexdigest()[:8]
     tree = {"versions": versions(), kind: config.model_dump(mode="json")}

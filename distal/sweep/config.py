@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from distal.config import Count, Positive, Section, Weight
+from distal.config import Config, Count, Name, Place, Positive, Processes, Section, Weight
 
 SchedulerName = Literal["asha", "hyperband", "median", "pbt", "none"]
 SearcherName = Literal["random", "grid", "optuna", "bohb"]
@@ -50,12 +50,10 @@ class TrialResources(Section):
     )
     cpus: Positive = Field(1.0, description="CPUs of the trial's own process, which trains where workers is 0")
     gpus: Weight = Field(0.0, description="GPUs of the trial's own process; fractions let trials share one")
-    shards: Annotated[int, Field(ge=0)] = Field(
-        0, description="shard actors; 0 scores in the trial's process, which suits one machine"
-    )
+    shards: Processes = Field(0, description="shard actors; 0 scores in the trial's process, which suits one machine")
     cpus_per_shard: Positive = Field(1.0, description="CPUs of a shard actor")
     gpus_per_shard: Weight = Field(0.0, description="GPUs of a shard actor")
-    workers: Annotated[int, Field(ge=0)] = Field(
+    workers: Processes = Field(
         0, description="Ray Train workers; 0 trains in the trial's process, with the same result"
     )
     cpus_per_worker: Positive = Field(1.0, description="CPUs of a training worker")
@@ -65,13 +63,16 @@ class TrialResources(Section):
 class SweepConfig(Section):
     """A whole sweep."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")] = Field(
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$"), Name] = Field(
         "sweep", description="name of the sweep; it lies in <storage>/<name>"
     )
-    storage: str = Field("sweeps", description="local folder or pyarrow.fs URI (s3://, gs://) that holds sweeps")
+    storage: Annotated[str, Place()] = Field(
+        "sweeps", description="local folder or pyarrow.fs URI (s3://, gs://) that holds sweeps"
+    )
     address: str | None = Field(None, description="Ray cluster; null: the one this process is in, else a local one")
     base: dict[str, Any] | str = Field(
-        default_factory=dict, description="configuration of the runs: keys as in `distal config`, or a YAML file"
+        default_factory=lambda: Config().model_dump(mode="json"),
+        description="configuration of the runs: keys as in `distal config`, or a YAML file",
     )
     space: dict[str, Any] = Field(
         default_factory=dict,

@@ -9,10 +9,10 @@ import re
 import yaml
 
 from distal.errors import RunError
-from distal.resolve import place_value
 from distal.rundir import COMMITTED, CONFIG, RunDirectory, round_path
 from distal.sweep.space import Point
 from distal.sweep.trials import TRIAL, TRIALS, read_note, write_note
+from distal.tree import place_value
 
 _TRIAL = re.compile(r"[0-9a-f]{8}-s\d+|member-\d{3,}(\.g\d+)?")
 ONCE = ("skipped.json", "environment.json")

@@ -11,22 +11,12 @@ from pydantic import ValidationError
 
 from distal.config import Config
 from distal.errors import ConfigError, RunError
-from distal.resolve import (
-    NOT_YAML,
-    apply_override,
-    explain,
-    flatten,
-    make_config,
-    nearest_key,
-    place_value,
-    read_config,
-    read_yaml,
-    with_values,
-)
+from distal.resolve import explain, flatten, make_config, nearest_key, read_config, with_values
 from distal.rundir import RunDirectory
 from distal.sweep.config import SweepConfig
 from distal.sweep.objective import direction
 from distal.sweep.space import LATE, Choice, Point, Range, Space, parse_space
+from distal.tree import NOT_YAML, apply_override, place_value, read_yaml
 from distal.version import __version__
 
 SWEEP = "sweep.yaml"
@@ -70,7 +60,7 @@ def read_sweep(path: str | Path | None, overrides: Iterable[str] = ()) -> SweepC
     overrides = list(overrides)
     _read_base(tree, folder)
     for override in overrides:
-        apply_override(tree, override)
+        apply_override(tree, override, SweepConfig)
         _read_base(tree, Path("."))
     return make_sweep(tree)
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from distal.cluster import cluster, living_nodes
 from distal.communicator import Alone
-from distal.config import Config
+from distal.config import EVALUATION_CACHE, Config
 from distal.errors import ClusterError, RunError
+from distal.places import with_absolute_places
 from distal.resolve import differing_keys, make_config, with_values
-from distal.rounds import EVALUATION_CACHE
 from distal.rundir import RunDirectory
 from distal.setup import Opened
 from distal.sweep.config import SweepConfig
@@ -24,8 +24,8 @@ from distal.sweep.trial import TrialJob
 from distal.sweep.trials import TRIALS
 from distal.sweep.watch import Watcher, watch_nothing
 
-MAY_CHANGE = ("address", "trials", "concurrency", "resources.", "hours", "loggers")
-"""Keys that may change when a sweep is taken up again."""
+MAY_CHANGE = ("address", "storage", "name", "trials", "concurrency", "resources.", "hours", "loggers")
+"""Keys that may change when a sweep is taken up again; its folder may have moved."""
 
 
 def tune(
@@ -59,6 +59,7 @@ def tune(
 def run_sweep(sweep: SweepConfig, *, resume: bool = False, watch: Watcher = watch_nothing) -> Results:
     """Run a checked sweep; see `tune`."""
     base, space, points = check_sweep(sweep)
+    sweep, base = with_absolute_places(sweep), with_absolute_places(base)
     directory = RunDirectory.open(sweep.storage, sweep.name)
     with directory.lock("driver"):
         _compare(directory, sweep, base, resume)
@@ -133,7 +134,8 @@ def _compare(directory: RunDirectory, sweep: SweepConfig, base: Config, resume: 
         )
     saved, saved_base = read_saved_sweep(directory)
     changed = [k for k in differing_keys(saved, sweep) if not k.startswith((*MAY_CHANGE, "base"))]
-    changed += [f"base.{key}" for key in differing_keys(saved_base, base)]
+    saved_base = with_absolute_places(saved_base)  # as an older version wrote it, it may hold relative ones
+    changed += [f"base.{key}" for key in differing_keys(saved_base, base) if key != "storage"]  # no trial lies there
     if changed:
         raise RunError(
             f"{directory.uri}: holds another sweep; it differs in {', '.join(changed[:5])}.\n"

@@ -149,10 +149,9 @@ def test_a_full_disk_is_reported_with_the_figure_and_leaves_no_chunk(config, mon
     assert table.block(0).shape == (16, 1, 8, 8)
 
 
-@pytest.mark.parametrize("configured", ["s3://bucket/cache", "/home/me/s3:/bucket/cache"])
-def test_a_cache_on_an_object_store_is_refused(configured):
+def test_a_cache_on_an_object_store_is_refused():
     with pytest.raises(ConfigError, match="expected a local folder, found a s3:// URI"):
-        cache_folder(configured)
+        cache_folder("s3://bucket/cache")
 
 
 def test_an_unwritable_cache_folder_is_reported(tmp_path, config):

@@ -63,3 +63,10 @@ def test_damage_within_a_file_is_reported_with_its_name(tmp_path, pool):
     path.write_bytes(data)
     with pytest.raises(PoolError, match=r"a\.parquet, row group 0"):
         table.originals(np.arange(50))
+
+
+def test_a_file_that_is_named_twice_is_read_once_and_said_to_be(tmp_path, pool, caplog, monkeypatch):
+    write_pool(tmp_path / "a.parquet", [png(each) for each in noise(9)])
+    monkeypatch.chdir(tmp_path)
+    assert open_images(pool(["a.parquet", str(tmp_path / "a.parquet")])).rows == 9
+    assert f"named more than once and read once, the first: {tmp_path}/a.parquet" in caplog.text

@@ -52,6 +52,7 @@ def test_a_job_is_named_after_its_run_and_where_it_lies_and_not_after_its_settin
         ("storage=runs", "storage: 'runs' is relative"),
         ("pool.path=images/pool.parquet", "pool.path: 'images/pool.parquet' is relative"),
         ("evaluate.path=[/shared/a.parquet,b.parquet]", "evaluate.path: 'b.parquet' is relative"),
+        ("pool.cache=decoded", "pool.cache: 'decoded' is relative"),
         ("storage=s3://key:secret@bucket/runs", "holds a password"),
         ("oracle.kind=callable", "oracle.kind: a function answers in the process that has it"),
         ("query.strategy=margn", "did you mean 'margin'"),

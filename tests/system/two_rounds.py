@@ -17,8 +17,8 @@ import ray
 import yaml
 from crash_driver import drive
 
+from distal.config import EVALUATION_CACHE
 from distal.ledger import Ledger
-from distal.rounds import EVALUATION_CACHE
 from distal.rundir import RunDirectory
 
 BATCH = 6

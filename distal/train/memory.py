@@ -1,0 +1,75 @@
+"""Say, before anything starts, when training would ask for more memory than the machine has."""
+
+import math
+import os
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from distal.config import Config
+from distal.errors import ConfigError
+from distal.nets import Discriminator, Generator, get_network
+
+WEIGHT_BYTES = 5 * 4
+"""Of each weight, in float32: itself, its gradient, Adam's two moments, its average."""
+
+VALUE_BYTES = 2 * 2
+"""Of each output of D's layers, for a real image and a generated one, in bfloat16; penalties need more."""
+
+LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+"""Where Linux says what a container may use."""
+
+
+def require_memory(
+    config: Config, image_size: int, channels: int, classes: int, ranks: int, device: torch.device | str
+) -> None:
+    """Refuse a model and a batch of which not even the least that a rank needs fits into its device's memory.
+
+    Raises:
+        ConfigError: with the estimate, and what to lower.
+    """
+    net, network = config.net, get_network(config.net.name, image_size)
+    with torch.device("meta"):  # where nothing is allocated
+        G = Generator(network.body(net, 2 * net.latent_dim, image_size, channels), net.latent_dim, classes)
+        D = Discriminator(network.trunk(net, image_size, channels), net.features, classes)
+    weights = WEIGHT_BYTES * sum(p.numel() for module in (G, D) for p in module.parameters())
+    images = math.ceil(config.train.batch_size / ranks)
+    has = memory_bytes(torch.device(device))
+    # First as if no layer made the image smaller: to count them, meta tensors import sympy, which takes a second.
+    most = image_size**2 * sum(weight.shape[0] for weight in D.parameters() if weight.ndim > 1)
+    if weights + VALUE_BYTES * most * images <= has:
+        return
+    batch = VALUE_BYTES * outputs(D.trunk, (channels, image_size, image_size)) * images
+    if weights + batch <= has:
+        return
+    network_is = f"net.width={net.width}, net.latent_dim={net.latent_dim} and net.features={net.features}"
+    raise ConfigError(
+        f"{network_is if weights > batch else f'train.batch_size={config.train.batch_size}'}: training needs at least "
+        f"{weights / 2**30:,.1f} GiB for the networks and {batch / 2**30:,.1f} GiB for a batch; there are "
+        f"{has / 2**30:,.1f} GiB.\nLower net.width, net.latent_dim or train.batch_size, or raise train.workers, which "
+        "divide the batch."
+    )
+
+
+def outputs(module: nn.Module, shape: tuple[int, int, int]) -> int:
+    """Count the values that a module's layers with weights give out for one image [C, H, W]."""
+    sizes: list[int] = []
+
+    def note(layer: nn.Module, given: object, out: torch.Tensor) -> None:
+        sizes.append(out.numel())
+
+    for layer in module.modules():
+        if isinstance(getattr(layer, "weight", None), nn.Parameter):
+            layer.register_forward_hook(note)
+    with torch.no_grad():
+        module(torch.empty(1, *shape, device="meta"))
+    return sum(sizes)
+
+
+def memory_bytes(device: torch.device) -> int:
+    """Return the size of the device's memory, or of this machine's as far as its container may use it."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    limits = [int(text) for path in LIMITS if path.exists() and (text := path.read_text().strip()).isdecimal()]
+    return min([*limits, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")])
