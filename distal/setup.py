@@ -114,8 +114,8 @@ class Opened:
         """Refuse to continue another run under this one's name; one that has asked nothing yet may be replaced.
 
         Raises:
-            RunError: the directory holds a run whose configuration or images differ. StorageError: its labels cannot
-                be read.
+            RunError: the directory holds a run whose configuration or images differ, or lacks a round. StorageError:
+                its labels cannot be read.
         """
         if not run.list("rounds"):
             return
@@ -132,6 +132,7 @@ class Opened:
                     f"{run.uri}: the {'pool' if what == 'fingerprint' else 'evaluation images'} changed since this "
                     f"run began, so its row ids name other images.\nRestore the files, or start under another name."
                 )
+        run.committed()
         Ledger(run, len(self.classes)).labels()  # damage there shows now, not when the actors are up
 
     def write(self, run: RunDirectory) -> None:
