@@ -197,6 +197,24 @@ REFUSED_AT_ONCE: dict[str, tuple[int, tuple[str, ...], Arguments]] = {
     "config.yaml of something else": (
         RUN, ("config.yaml", "Restore"), lambda at: at.to("resume", at.damaged("config.yaml", b"rounds: 3")),
     ),
+    "config.yaml edited by hand": (
+        RUN,
+        ("config.yaml", "was changed", "KEY=VALUE"),
+        lambda at: at.to(
+            "resume",
+            at.damaged("config.yaml", (at.finished / "config.yaml").read_bytes().replace(b"noise: 0.0", b"noise: 0.2")),
+        ),
+    ),
+    "resume with a stray round": (
+        RUN,
+        ("round 5 is there", "rounds/0002/COMMITTED", "Restore"),
+        lambda at: at.to("resume", at.damaged("rounds/0005/COMMITTED", b""), "rounds=2"),
+    ),
+    "report of emptied samples": (
+        STORAGE,
+        ("samples.png is damaged", "Restore"),
+        lambda at: at.to("report", at.damaged("rounds/0001/samples.png", b"")),
+    ),
     "config.yaml with half a record": (
         RUN, ("fingerprint",), lambda at: at.to("status", at.damaged("config.yaml", b"resolved: {rows: 3}")),
     ),
