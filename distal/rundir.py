@@ -204,8 +204,8 @@ class RunDirectory:
 
     def rounds(self) -> builtins.list[int]:
         """Return the rounds that have a folder, ascending."""
-        numbers = [int(name) for name in self.list("rounds") if name.isascii() and name.isdecimal()]
-        return sorted(number for number in numbers if number > 0)
+        numbers = sorted(int(name) for name in self.list("rounds") if re.fullmatch("[0-9]{4,}", name))
+        return [number for number in numbers if number > 0]
 
     def committed(self) -> builtins.list[int]:
         """Return the committed rounds, 1 to n.
