@@ -1,7 +1,11 @@
-"""Open what a run has learned: the configuration, class names and weights of a committed round, without Ray."""
+"""Keep and open what a run has learned: its configuration, class names, and the weights of a round, without Ray."""
 
+import json
+import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,11 +17,16 @@ from distal.config import Config
 from distal.errors import ConfigError, RunError, nearest_name
 from distal.resolve import make_config
 from distal.rundir import CONFIG, RunDirectory, round_path
+from distal.seals import DIGEST, is_sealed_yaml, sha256, tree_digest, with_digest
 from distal.streams import normal
 from distal.train.state import TrainState
 from distal.tree import NOT_YAML
+from distal.version import __version__
+
+logger = logging.getLogger(__name__)
 
 GENERATE_BATCH = 256
+LOSSES, MANIFEST = "losses.json", "manifest.json"
 RESOLVED = frozenset(("distal", "fingerprint", "reference_fingerprint", "rows", "image_size", "channels", "classes"))
 """What config.yaml keeps under `resolved`."""
 
@@ -44,23 +53,32 @@ def read_saved(run: RunDirectory) -> SavedRun:
     """Read a run's config.yaml back.
 
     Raises:
-        RunError: there is no run, or its config.yaml is not one of ours.
+        RunError: there is no run, or its config.yaml is not one of ours, or was changed by hand.
     """
     if not run.exists():
         raise RunError(f"{run.uri}: there is no run here (no config.yaml).\nGive <storage>/<name> of an existing run.")
+    data = run.read(CONFIG)
     try:
-        tree = yaml.safe_load(run.read(CONFIG))
+        tree = yaml.safe_load(data)
     except NOT_YAML as error:
         raise _damaged(run, f"is not valid YAML ({' '.join(str(error).split())[:150]})") from None
     if not isinstance(tree, dict) or not isinstance(tree.get("resolved"), dict):
         raise _damaged(run, "has no 'resolved' section, so it was not written by distal")
     resolved = tree.pop("resolved")
+    if resolved.pop(DIGEST, None) is not None and not is_sealed_yaml(data):
+        raise RunError(
+            f"{run.place(CONFIG)}: was changed after distal wrote it (its digest does not fit).\n"
+            f"Undo that, or restore a copy. What may change is given to: distal resume {run.uri} KEY=VALUE\n"
+            "Any other configuration is a run of its own, under another name=..."
+        )
     missing = RESOLVED - resolved.keys()
     if missing:
         raise _damaged(run, f"lacks {', '.join(sorted(missing))} under 'resolved'")
     wrong = sorted(name for name in RESOLVED if not _fits(name, resolved[name]))
     if wrong:
         raise _damaged(run, f"holds what distal never writes under 'resolved': {', '.join(wrong)}")
+    if _numbers(resolved["distal"]) > _numbers(__version__):
+        _warn_newer(run.uri, resolved["distal"])
     try:
         return SavedRun(make_config(tree), resolved)
     except ConfigError as error:
@@ -77,8 +95,69 @@ def _fits(name: str, value: Any) -> bool:
     return isinstance(value, str)
 
 
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall("[0-9]{1,9}", version)]
+
+
+@cache
+def _warn_newer(place: str, version: str) -> None:
+    """Say once in a process that a newer distal wrote a run."""
+    logger.warning(
+        "%s was written by distal %s, this is %s: what is new there is not understood", place, version, __version__
+    )
+
+
 def _damaged(run: RunDirectory, what: str) -> RunError:
     return RunError(f"{run.place(CONFIG)}: {what}.\nRestore the file from a copy; nothing else of the run was touched.")
+
+
+def write_checkpoint(run: RunDirectory, round: int, state: TrainState, losses: Mapping[str, float]) -> None:
+    """Write what a round's training left: its manifest last, for it says that all is there, and of which round."""
+    files = {LOSSES: (json.dumps(losses, indent=1, allow_nan=False) + "\n").encode()} | state.to_files()
+    manifest = json.loads(files.pop(MANIFEST)) | {"round": round}
+    manifest["sha256"][LOSSES] = sha256(files[LOSSES])
+    files[MANIFEST] = json.dumps(with_digest(manifest), indent=2, sort_keys=True).encode()
+    for name, data in files.items():
+        run.write(round_path(round, "checkpoint", name), data)
+
+
+def read_checkpoint(run: RunDirectory, round: int) -> dict[str, bytes]:
+    """Return the files of a round's checkpoint by name, for `TrainState.from_files`.
+
+    Raises:
+        RunError: the manifest is damaged or of another round. StorageError: a file is not what was committed.
+    """
+    folder = round_path(round, "checkpoint")
+    files = {name: run.read(f"{folder}/{name}") for name in run.list(folder)}
+    try:
+        manifest = json.loads(files.get(MANIFEST, b""))
+        fits = manifest.get(DIGEST) in (None, tree_digest(manifest)) and manifest.get("round", round) == round
+    except (ValueError, AttributeError, RecursionError):
+        fits = False
+    if not fits:
+        raise _unlike(run, f"{folder}/{MANIFEST}", "damaged, or of another round")
+    return files
+
+
+def read_losses(run: RunDirectory, round: int, files: Mapping[str, bytes]) -> dict[str, float]:
+    """Return the mean losses of a round from the files of its checkpoint.
+
+    Raises:
+        RunError: they are none.
+    """
+    try:
+        losses = {str(name): float(value) for name, value in json.loads(files.get(LOSSES, b"")).items()}
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+        raise _unlike(run, round_path(round, "checkpoint", LOSSES), "no JSON of losses") from None
+    return losses
+
+
+def _unlike(run: RunDirectory, path: str, what: str) -> RunError:
+    return RunError(
+        f"{run.place(path)} is missing, {what}.\n"
+        "Restore the folder checkpoint from a copy; or, in the last round, delete it and COMMITTED:\n"
+        "distal resume then trains that round again with the labels that it has."
+    )
 
 
 @dataclass(frozen=True)
@@ -126,7 +205,7 @@ def open_generator(run: RunDirectory, round: int | None = None) -> TrainedGenera
     """Load the generator of a committed round, the last one by default, verifying the hashes of its files.
 
     Raises:
-        RunError: no such run or round, or files that do not fit their hashes.
+        RunError: no such run or round, or files that do not fit the manifest. StorageError: or the seal of the round.
     """
     saved = read_saved(run)
     committed = run.committed()
@@ -141,8 +220,7 @@ def open_generator(run: RunDirectory, round: int | None = None) -> TrainedGenera
             f"{run.uri}: round {chosen} is not committed.\nCommitted: {committed[0]} to {committed[-1]}; "
             f"leave --round out for the last."
         )
-    folder = round_path(chosen, "checkpoint")
-    files = {name: run.read(f"{folder}/{name}") for name in run.list(folder) if name != "losses.json"}
+    files = read_checkpoint(run, chosen)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         state = TrainState.from_files(saved.config, files, device, saved.shape)

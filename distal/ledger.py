@@ -6,6 +6,7 @@ query, so that their bytes do not depend on the order in which answers came.
 """
 
 import io
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import pyarrow.parquet as pq
 
 from distal.errors import OracleError, RunError, StorageError
 from distal.rundir import RunDirectory, round_path
+from distal.seals import sha256
 
 RowIds = npt.NDArray[np.int64]
 
@@ -31,6 +33,8 @@ LABELS_SCHEMA = pa.schema(
         ("cost", pa.float64()),
     ]
 )
+DIGEST = b"distal.sha256"
+"""Key of the Parquet file's own metadata: the SHA-256 of its columns, for neither format nor storage checks all."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +144,8 @@ class Ledger:
         if table is None:
             return []
         query = self.read_query(round)
+        if query is None:
+            raise self._damaged(round_path(round, "query.parquet"), "it is missing, but has answers in labels.parquet")
         if wrong := _wrong_in_labels(table, query, self._classes):
             raise self._damaged(round_path(round, "labels.parquet"), wrong)
         microseconds = table.column("time").cast(pa.int64()).to_pylist()
@@ -148,7 +154,7 @@ class Ledger:
             Answer(row_id, label, annotator, us / 1e6, cost)
             for row_id, label, annotator, cost, us in zip(*columns, microseconds, strict=True)
         ]
-        if query is not None and len(answers) == len(query.row_ids):
+        if len(answers) == len(query.row_ids):
             self._complete[round] = answers
         return list(answers)
 
@@ -161,7 +167,7 @@ class Ledger:
         """Return every label of every round, committed or not; declined rows are left out."""
         rows = [
             (answer.row_id, answer.label, round)
-            for round in self._rounds()
+            for round in self._run.rounds()
             for answer in self.answers(round)
             if answer.label is not None
         ]
@@ -170,35 +176,39 @@ class Ledger:
 
     def asked(self) -> RowIds:
         """Return every row that any query asks for, int64 ascending; none of them is asked again."""
-        queries = [query.row_ids for round in self._rounds() if (query := self.read_query(round)) is not None]
+        queries = [query.row_ids for round in self._run.rounds() if (query := self.read_query(round)) is not None]
         return np.unique(np.concatenate([np.empty(0, np.int64), *queries]))
 
     def cost(self) -> float:
         """Return what all answers cost, declined ones included."""
-        return math.fsum(answer.cost for round in self._rounds() for answer in self.answers(round))
+        return math.fsum(answer.cost for round in self._run.rounds() for answer in self.answers(round))
 
     def count(self) -> int:
         """Return the number of answers, declined ones included."""
-        return sum(len(self.answers(round)) for round in self._rounds())
-
-    def _rounds(self) -> list[int]:
-        return sorted(int(name) for name in self._run.list("rounds") if name.isdecimal() and int(name) > 0)
+        return sum(len(self.answers(round)) for round in self._run.rounds())
 
     def _table(self, round: int, name: str, schema: Any) -> Any:
         """Read a round's file; None if it is missing; StorageError if it is not what distal wrote."""
         path = round_path(round, name)
         if not self._run.has(path):
+            if self._run.sealed(path) is not None:
+                raise self._damaged(path, "it is missing from a committed round")
             return None
+        data = self._run.read(path)
         try:
-            table = pq.read_table(pa.BufferReader(self._run.read(path)), use_threads=False, pre_buffer=False)
-            return table.select(schema.names).cast(schema)
+            read = pq.read_table(pa.BufferReader(data), use_threads=False, pre_buffer=False)
+            table = read.select(schema.names).cast(schema)
+            digest = (read.schema.metadata or {}).get(DIGEST)
+            if digest not in (None, _digest(table)):
+                raise ValueError("its rows are not those that distal wrote")
+            return table
         except (pa.ArrowException, KeyError, ValueError, OSError) as error:
             raise self._damaged(path, " ".join(str(error).split())[:200]) from error
 
     def _damaged(self, path: str, what: str) -> StorageError:
         return StorageError(
             f"{self._run.place(path)} is damaged: {what}\n"
-            "restore this file from a copy; distal never leaves one half-written"
+            "Restore this file from a copy; distal never leaves one half-written"
         )
 
 
@@ -212,7 +222,7 @@ def _wrong_in_query(table: Any) -> str:
     return "it asks for a row twice" if len(np.unique(row_ids)) != len(row_ids) else ""
 
 
-def _wrong_in_labels(table: Any, query: Query | None, classes: int | None) -> str:
+def _wrong_in_labels(table: Any, query: Query, classes: int | None) -> str:
     """Say what no answers that distal wrote hold; empty where all is well."""
     for name in LABELS_SCHEMA.names:
         if name != "label" and table.column(name).null_count:
@@ -220,7 +230,7 @@ def _wrong_in_labels(table: Any, query: Query | None, classes: int | None) -> st
     row_ids, costs = table.column("row_id").to_numpy(), table.column("cost").to_numpy()
     if len(np.unique(row_ids)) != len(row_ids):
         return "it answers a row twice"
-    if query is not None and len(other := np.setdiff1d(row_ids, query.row_ids)):
+    if len(other := np.setdiff1d(row_ids, query.row_ids)):
         return f"row {other[0]} is answered, but round {query.round} does not ask for it"
     if not (np.isfinite(costs) & (costs >= 0)).all():
         return "a cost that is negative or not finite"
@@ -269,5 +279,11 @@ def _labels_table(answers: Sequence[Answer]) -> Any:
 
 def _parquet(table: Any) -> bytes:
     sink = io.BytesIO()
-    pq.write_table(table, sink)
+    pq.write_table(table.replace_schema_metadata({DIGEST: _digest(table)}), sink)
     return sink.getvalue()
+
+
+def _digest(table: Any) -> bytes:
+    """Return the SHA-256 of the values, whatever the bytes of the file that they lie in."""
+    plain = [column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column for column in table.columns]
+    return sha256(json.dumps([column.to_pylist() for column in plain]).encode()).encode()

@@ -21,6 +21,7 @@ from distal.metrics.registry import DISTANCE, EXTRACTORS, find_score
 from distal.nets import get_network
 from distal.oracle import get_oracle
 from distal.query import get_strategy
+from distal.seals import seal_yaml
 from distal.train.augment import AUGMENTATIONS
 from distal.tree import apply_override, place_value, read_yaml
 
@@ -128,11 +129,11 @@ def check_names(config: Config) -> None:
 
 
 def print_config(config: Config, resolved: Mapping[str, Any] | None = None) -> str:
-    """Write the whole tree as YAML that `read_config` reads back; `resolved` is added as a record at its end."""
+    """Write the whole tree as YAML that `read_config` reads back; `resolved` is a record at its end, and sealed."""
     tree = config.model_dump(mode="json")
-    if resolved is not None:
-        tree["resolved"] = dict(resolved)
-    return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+    if resolved is None:
+        return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+    return seal_yaml(yaml.safe_dump({**tree, "resolved": dict(resolved)}, sort_keys=False, allow_unicode=True))
 
 
 def describe_config(config: BaseModel, ascii: bool = False) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from distal.checkpoints import read_checkpoint, read_losses, write_checkpoint
 from distal.communicator import Communicator, on_first_rank
 from distal.config import EVALUATION_CACHE, Config
 from distal.data.split import held_out
@@ -148,7 +149,7 @@ def restore(setup: Setup, comm: Communicator) -> TrainState:
     """Return the state after the last committed round, or a fresh one before the first."""
     committed = on_first_rank(comm, lambda: setup.run.committed())
     if committed:
-        return _load(setup, comm, committed[-1])
+        return _load(setup, comm, committed[-1])[0]
     return TrainState.create(
         setup.config, setup.images.image_size, setup.images.channels, len(setup.classes), comm.device
     )
@@ -208,10 +209,8 @@ def train(
     setup: Setup, ledger: Ledger, state: TrainState, comm: Communicator, round: int, listen: Listener
 ) -> tuple[TrainState, dict[str, float]]:
     """Update G and D for a round's steps on every rank, and leave a checkpoint; return it and the mean losses."""
-    folder = round_path(round, "checkpoint")
-    if on_first_rank(comm, lambda: setup.run.has(f"{folder}/manifest.json")):
-        losses = on_first_rank(comm, lambda: json.loads(setup.run.read(f"{folder}/losses.json")))
-        return _load(setup, comm, round), losses
+    if on_first_rank(comm, lambda: setup.run.has(round_path(round, "checkpoint", "manifest.json"))):
+        return _load(setup, comm, round)
     labels = on_first_rank(comm, ledger.labels)
     rows = TrainingRows(
         setup.images,
@@ -231,13 +230,7 @@ def train(
 
     on_progress(0, {})
     losses = train_round(state, rows, comm, steps, on_progress)
-
-    def save() -> None:
-        files = {"losses.json": _json(losses)} | state.to_files()
-        for name in sorted(files, key=lambda name: name == "manifest.json"):  # last: it says that all is there
-            setup.run.write(f"{folder}/{name}", files[name])
-
-    on_first_rank(comm, save)
+    on_first_rank(comm, partial(write_checkpoint, setup.run, round, state, losses))
     return state, losses
 
 
@@ -275,7 +268,7 @@ def commit(
     scores: list[Score],
     seconds: dict[str, float],
 ) -> RoundResult:
-    """Write metrics.json, then COMMITTED."""
+    """Write metrics.json, then COMMITTED, which seals the files of the round."""
     metrics = {
         "round": round,
         "labels": len(ledger.labels().row_ids),
@@ -299,13 +292,11 @@ def round_seconds(seconds: float) -> float:
     return float(f"{seconds:.3f}")
 
 
-def _load(setup: Setup, comm: Communicator, round: int) -> TrainState:
-    folder = round_path(round, "checkpoint")
-    run = setup.run
-    files = on_first_rank(comm, lambda: {name: run.read(f"{folder}/{name}") for name in run.list(folder)})
-    files.pop("losses.json", None)
+def _load(setup: Setup, comm: Communicator, round: int) -> tuple[TrainState, dict[str, float]]:
+    files = on_first_rank(comm, partial(read_checkpoint, setup.run, round))
     shape = (setup.images.image_size, setup.images.channels, len(setup.classes))
-    return TrainState.from_files(setup.config, files, comm.device, shape)
+    state = TrainState.from_files(setup.config, files, comm.device, shape)
+    return state, read_losses(setup.run, round, files)
 
 
 def _timed(seconds: dict[str, float], phase: str, action: Callable[[], T]) -> T:

@@ -20,6 +20,7 @@ from distal.errors import RunError, StorageError
 from distal.leases import Cell, Lease, SettledCell, lease_holder, leased
 from distal.locks import Holder, flock_holder, flocked
 from distal.patience import Patience
+from distal.seals import ROUND_FILES, print_seal, read_seal, sha256
 from distal.storage import LocalFiles, ObjectFiles
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ OPTIONS = {"s3": "allow_delayed_open=true", "gs": "retry_limit_seconds=20", "gcs
 
 It sends a small object to S3 in an upload of three requests, and tries Google for 15 minutes without a credential.
 """
+_IN_ROUND = re.compile(rf"rounds/([0-9]{{4,}})/({'|'.join(map(re.escape, ROUND_FILES))}|checkpoint/[^/]+)")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -67,6 +69,8 @@ class RunDirectory:
         self._files = files
         self._leases: builtins.list[Lease] = []
         self._patiently = Patience()
+        self._seals: dict[int, dict[str, str]] = {}  # of committed rounds, once they are asked for
+        self._written: dict[str, str] = {}  # SHA-256 of what this process has written of rounds not yet committed
 
     @classmethod
     def open(cls, storage: str, name: str) -> "RunDirectory":
@@ -123,10 +127,16 @@ class RunDirectory:
     def write(self, path: str, data: bytes) -> None:
         """Write a file whole or not at all; it is durable on return. What had this name is replaced."""
         self._patiently(lambda: self._held().write(path, data))
+        if _IN_ROUND.fullmatch(path):
+            self._written[path] = sha256(data)
 
     def read(self, path: str) -> bytes:
-        """Return the bytes of a file."""
-        return self._patiently(lambda: self._files.read(path))
+        """Return the bytes of a file; StorageError where they are not those that a committed round was sealed with."""
+        data = self._patiently(lambda: self._files.read(path))
+        expected = self.sealed(path)
+        if expected and sha256(data) != expected:
+            raise _changed(self.place(path))
+        return data
 
     def has(self, path: str) -> bool:
         """Say whether a file or a folder of this name is there."""
@@ -145,6 +155,7 @@ class RunDirectory:
         if path.strip("/.") == "":
             raise StorageError(f"refused to delete the whole run {self.uri}\nremove it by hand if that is meant")
         self._patiently(lambda: self._held().delete(path))
+        self._seals.clear()
 
     def place(self, path: str) -> str:
         """Return the full path or URI of a file, for a message to people."""
@@ -191,11 +202,72 @@ class RunDirectory:
             lease.require()
         return self._files
 
+    def rounds(self) -> builtins.list[int]:
+        """Return the rounds that have a folder, ascending."""
+        numbers = sorted(int(name) for name in self.list("rounds") if re.fullmatch("[0-9]{4,}", name))
+        return [number for number in numbers if number > 0]
+
     def committed(self) -> builtins.list[int]:
-        """Return the committed rounds, ascending."""
-        numbers = sorted(int(name) for name in self.list("rounds") if name.isdecimal() and int(name) > 0)
-        return [number for number in numbers if self.has(round_path(number, COMMITTED))]
+        """Return the committed rounds, 1 to n.
+
+        Raises:
+            RunError: one of them is missing, for a later round has a folder.
+        """
+        begun = self.rounds()
+        done = [number for number in begun if self.has(round_path(number, COMMITTED))]
+        for expected in range(1, begun[-1] if begun else 1):
+            if expected > len(done) or done[expected - 1] != expected:
+                raise RunError(
+                    f"{self.uri}: round {begun[-1]} is there, but round {expected} before it is not committed "
+                    f"(no {round_path(expected, COMMITTED)}).\n"
+                    f"Restore {round_path(expected)} from a copy; or, without one, move the rounds after it away."
+                )
+        return done
 
     def commit(self, round: int) -> None:
-        """Mark a round as done; written after everything else of it."""
-        self.write(round_path(round, COMMITTED), f"round {round}\n".encode())
+        """Mark a round as done, with the SHA-256 of its files; written after everything else of it."""
+        names = [name for name in self.list(round_path(round)) if name in ROUND_FILES]
+        names += [f"checkpoint/{name}" for name in self.list(round_path(round, "checkpoint"))]
+        # What this process wrote is sealed as it was meant, whatever the disk has made of it.
+        paths = {name: round_path(round, name) for name in names}
+        digests = {name: self._written.get(path) or sha256(self.read(path)) for name, path in paths.items()}
+        self.write(round_path(round, COMMITTED), print_seal(round, digests))
+        self._seals[round] = digests
+        for path in paths.values():
+            self._written.pop(path, None)
+
+    def sealed(self, path: str) -> str | None:
+        """Return the SHA-256 that a file had when its round was committed, None for a file that was in no commit.
+
+        It is empty where the round was committed by a version that kept none.
+        """
+        found = _IN_ROUND.fullmatch(path)
+        if found is None or path in self._written:
+            return None
+        round = int(found[1])
+        if round not in self._seals:
+            mark = round_path(round, COMMITTED)
+            if not self.has(mark):
+                return None
+            try:
+                self._seals[round] = read_seal(round, self.read(mark))
+            except ValueError as error:
+                raise StorageError(
+                    f"{self.place(mark)} is damaged: {error}.\n"
+                    "Restore it from a copy; or, in the last round, delete it: distal resume then writes it again."
+                ) from None
+        return self._seals[round].get(found[2])
+
+
+def _changed(place: str) -> StorageError:
+    """Say that a file of a committed round is not what it was, and whether it can be made again."""
+    folder, name = place.rsplit("/", 1)
+    if name.endswith(".parquet"):
+        remedy = "Restore it from a copy; what was asked and answered cannot be made again."
+    else:
+        folder, name = folder.rsplit("/", 1) if folder.endswith("/checkpoint") else (folder, name)
+        remedy = (
+            f"Restore it from a copy; or, in the last round, delete COMMITTED and {name} of {folder}:\n"
+            "distal resume then makes them again."
+        )
+    return StorageError(f"{place} is damaged: its SHA-256 is not the one that COMMITTED holds.\n{remedy}")

@@ -116,8 +116,8 @@ class Opened:
         """Refuse to continue another run under this one's name; one that has asked nothing yet may be replaced.
 
         Raises:
-            RunError: the directory holds a run whose configuration or images differ. StorageError: its labels cannot
-                be read.
+            RunError: the directory holds a run whose configuration or images differ, or lacks a round. StorageError:
+                its labels cannot be read.
         """
         if not run.list("rounds"):
             return
@@ -129,6 +129,7 @@ class Opened:
                 f"Give this one another name=..., or continue that one with: distal resume {run.uri}"
             )
         self.require_same_images(run, saved)
+        run.committed()
         Ledger(run, len(self.classes)).labels()  # damage there shows now, not when the actors are up
 
     def require_same_images(self, run: RunDirectory, saved: SavedRun, reference: bool = True) -> None:

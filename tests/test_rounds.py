@@ -76,6 +76,9 @@ def contents(folder: Path) -> dict[str, Any]:
         elif path.name == "labels.parquet":
             answers = Ledger(run).answers(int(path.parent.name))
             found[name] = [dataclasses.replace(a, time=0.0) for a in answers]
+        elif path.name == "COMMITTED":
+            sealed = json.loads(path.read_text())["sha256"]
+            found[name] = {k: v for k, v in sealed.items() if k not in ("labels.parquet", "metrics.json")}
         elif path.is_file():
             found[name] = path.read_bytes()
     return found

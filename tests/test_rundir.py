@@ -68,11 +68,32 @@ def test_rounds_count_from_1_in_four_digits():
 
 
 def test_committed_rounds_are_those_with_the_mark_in_numerical_order(run):
-    for number in (10000, 9999, 2):
+    for number in (11, *range(1, 11)):
         run.commit(number)
-    run.write(round_path(3, "query.parquet"), b"")
+    run.write(round_path(12, "query.parquet"), b"")
     run.write("rounds/notes.txt", b"")
-    assert run.committed() == [2, 9999, 10000]
+    assert run.committed() == list(range(1, 12))
+
+
+@pytest.mark.parametrize(
+    ("there", "missing"),
+    [
+        ({2: True}, "rounds/0001/COMMITTED"),
+        ({1: True, 2: False, 3: True}, "rounds/0002/COMMITTED"),
+        ({1: True, 2: False, 3: False}, "rounds/0002/COMMITTED"),
+        ({1: True, 5: True}, "rounds/0002/COMMITTED"),
+        ({1: True, 10**9: False}, "rounds/0002/COMMITTED"),
+    ],
+    ids=str,
+)
+def test_a_round_that_is_missing_before_another_is_named(run, there, missing):
+    for number, done in there.items():
+        run.write(round_path(number, "query.parquet"), b"")
+        if done:
+            run.commit(number)
+    with pytest.raises(RunError, match=missing) as caught:
+        run.committed()
+    assert "Restore rounds/000" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["..", "", "a/b", ".hidden", "a b", "x" * 101, "a\n"])

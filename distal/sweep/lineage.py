@@ -6,13 +6,12 @@ was. The member's last generation is the one that counts.
 
 import re
 
-import yaml
-
+from distal.checkpoints import read_saved
 from distal.errors import RunError
+from distal.resolve import make_config, print_config, with_values
 from distal.rundir import COMMITTED, CONFIG, RunDirectory, round_path
 from distal.sweep.space import Point
 from distal.sweep.trials import TRIAL, TRIALS, read_note, write_note
-from distal.tree import place_value
 
 _TRIAL = re.compile(r"[0-9a-f]{8}-s\d+|member-\d{3,}(\.g\d+)?")
 ONCE = ("skipped.json", "environment.json")
@@ -47,10 +46,9 @@ def adopt(directory: RunDirectory, source: RunDirectory, rounds: int, member: st
         raise RunError(f"{source.uri}: round {rounds} is not there with its weights, so it cannot be taken over.")
     target = directory.inside(TRIALS, f"{member}.g{len(own)}")
     _copy(source, target, rounds)
-    tree = yaml.safe_load(source.read(CONFIG))
-    for key, value in {**point, "name": target.name}.items():
-        place_value(tree, key, value)
-    target.write(CONFIG, yaml.safe_dump(tree, sort_keys=False, allow_unicode=True).encode())
+    saved = read_saved(source)
+    config = make_config(with_values(saved.config, {**point, "name": target.name}))
+    target.write(CONFIG, print_config(config, saved.resolved).encode())
     write_note(target, TRIAL, {**latest, "point": point, "origin": origin})  # last: from here on it counts
     return target
 

@@ -79,4 +79,5 @@ def test_only_the_values_differ_from_the_run_that_was_taken_over(folder: SweepFo
     mine, theirs = (yaml.safe_load(run.read("config.yaml")) for run in (target, source))
     mine["train"]["learning_rate_g"] = theirs["train"]["learning_rate_g"]
     mine["name"] = theirs["name"]
+    assert mine["resolved"].pop("digest") != theirs["resolved"].pop("digest")
     assert mine == theirs

@@ -197,6 +197,24 @@ REFUSED_AT_ONCE: dict[str, tuple[int, tuple[str, ...], Arguments]] = {
     "config.yaml of something else": (
         RUN, ("config.yaml", "Restore"), lambda at: at.to("resume", at.damaged("config.yaml", b"rounds: 3")),
     ),
+    "config.yaml edited by hand": (
+        RUN,
+        ("config.yaml", "was changed", "KEY=VALUE"),
+        lambda at: at.to(
+            "resume",
+            at.damaged("config.yaml", (at.finished / "config.yaml").read_bytes().replace(b"noise: 0.0", b"noise: 0.2")),
+        ),
+    ),
+    "resume with a stray round": (
+        RUN,
+        ("round 5 is there", "rounds/0002/COMMITTED", "Restore"),
+        lambda at: at.to("resume", at.damaged("rounds/0005/COMMITTED", b""), "rounds=2"),
+    ),
+    "report of emptied samples": (
+        STORAGE,
+        ("samples.png is damaged", "Restore"),
+        lambda at: at.to("report", at.damaged("rounds/0001/samples.png", b"")),
+    ),
     "config.yaml with half a record": (
         RUN, ("fingerprint",), lambda at: at.to("status", at.damaged("config.yaml", b"resolved: {rows: 3}")),
     ),
@@ -205,17 +223,17 @@ REFUSED_AT_ONCE: dict[str, tuple[int, tuple[str, ...], Arguments]] = {
     ),
     "damaged query": (
         STORAGE,
-        ("query.parquet", "restore"),
+        ("query.parquet", "Restore"),
         lambda at: at.to("status", at.damaged("rounds/0001/query.parquet", b"PAR1")),
     ),
     "damaged labels": (
         STORAGE,
-        ("labels.parquet", "restore"),
+        ("labels.parquet", "Restore"),
         lambda at: at.to("report", at.damaged("rounds/0001/labels.parquet", b"")),
     ),
     "resume with damaged labels": (
         STORAGE,
-        ("labels.parquet", "restore"),
+        ("labels.parquet", "Restore"),
         lambda at: at.to("resume", at.damaged("rounds/0001/labels.parquet", b"PAR1"), "rounds=2"),
     ),
     # generate and evaluate
@@ -231,12 +249,12 @@ REFUSED_AT_ONCE: dict[str, tuple[int, tuple[str, ...], Arguments]] = {
         STORAGE, ("--out",), lambda at: at.to("generate", at.copied(), "-o", f"{at.file('taken')}/a.png"),
     ),
     "generate from a damaged checkpoint": (
-        RUN,
+        STORAGE,
         ("generator.safetensors", "Restore"),
         lambda at: at.to("generate", at.damaged("rounds/0001/checkpoint/generator.safetensors", b"x"), "-o", "a.png"),
     ),
     "generate from a damaged manifest": (
-        RUN,
+        STORAGE,
         ("manifest.json", "Restore"),
         lambda at: at.to("generate", at.damaged("rounds/0001/checkpoint/manifest.json", b"{"), "-o", "a.png"),
     ),
@@ -308,7 +326,7 @@ REFUSED_ON_THE_CLUSTER: dict[str, tuple[int, tuple[str, ...], Arguments]] = {
         EVALUATION, ("TorchScript",), lambda at: at.run(f"evaluate.extractor_path={_archive(at)}"),
     ),
     "resume from a damaged checkpoint": (
-        RUN,
+        STORAGE,
         ("averaged_generator.safetensors", "Restore"),
         lambda at: [
             "resume",

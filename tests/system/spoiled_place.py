@@ -69,5 +69,6 @@ class Place:
     def damaged(self, path: str, content: bytes) -> Path:
         """Return the copied run with one file replaced."""
         run = self.copied()
+        (run / path).parent.mkdir(exist_ok=True)
         (run / path).write_bytes(content)
         return run

@@ -68,8 +68,12 @@ def final_files(storage: Path) -> dict[str, Any]:
             content = {k: v for k, v in json.loads(content).items() if k != "seconds"}
         elif path.name == "labels.parquet":
             content = pq.read_table(path).drop_columns(["time"]).to_pylist()
+        elif path.name == "COMMITTED":
+            content = json.loads(content)["sha256"]
+            del content["metrics.json"], content["labels.parquet"]  # they hold wall-clock fields
         elif path.name == "config.yaml":
             content = yaml.safe_load(content)
+            del content["resolved"]["digest"]
             del content["storage"], content["train"]["workers"], content["pool"]["shards"]
         files[str(path.relative_to(root))] = content
     return files
