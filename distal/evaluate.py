@@ -25,7 +25,7 @@ def evaluate_round(run: RunDirectory, overrides: Sequence[str], round: int | Non
                 f"Give for example evaluate.samples=5000; for another model, start another run."
             )
     generator = open_generator(run, round)
-    opened = Opened(override_config(generator.saved.config, overrides))
+    opened = Opened(override_config(generator.saved.config, overrides), run)
     comm = Alone(generator.state.device)
     evaluator = opened.evaluator(run.beside(EVALUATION_CACHE))
     evaluator.prepare(comm)

@@ -15,7 +15,8 @@ from distal.ledger import Answer, Query
 from distal.link import Collect, Interrupted, Link, WorkersUp
 from distal.oracle import Oracle, build_oracle
 from distal.results import RoundResult
-from distal.rounds import Outcome, Setup, Shards, run_rounds
+from distal.rounds import Setup, Shards, run_rounds
+from distal.stopping import Outcome
 
 WRITER_WAIT_S = 2 * STALE_S
 """How long rank 0 waits for a predecessor that is being killed to let go of the run directory."""

@@ -1,4 +1,4 @@
-"""Decide when the loop of rounds ends: distance goal, label budget, round count, patience, an empty pool."""
+"""Say when and how the loop of rounds ends: distance goal, label budget, round count, patience, an empty pool."""
 
 import math
 from collections.abc import Sequence
@@ -11,6 +11,15 @@ from distal.config import Config
 class Stop:
     """Say why a run ended: a word for programs and a sentence for people."""
 
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Say how the rounds ended: stopped (for good), waiting (for labels), interrupted or failed."""
+
+    kind: str
     reason: str
     message: str
 
