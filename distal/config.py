@@ -100,6 +100,11 @@ class QueryConfig(Section):
         "random",
         description="strategy of the first round, whose model has seen no label: 'random' or a strategy's name",
     )
+    labels: str | None = Field(
+        None,
+        description="CSV or Parquet file of row_id or path, and label: labels that there are already; the run begins "
+        "with them, asks for none of these rows, and keeps them, so that it reads the file once",
+    )
 
 
 class OracleConfig(Section):

@@ -26,7 +26,7 @@ def evaluate_round(run: RunDirectory, overrides: Sequence[str], round: int | Non
                 f"Give for example evaluate.samples=5000; for another model, start another run."
             )
     generator = open_generator(run, round)
-    opened = Opened(override_config(generator.saved.config, overrides))
+    opened = Opened(override_config(generator.saved.config, overrides), run)
     own_reference = not any(override.startswith("evaluate.path=") for override in overrides)
     opened.require_same_images(run, generator.saved, own_reference)
     comm = Alone(generator.state.device)

@@ -15,7 +15,8 @@ from distal.ledger import Answer, Query
 from distal.link import Collect, Interrupted, Link, WorkersUp
 from distal.oracle import Oracle, build_oracle
 from distal.results import RoundResult
-from distal.rounds import Outcome, Setup, Shards, run_rounds
+from distal.rounds import Setup, Shards, run_rounds
+from distal.stopping import Outcome
 from distal.train.memory import require_memory
 
 WRITER_WAIT_S = 2 * STALE_S

@@ -21,7 +21,7 @@ from distal.errors import ClusterError, DistalError
 from distal.job import DRIVER_LOCK, Job
 from distal.ledger import Ledger
 from distal.link import LastReply, Mailbox, Question, WorkersUp
-from distal.oracle import Oracle, build_oracle
+from distal.oracle import Oracle, annotate, answered, build_oracle
 from distal.pool.actors import ShardActors
 from distal.pool.local import LocalShard
 from distal.pool.waiting import Waiting
@@ -31,9 +31,10 @@ from distal.report.write import write_report
 from distal.resolve import check_names, make_config, read_config
 from distal.resources import divide_resources, possible_sizes
 from distal.results import RoundResult
-from distal.rounds import Outcome, Setup
+from distal.rounds import Setup
 from distal.rundir import RunDirectory
 from distal.setup import Opened
+from distal.stopping import Outcome
 from distal.telemetry import Telemetry
 from distal.train.parallel import WorkerGroup
 from distal.workers import Workers
@@ -76,13 +77,12 @@ class ActiveLearner:
             config = config.model_copy(update={"query": config.query.model_copy(update={"strategy": strategy.name})})
         else:
             check_names(config)
-        self._opened = Opened(config)
+        self.run_directory = RunDirectory.open(config.storage, config.name)
+        self._opened = Opened(config, self.run_directory)
         self._opened.require_memory()
         self.config = self._opened.config
-        self.run_directory = RunDirectory.open(self.config.storage, self.config.name)
-        if not hasattr(oracle, "collect"):  # built where the rounds run; here as well, so that it refuses at once
-            build_oracle(self.config, self._opened.images, self._opened.classes, self.run_directory, oracle)
         self._oracle = oracle
+        self._build_oracle()  # where the rounds run it is built again; here, so that it refuses at once
         self._strategy = strategy
         self._address = address or config.address
         self._listen: Listener = listen
@@ -106,6 +106,11 @@ class ActiveLearner:
         self.results_ = []
         with run.lock("driver"):
             self._opened.compare(run)
+            awaited = self._awaited()
+            if awaited is not None:
+                self.outcome_ = Outcome("waiting", "labels", awaited)
+                self._close(run)
+                return
             with cluster(self._address), self._shards() as shards:
                 self._opened.write(run)
                 run.delete("stopped.json")
@@ -114,7 +119,8 @@ class ActiveLearner:
                 skipped = [s for shard in ready for s in shard.skipped]
                 available = sum(shard.available for shard in ready)
                 setup = self._opened.setup(run, skipped, available, self._strategy)
-                facts: dict[str, float | str] = {"available": available, "skipped": len(skipped)}
+                facts: dict[str, float | str] = {"available": setup.available, "skipped": len(skipped)}
+                facts |= {"given": len(setup.given.row_ids)} if len(setup.given.row_ids) else {}
                 self._listen(Event(0, "prepare", self._opened.images.rows, self._opened.images.rows, facts))
                 yield from self._serve(setup, shards)
             self._close(run)
@@ -226,26 +232,32 @@ class ActiveLearner:
             raise failure[0]
         self.outcome_ = end
 
+    def _awaited(self) -> str | None:
+        """Take what answers there are to an open question, before anything is started; say what is still awaited."""
+        run = self.run_directory
+        ledger = Ledger(run, len(self._opened.classes))
+        query = ledger.read_query(len(run.committed()) + 1)
+        if query is None or len(ledger.pending(query)) == 0:
+            return None
+        self._opened.write(run)
+        return annotate(ledger, self._build_oracle(), query, self._listen)
+
     def _answer(self, setup: Setup, mailbox: Callable[..., Any], question: Question) -> None:
         """Ask the user's oracle, here, for what is still pending; every answer is durable before the next is asked."""
-        query = question.message.query
-        ledger = Ledger(setup.run, len(setup.classes))
-        oracle = self._build_oracle(setup)
         error: DistalError | None = None
         try:
-            oracle.submit(query)
-            for answers in oracle.collect(query, ledger.pending(query)):
-                ledger.record(query.round, answers)
+            ledger = Ledger(setup.run, len(setup.classes))
+            for answers in answered(ledger, self._build_oracle(), question.message.query):
                 mailbox("reply", question.ticket, answers)
         except DistalError as raised:
             error = raised
         mailbox("reply", question.ticket, LastReply(error))
 
-    def _build_oracle(self, setup: Setup) -> Oracle:
-        if self._oracle is None or hasattr(self._oracle, "collect"):
-            assert self._oracle is not None
+    def _build_oracle(self) -> Oracle:
+        if hasattr(self._oracle, "collect"):
             return self._oracle  # type: ignore[return-value]
-        return build_oracle(setup.config, setup.images, setup.classes, setup.run, self._oracle)
+        opened = self._opened
+        return build_oracle(self.config, opened.images, opened.classes, self.run_directory, self._oracle)
 
     def _close(self, run: RunDirectory) -> None:
         outcome = self.outcome_

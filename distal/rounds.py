@@ -23,17 +23,18 @@ from distal.communicator import Communicator, on_first_rank
 from distal.config import EVALUATION_CACHE, Config
 from distal.data.split import held_out
 from distal.data.table import ImageTable
-from distal.ledger import Ledger, Query
+from distal.given import joined
+from distal.ledger import Labels, Ledger, Query
 from distal.logs import label_records
 from distal.metrics import DISTANCE, Evaluator, Score, find_score
-from distal.oracle import Oracle
+from distal.oracle import Oracle, annotate
 from distal.pool.shard import Scored
 from distal.progress import Event, Listener, ignore
 from distal.query import ShardGroup, Strategy, select
 from distal.report.grid import sample_grid
 from distal.results import RoundResult, read_result
 from distal.rundir import RunDirectory, round_path
-from distal.stopping import Stop, decide_stop
+from distal.stopping import Outcome, Stop, decide_stop
 from distal.streams import normal
 from distal.train import TrainingRows, TrainState, train_round
 
@@ -42,7 +43,6 @@ logger = logging.getLogger(__name__)
 Ids = npt.NDArray[np.int64]
 T = TypeVar("T")
 SAMPLES_PER_CLASS = 10
-DECODE_BLOCKS = 64
 
 
 class Shards(ShardGroup, Protocol):
@@ -59,9 +59,9 @@ class Setup:
     """Hold what a run is, resolved and checked, the same on every rank.
 
     images: the pool. reference, reference_rows: the held-out images. holdout: the fraction of the pool kept for
-    evaluation, 0 where the reference is another set. skipped: sorted row ids that cannot be decoded. available: rows
-    that may be asked over the whole run. strategy, cold_start: looked up in the driver, where a script may have
-    registered its own.
+    evaluation, 0 where the reference is another set. skipped: sorted row ids that cannot be decoded. given: the labels
+    that the run began with. available: rows that may be asked over the whole run. strategy, cold_start: looked up in
+    the driver, where a script may have registered its own.
     """
 
     config: Config
@@ -72,18 +72,10 @@ class Setup:
     classes: tuple[str, ...]
     holdout: float
     skipped: Ids
+    given: Labels
     available: int
     strategy: Strategy
     cold_start: Strategy
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Say how the rounds ended: stopped (for good), waiting (for labels), interrupted or failed."""
-
-    kind: str
-    reason: str
-    message: str
 
 
 def run_rounds(
@@ -106,10 +98,6 @@ def run_rounds(
     ledger = Ledger(setup.run, len(setup.classes))
     cache = setup.run.beside(EVALUATION_CACHE)
     evaluator = Evaluator(setup.config, setup.reference, setup.reference_rows, setup.classes, cache)
-    if comm.rank == 0:
-        listen(Event(0, "reference", 0, len(setup.reference_rows)))
-    evaluator.prepare(comm)
-    decode(setup, comm)
     state = restore(setup, comm)
     while True:
         stop = on_first_rank(comm, partial(should_stop, setup, ledger))
@@ -124,6 +112,7 @@ def run_rounds(
         waiting = with_time("annotate", partial(on_first_rank, comm, partial(annotate, ledger, oracle, query, listen)))
         if waiting is not None:
             return Outcome("waiting", "labels", waiting)
+        with_time("reference", partial(prepare, setup, evaluator, comm, listen))
         state, losses = with_time("train", partial(train, setup, ledger, state, comm, round, listen))
         scores = with_time("evaluate", partial(evaluate, setup, evaluator, state, comm, round, listen))
         result = on_first_rank(comm, partial(commit, setup, ledger, evaluator, state, round, losses, scores, seconds))
@@ -133,16 +122,18 @@ def run_rounds(
             return Outcome("interrupted", "driver", f"stopped by the driver after round {round}")
 
 
-def decode(setup: Setup, comm: Communicator) -> None:
-    """Decode what this machine's cache lacks of the pool, in the order of its files; nothing where shards have.
+def prepare(setup: Setup, evaluator: Evaluator, comm: Communicator, listen: Listener) -> None:
+    """Make what training and scoring need, once in a launch: decoded pixels, extractor, features of the reference.
 
-    Ranks begin at different places, so that those of one machine share the work. Left to the training steps, each of a
-    batch's random rows would decode the chunk around it.
+    Not before a round's question is answered: nobody who labels waits for it.
     """
-    blocks = setup.images.blocks
-    starts = np.arange(0, blocks, DECODE_BLOCKS)
-    for start in np.roll(starts, -(comm.rank * len(starts) // comm.size)).tolist():
-        setup.images.skipped(start, min(start + DECODE_BLOCKS, blocks))
+    if evaluator.prepared:
+        return
+    if comm.rank == 0:
+        listen(Event(0, "reference", 0, len(setup.reference_rows)))
+    # Left to the training steps, each of a batch's random rows would decode the chunk around it.
+    setup.images.decode(comm.rank, comm.size)
+    evaluator.prepare(comm)
 
 
 def restore(setup: Setup, comm: Communicator) -> TrainState:
@@ -179,7 +170,8 @@ def acquire(setup: Setup, ledger: Ledger, shards: Shards, state: TrainState, rou
     strategy = setup.strategy if round > 1 else setup.cold_start
     scorer = state.scorer().to_bytes() if strategy.needs else None
     listen(Event(round, "acquire", 0, batch))
-    scored = shards.open_round(round, strategy, scorer, asked, ledger.labels().row_ids)
+    taken = np.union1d(asked, setup.given.row_ids)
+    scored = shards.open_round(round, strategy, scorer, taken, joined(setup.given, ledger.labels()).row_ids)
     selection = select(shards, strategy, batch, config.seed, round)
     query = Query(round, selection.row_ids, selection.scores, strategy.name)
     ledger.write_query(query)
@@ -190,28 +182,13 @@ def acquire(setup: Setup, ledger: Ledger, shards: Shards, state: TrainState, rou
     return query
 
 
-def annotate(ledger: Ledger, oracle: Oracle, query: Query, listen: Listener) -> str | None:
-    """Have the pending rows labeled, each answer durable before the next; return what is awaited, or None when done."""
-    pending = ledger.pending(query)
-    total = len(query.row_ids)
-    listen(Event(query.round, "annotate", total - len(pending), total))
-    if len(pending) == 0:
-        return None
-    oracle.submit(query)
-    for answers in oracle.collect(query, pending):
-        ledger.record(query.round, answers)
-        listen(Event(query.round, "annotate", len(ledger.answers(query.round)), total))
-    pending = ledger.pending(query)
-    return oracle.waiting(query, pending) if len(pending) else None
-
-
 def train(
     setup: Setup, ledger: Ledger, state: TrainState, comm: Communicator, round: int, listen: Listener
 ) -> tuple[TrainState, dict[str, float]]:
     """Update G and D for a round's steps on every rank, and leave a checkpoint; return it and the mean losses."""
     if on_first_rank(comm, lambda: setup.run.has(round_path(round, "checkpoint", "manifest.json"))):
         return _load(setup, comm, round)
-    labels = on_first_rank(comm, ledger.labels)
+    labels = joined(setup.given, on_first_rank(comm, ledger.labels))
     rows = TrainingRows(
         setup.images,
         total_rows=setup.images.rows,
@@ -273,6 +250,7 @@ def commit(
         "round": round,
         "labels": len(ledger.labels().row_ids),
         "asked": len(ledger.asked()),
+        "given": len(setup.given.row_ids),
         "cost": ledger.cost(),
         "steps": state.step,
         "goal": evaluator.goal(scores).name,

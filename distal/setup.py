@@ -18,9 +18,12 @@ from distal.data.chunks import Skipped
 from distal.data.split import held_out, holdout_fraction
 from distal.data.table import ImageTable, open_images
 from distal.errors import ConfigError, PoolError, RunError
+from distal.given import GIVEN, facts_of, keep, read_given, to_parquet
 from distal.ledger import Ledger
 from distal.metrics import Evaluator, check_extractor
 from distal.metrics.reference import at_most
+from distal.oracle import Classes
+from distal.oracle.given import match, names_of, read_table
 from distal.places import with_absolute_places
 from distal.query import Strategy, get_strategy
 from distal.resolve import differing_keys, print_config
@@ -60,33 +63,45 @@ PIECE_ROWS = 2**20
 class Opened:
     """Hold a configuration whose images are open: sizes, channels and classes are known, nothing is started yet.
 
+    Args:
+        run: the run that this is of. Once it has asked for labels, those that it began with are read there.
+
     Raises:
         ConfigError, PoolError: what the data shows to be wrong, before any process starts.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, run: RunDirectory | None = None) -> None:
         config = with_absolute_places(config)
         self.images = open_images(config.pool)
-        self.classes = _classes(config, self.images)
+        begun = run is not None and bool(run.list("rounds"))
+        table = [] if begun or config.query.labels is None else read_table(config.query.labels)
+        self.classes = _classes(self.images.classes or names_of(table))
         shape = {"image_size": self.images.image_size, "channels": self.images.channels, "classes": list(self.classes)}
         self.config = config.model_copy(update={"pool": config.pool.model_copy(update=shape)})
         self.holdout = holdout_fraction(config.evaluate, self.images.rows)
         self.reference = self.images if config.evaluate.path is None else _open_reference(self.config)
+        if run is not None and begun:
+            self.given = read_given(run, read_saved(run).resolved.get("given"))
+        else:
+            given = match(table, self.images, Classes(self.classes, {}))
+            self.given = keep(given, ~held_out(given.row_ids, self.holdout), "held out for evaluation")
         self._check()
 
     def _check(self) -> None:
         config, images = self.config, self.images
-        if config.oracle.kind == "dataset" and not images.has_labels:
+        if config.oracle.kind == "dataset" and not images.any_label():
             raise ConfigError(
-                f"oracle.kind: 'dataset' needs a label column; the pool has no '{config.pool.label_column}'.\n"
+                f"oracle.kind: 'dataset' needs labels; the pool has none in a column '{config.pool.label_column}'.\n"
                 f"Name the column in pool.label_column, or label by hand with oracle.kind=files."
             )
         kept = _held_out_ids(images.rows, self.holdout)
-        askable = images.rows - len(kept)
+        askable = images.rows - len(kept) - len(self.given.row_ids)
         if config.label_budget > askable:
+            outside = " outside the held-out part" if self.holdout else ""
+            unlabeled = " without a given label" if len(self.given.row_ids) else ""
             raise ConfigError(
                 f"rounds x query.batch: a budget of {config.label_budget} labels is more than the pool's {askable} rows"
-                f"{' outside the held-out part' if self.holdout else ''}.\nLower rounds, query.batch or stop.labels."
+                f"{outside}{unlabeled}.\nLower rounds, query.batch or stop.labels."
             )
         check_extractor(config.evaluate.extractor, config.evaluate.extractor_path)
         possible = len(kept) if self.reference is images else self.reference.rows
@@ -110,6 +125,7 @@ class Opened:
             "image_size": self.images.image_size,
             "channels": self.images.channels,
             "classes": list(self.classes),
+            "given": facts_of(self.given),
         }
 
     def compare(self, run: RunDirectory) -> None:
@@ -157,7 +173,11 @@ class Opened:
             require_memory(self.config, self.images.image_size, self.images.channels, len(self.classes), 1, device)
 
     def write(self, run: RunDirectory) -> None:
-        """Write config.yaml and environment.json: from here on the run exists."""
+        """Write given.parquet once, config.yaml and environment.json: from here on the run exists."""
+        if not run.list("rounds"):
+            run.delete(GIVEN)
+            if len(self.given.row_ids):
+                run.write(GIVEN, to_parquet(self.given))
         run.write("config.yaml", print_config(self.config, self.record()).encode())
         run.write("environment.json", _json(environment()))
 
@@ -168,6 +188,9 @@ class Opened:
             PoolError: too few rows are left.
         """
         run.write("skipped.json", _json([{"row_id": s.row_id, "path": s.path, "reason": s.reason} for s in skipped]))
+        skipped_ids = np.array(sorted(s.row_id for s in skipped), dtype=np.int64)
+        given = keep(self.given, ~np.isin(self.given.row_ids, skipped_ids), "no image that can be read")
+        available -= len(given.row_ids)
         if self.config.label_budget > available:
             raise PoolError(
                 f"{available} rows of the pool can be asked ({len(skipped)} of {self.images.rows} were skipped), less "
@@ -182,7 +205,8 @@ class Opened:
             reference_rows=self.reference_rows(skipped),
             classes=self.classes,
             holdout=self.holdout,
-            skipped=np.array(sorted(s.row_id for s in skipped), dtype=np.int64),
+            skipped=skipped_ids,
+            given=given,
             available=available,
             strategy=strategy or get_strategy(self.config.query.strategy),
             cold_start=get_strategy(self.config.query.cold_start),
@@ -266,8 +290,7 @@ def _too_few_to_evaluate(rows: int) -> PoolError:
     )
 
 
-def _classes(config: Config, images: ImageTable) -> tuple[str, ...]:
-    classes = images.classes
+def _classes(classes: tuple[str, ...] | None) -> tuple[str, ...]:
     if classes is None:
         raise ConfigError(
             "pool.classes: the pool has neither labels nor class names, so the generator's classes are unknown.\n"

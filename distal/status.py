@@ -3,6 +3,7 @@
 import json
 
 from distal.checkpoints import read_saved
+from distal.given import number_given
 from distal.ledger import Ledger
 from distal.results import RoundResult, read_result
 from distal.rundir import RunDirectory, round_path
@@ -19,6 +20,7 @@ def describe_status(run: RunDirectory) -> str:
     config = saved.config
     ledger = Ledger(run, len(saved.classes))
     results = [read_result(run, number) for number in run.committed()]
+    given = number_given(saved.resolved)
     pool = without_keys(str(config.pool.path))
     lines = [
         f"run        {run.uri}",
@@ -26,7 +28,7 @@ def describe_status(run: RunDirectory) -> str:
         f"strategy   {config.query.strategy}, {config.query.batch} labels a round, seed {config.seed}",
         f"rounds     {len(results)} of {config.rounds} committed",
         f"labels     {len(ledger.labels().row_ids)} labels from {ledger.count()} answers, "
-        f"budget {config.label_budget}, cost {ledger.cost():g}",
+        f"budget {config.label_budget}, cost {ledger.cost():g}" + (f"; {given} labels were given" if given else ""),
     ]
     lines += [_round_line(result) for result in results]
     lines.append(f"next       {_next_step(run, ledger, len(results) + 1)}")

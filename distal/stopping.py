@@ -1,4 +1,4 @@
-"""Decide when the loop of rounds ends: a goal, label budget, round count, patience, an empty pool."""
+"""Say when and how the loop of rounds ends: a goal, label budget, round count, patience, an empty pool."""
 
 import math
 from collections.abc import Sequence
@@ -6,6 +6,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from distal.config import Config
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Say how the rounds ended: stopped (for good), waiting (for labels), interrupted or failed."""
+
+    kind: str
+    reason: str
+    message: str
 
 
 @dataclass(frozen=True)

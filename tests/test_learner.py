@@ -5,8 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from distal import ActiveLearner, Config, ConfigError, RunError
-from distal.ledger import Ledger
+from distal import ActiveLearner, Config, ConfigError, OracleError, RunError
+from distal.ledger import Ledger, Query
+from distal.rundir import RunDirectory
+from distal.setup import Opened
 
 pytestmark = pytest.mark.system
 
@@ -43,6 +45,27 @@ def test_queries_are_the_same_for_one_shard_and_for_three(local_ray: None, small
         asked.append([query.row_ids.tolist() for query in queries if query is not None])
     assert len(asked[0]) == 2
     assert asked[0] == asked[1]
+
+
+def test_an_open_question_is_settled_before_anything_is_started(
+    small_config: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("distal.learner.cluster", None)
+    config = small_config(oracle={"kind": "files"})
+    run = RunDirectory.open(config.storage, config.name)
+    Opened(config).write(run)
+    Ledger(run).write_query(Query(1, np.array([7, 3]), np.zeros(2, np.float32), "random"))
+    assert "waiting for 2 labels" in ActiveLearner(config).run().message
+    sheet = "rounds/0001/to-label/labels.csv"
+    run.write(sheet, b"row_id,label\n7,1\n3,\n")
+    assert "waiting for 1 label:" in ActiveLearner(config).run().message
+    run.write(sheet, b"row_id,label\n7,2\n3,no class\n")
+    with pytest.raises(OracleError, match=r"line 3: 'no class' is no class.*\(and 1 more\)"):
+        ActiveLearner(config).run()
+    run.write(sheet, b"row_id,label\n7,1\n3,skip\n")
+    with pytest.raises(TypeError):  # there is no cluster to go on with
+        ActiveLearner(config).run()
+    assert [answer.label for answer in Ledger(run).answers(1)] == [1, None]
 
 
 def test_a_wrong_name_is_refused_when_the_object_is_made(small_config: Make) -> None:

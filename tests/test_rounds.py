@@ -4,6 +4,7 @@ import dataclasses
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from distal.communicator import Alone
 from distal.config import Config
+from distal.data import Skipped, held_out
 from distal.errors import OracleError
 from distal.ledger import Answer, Ledger, Query
 from distal.oracle import build_oracle
@@ -19,9 +21,11 @@ from distal.pool.shard import Scored, Shard, divide_blocks
 from distal.progress import Event
 from distal.query import Strategy
 from distal.results import RoundResult
-from distal.rounds import Outcome, Setup, run_rounds
+from distal.rounds import Setup, run_rounds
 from distal.rundir import RunDirectory
 from distal.setup import Opened
+from distal.stopping import Outcome
+from distal.train import TrainingRows
 
 Ids = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -47,9 +51,9 @@ class Run:
     """Run rounds in this process as the learner does."""
 
     def __init__(self, config: Config) -> None:
-        opened = Opened(config)
-        self.shards = Shards(opened)
         self.directory = RunDirectory.open(config.storage, config.name)
+        opened = Opened(config, self.directory)
+        self.shards = Shards(opened)
         with self.directory.lock():
             opened.write(self.directory)
             self.setup: Setup = opened.setup(self.directory, [], self.shards.available, None)
@@ -102,8 +106,6 @@ def test_a_run_spends_its_budget_and_leaves_every_file_of_every_round(run: Run) 
 
 
 def test_no_row_is_asked_twice_and_none_is_held_out(run: Run) -> None:
-    from distal.data.split import held_out
-
     run.go()
     asked = np.concatenate([Ledger(run.directory).read_query(n).row_ids for n in (1, 2)])  # type: ignore[union-attr]
     assert len(set(asked.tolist())) == 20
@@ -152,6 +154,7 @@ def test_a_waiting_oracle_ends_the_rounds_and_its_answers_are_kept(run: Run) -> 
     run.oracle = Half()
     outcome = run.go()
     assert (outcome.kind, outcome.message) == ("waiting", "waiting for 4 labels")
+    assert [event.phase for event in run.events if not event.round] == []  # no extractor was trained for the question
     assert Ledger(run.directory).count() == 6
     run.oracle = answering
     assert run.go().kind == "stopped"
@@ -188,8 +191,9 @@ def test_answers_before_a_failure_of_the_oracle_are_kept_and_not_asked_again(run
 
 def test_the_listener_hears_the_phases_in_the_order_of_the_picture(run: Run) -> None:
     run.go()
-    heard = [e.phase for e in run.events if e.round == 2]
-    assert list(dict.fromkeys(heard)) == ["acquire", "annotate", "train", "evaluate", "commit"]
+    heard = [e.phase for e in run.events]
+    phases = ["acquire", "annotate", "train", "evaluate", "commit"]
+    assert [phase for phase, _ in groupby(heard)] == [*phases[:2], "reference", *phases[2:], *phases]
 
 
 def test_false_at_a_commit_ends_the_loop_there(run: Run) -> None:
@@ -203,6 +207,50 @@ def test_a_goal_stops_the_run_and_the_reason_says_both_figures(small_config: Cal
     outcome = Run(small_config(stop={"fid": 1e9})).go()
     assert outcome.reason == "goal"
     assert "1e+09" in outcome.message
+
+
+def test_labels_that_there_are_already_are_trained_on_and_never_asked_nor_counted_as_asked(
+    small_config: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = np.arange(0, 600, 2)
+    usable = rows[~held_out(rows, 0.3)].tolist()
+    mine = tmp_path / "mine.csv"
+    mine.write_text("row_id,label\n" + "".join(f"{row},{row % 10}\n" for row in rows))
+    trained_on: list[list[int]] = []
+
+    class Spy(TrainingRows):
+        def __init__(self, *args: Any, **named: Any) -> None:
+            super().__init__(*args, **named)
+            trained_on.append(sorted(self.labeled_ids.tolist()))
+
+    monkeypatch.setattr("distal.rounds.TrainingRows", Spy)
+    run = Run(small_config(query={"labels": str(mine)}))
+    assert run.go().message == "the label budget is spent: 20 of 20"
+    asked = Ledger(run.directory).asked().tolist()
+    assert not set(asked) & set(usable)
+    first = Ledger(run.directory).read_query(1)
+    assert first is not None
+    assert trained_on == [sorted([*usable, *first.row_ids.tolist()]), sorted([*usable, *asked])]
+    metrics = json.loads((run.folder / "rounds/0002/metrics.json").read_text())
+    assert (metrics["given"], metrics["labels"], metrics["asked"], metrics["cost"]) == (len(usable), 20, 20, 20.0)
+
+    unbroken = contents(run.folder)
+    shutil.rmtree(run.folder / "rounds/0002")
+    mine.unlink()  # the run keeps what it was given
+    resumed = Run(small_config(query={"labels": str(mine)}))
+    resumed.go()
+    assert contents(resumed.folder) == unbroken
+
+
+def test_given_labels_whose_image_cannot_be_read_are_left_out(
+    small_config: Callable[..., Config], tmp_path: Path
+) -> None:
+    one, two = np.flatnonzero(~held_out(np.arange(50), 0.3))[:2].tolist()
+    (tmp_path / "mine.csv").write_text(f"row_id,label\n{one},3\n{two},4\n")
+    config = small_config(query={"labels": str(tmp_path / "mine.csv")})
+    directory = RunDirectory.open(config.storage, config.name)
+    setup = Opened(config, directory).setup(directory, [Skipped(two, "", "holds no bytes")], 100, None)
+    assert (setup.given.row_ids.tolist(), setup.given.labels.tolist(), setup.available) == ([one], [3], 99)
 
 
 def test_a_declined_row_counts_as_asked_and_is_left_out_of_training(run: Run) -> None:

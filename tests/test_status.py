@@ -35,6 +35,12 @@ def test_a_run_in_progress_says_what_is_awaited(tmp_path):
     assert "round 1: 1 of 2 labels are awaited" in said
 
 
+def test_labels_that_a_run_began_with_are_counted_apart(tmp_path):
+    run = run_with(tmp_path, given={"labels": 12, "sha256": "a"})
+    ask(run)
+    assert "1 labels from 1 answers, budget 50, cost 1; 12 labels were given" in describe_status(run)
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -15,14 +15,26 @@ from distal.errors import PoolError, nearest_name
 
 MISSING = -1
 _MOST_CLASSES = 65536
+_LONGEST_NAME = 200
 
 
 def find_classes(source: Source, columns: Columns, footers: Sequence[pq.FileMetaData]) -> tuple[str, ...] | None:
     """Return the class names: as the schema or the configuration has them, else from the labels found.
 
     Integers become "0", "1", ... up to the largest, which the footers' statistics tell; names are sorted. None where
-    the pool has no labels. Raises PoolError where the column cannot hold class labels.
+    the pool has no labels. Raises PoolError where the column cannot hold class labels, or a name is none.
     """
+    classes = _find_classes(source, columns, footers)
+    for name in classes or ():
+        if not name.strip() or len(name) > _LONGEST_NAME:
+            raise PoolError(
+                f"A class has a name of {len(name):,} characters: '{name[:60]}'.\n"
+                f"Expected 1 to {_LONGEST_NAME}, not blank. Mend the label column (null is no label) or pool.classes."
+            )
+    return classes
+
+
+def _find_classes(source: Source, columns: Columns, footers: Sequence[pq.FileMetaData]) -> tuple[str, ...] | None:
     if columns.label is None:
         return columns.classes
     if columns.classes is not None:
@@ -71,6 +83,16 @@ def read_labels(
     return labels
 
 
+def any_label(source: Source, columns: Columns, classes: tuple[str, ...]) -> bool:
+    """Return whether a row has a label; no more row groups are read than it takes to find one."""
+    assert columns.label is not None, "asked of a table with labels"
+    groups = _every_group(source, columns.label)
+    return any(
+        bool((_codes(column, columns, classes, int(source.group_start[number])) != MISSING).any())
+        for number, column in groups
+    )
+
+
 def count_labels(source: Source, columns: Columns, classes: tuple[str, ...]) -> npt.NDArray[np.int64]:
     """Return how many rows each class has, int64 [K + 1]; the last entry counts rows without a label."""
     assert columns.label is not None, "asked of a table with labels"
@@ -117,13 +139,16 @@ def _codes(column: pa.ChunkedArray, columns: Columns, classes: tuple[str, ...], 
             )
         codes = found
     else:
-        codes = column.cast(pa.int64(), safe=False)  # beyond int64 wraps to below -1: outside the classes all the same
+        plain = _plain(column)
+        codes = plain.cast(pa.int64(), safe=False)
+        if pa.types.is_unsigned_integer(plain.type):  # beyond int64 wraps around, and must not come out as "no label"
+            codes = pc.if_else(pc.less(codes, 0), MISSING - 1, codes)
     values: npt.NDArray[np.int64] = pc.fill_null(codes.cast(pa.int64()), MISSING).to_numpy().astype(np.int64)
     outside = np.flatnonzero((values < MISSING) | (values >= len(classes)))
     if len(outside):
         row = int(outside[0])
         raise PoolError(
-            f"Row {first + row} of the pool has the label {values[row]}, outside the {len(classes)} classes.\n"
+            f"Row {first + row} of the pool has the label {column[row].as_py()}, outside the {len(classes)} classes.\n"
             f"Expected 0 to {len(classes) - 1}, or -1 or null for none. Mend the label column or pool.classes."
         )
     return values

@@ -6,6 +6,7 @@ from contextlib import closing, contextmanager
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from distal.data.source import Source
@@ -155,3 +156,14 @@ def take_rows(source: Source, column: str, row_ids: npt.NDArray[np.int64]) -> pa
     places = np.empty(len(row_ids), dtype=np.int64)
     places[order] = np.arange(len(row_ids))
     return pa.concat_arrays(pieces).take(pa.array(places))
+
+
+def find_paths(source: Source, image: str, paths: set[str]) -> dict[str, list[int]]:
+    """Return the row ids of the images that have one of these paths, by path, from a struct column with paths."""
+    found: dict[str, list[int]] = {}
+    wanted = pa.array(sorted(path.encode() for path in paths), pa.binary())  # a pool's paths need not be UTF-8
+    for group, column in read_groups(source, f"{image}.path", np.arange(len(source.group_file))):
+        raw = pc.struct_field(column, "path").cast(pa.binary())
+        for place in np.flatnonzero(pc.is_in(raw, value_set=wanted)).tolist():
+            found.setdefault(raw[place].as_py().decode(), []).append(int(source.group_start[group]) + place)
+    return found

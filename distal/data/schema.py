@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import pyarrow as pa
@@ -21,6 +21,7 @@ class Columns:
 
     nested: the image column is struct<bytes, path>, else plain binary. label: None where the pool has no labels.
     label_kind: "code" for integers, "name" for strings. classes: names in label order, None where nothing names them.
+    paths: the images of every file have a path.
     """
 
     image: str
@@ -28,6 +29,7 @@ class Columns:
     label: str | None
     label_kind: Literal["code", "name"] | None
     classes: tuple[str, ...] | None
+    paths: bool = field(default=False, compare=False)  # a path is only shown, so files may differ in having one
 
 
 def read_columns(source: Source, footers: Sequence[pq.FileMetaData], pool: PoolConfig) -> Columns:
@@ -37,8 +39,10 @@ def read_columns(source: Source, footers: Sequence[pq.FileMetaData], pool: PoolC
     differ, and class names that contradict each other.
     """
     first: Columns | None = None
+    paths = True
     for file, footer in zip(source.files, footers, strict=True):
         columns = _file_columns(footer.schema.to_arrow_schema(), file.name, pool)
+        paths = paths and columns.paths
         if first is None:
             first = columns
         elif columns != first:
@@ -47,7 +51,7 @@ def read_columns(source: Source, footers: Sequence[pq.FileMetaData], pool: PoolC
                 "Expected the same columns in every file; name only files that belong together in pool.path."
             )
     assert first is not None, "a source holds at least one file"
-    return first
+    return replace(first, paths=paths)
 
 
 def _file_columns(schema: pa.Schema, name: str, pool: PoolConfig) -> Columns:
@@ -62,7 +66,8 @@ def _file_columns(schema: pa.Schema, name: str, pool: PoolConfig) -> Columns:
             f"pool.classes contradicts the class names in {name}:\n"
             f"given {_short(given)}; the file says {_short(named)}.\nLeave pool.classes out, or mend it."
         )
-    return Columns(pool.image_column, nested, label, kind, named or given)
+    paths = nested and schema.field(pool.image_column).type.get_field_index("path") >= 0
+    return Columns(pool.image_column, nested, label, kind, named or given, paths)
 
 
 def _check_image(schema: pa.Schema, name: str, column: str) -> bool:
@@ -100,8 +105,14 @@ def _check_label(
 
 
 def _field(schema: pa.Schema, name: str, column: str, key: str) -> pa.Field:
-    if column in schema.names:
-        return schema.field(schema.get_field_index(column))
+    found = schema.get_all_field_indices(column)
+    if len(found) == 1:
+        return schema.field(found[0])
+    if found:
+        raise PoolError(
+            f"{name} has {len(found)} columns called '{column}', so which of them counts is unclear.\n"
+            f"Write the file again with one, or name another in {key}."
+        )
     near = nearest_name(column, schema.names)
     raise PoolError(
         f"{name} has no column '{column}'" + (f": {near}" if near else ".") + "\n"

@@ -15,13 +15,14 @@ from distal.data.chunks import Skipped
 from distal.data.decode import DecodeSpec, UndecodableError, is_grey, open_header
 from distal.data.digits import DIGITS, FINGERPRINT_TEXT, digits_file
 from distal.data.files import PoolFile, find_files
-from distal.data.labels import MISSING, count_labels, find_classes, read_labels
-from distal.data.rows import RowReader, take_rows
+from distal.data.labels import MISSING, any_label, count_labels, find_classes, read_labels
+from distal.data.rows import RowReader, find_paths, take_rows
 from distal.data.schema import Columns, read_columns
 from distal.data.source import Source, open_source
 from distal.errors import PoolError
 
 _FIRST_IMAGES = 16
+_DECODE_BLOCKS = 64
 _SIZES = (8, 16, 32, 64)
 
 RowIds = npt.NDArray[np.int64]
@@ -132,6 +133,16 @@ class ImageTable:
         found = [each for chunk in range(start // size, -(-stop // size)) for each in self._cache().skips(chunk)]
         return [each for each in found if start <= each.row_id < stop]
 
+    def decode(self, part: int, parts: int) -> None:
+        """Decode what this machine's cache lacks, in the order of the files.
+
+        Each of the processes that do so at the same time, `part` of `parts`, begins at another place, so that those of
+        one machine share the work.
+        """
+        starts = np.arange(0, self.blocks, _DECODE_BLOCKS)
+        for start in np.roll(starts, -(part * len(starts) // parts)).tolist():
+            self.skipped(start, min(start + _DECODE_BLOCKS, self.blocks))
+
     def skipped_so_far(self) -> tuple[int, list[Skipped]]:
         """Return how many rows lie decoded on this machine, and which of them were skipped; decodes nothing."""
         size = self._cache().chunk_rows
@@ -158,6 +169,10 @@ class ImageTable:
         encoded, paths = split_images(array, self._columns.nested)
         return [(data or b"", path) for data, path in zip(encoded, paths, strict=True)]
 
+    def rows_at(self, paths: set[str]) -> dict[str, list[int]]:
+        """Return the rows whose image has one of these paths, ascending, by path; reads the paths of all rows."""
+        return find_paths(self._local_source(), self._columns.image, paths) if self._columns.paths and paths else {}
+
     def labels(self, row_ids: RowIds) -> npt.NDArray[np.int64]:
         """Return the hidden labels, int64 [n], -1 where missing. For the dataset oracle and the evaluation alone.
 
@@ -167,6 +182,11 @@ class ImageTable:
         if not self.has_labels or self.classes is None or len(row_ids) == 0:
             return np.full(len(row_ids), MISSING, dtype=np.int64)
         return read_labels(self._local_source(), self._columns, self.classes, row_ids)
+
+    def any_label(self) -> bool:
+        """Return whether a row has a label. Raises PoolError for a label outside the classes, if it meets one."""
+        known = self.has_labels and self.classes is not None
+        return known and any_label(self._local_source(), self._columns, self.classes or ())
 
     def class_counts(self) -> dict[str, int]:
         """Return how many rows each class has by the hidden labels, in label order; empty without labels."""

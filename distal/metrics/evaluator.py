@@ -34,6 +34,11 @@ class Evaluator:
         self.store: Store = Folder(cache) if isinstance(cache, Path) else cache
         self._prepared: tuple[Extractor, Judge | None, ReferenceStatistics] | None = None
 
+    @property
+    def prepared(self) -> bool:
+        """Whether extractor, judge and reference statistics are there."""
+        return self._prepared is not None
+
     def prepare(self, comm: Communicator) -> None:
         """Build or load extractor, judge and reference statistics. Raises EvaluationError or ConfigError."""
         settings = self.config.evaluate

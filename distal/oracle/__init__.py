@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from distal.config import Config
 from distal.errors import ConfigError, nearest_name
+from distal.oracle.annotate import annotate, answered
 from distal.oracle.callable import CallableOracle, Item, LabelFunction
 from distal.oracle.classes import Classes
 from distal.oracle.dataset import DatasetOracle
@@ -96,6 +97,7 @@ __all__ = [
     "ORACLES",
     "Builder",
     "CallableOracle",
+    "Classes",
     "DatasetOracle",
     "FilesOracle",
     "Images",
@@ -103,6 +105,8 @@ __all__ = [
     "LabelFunction",
     "Oracle",
     "Setting",
+    "annotate",
+    "answered",
     "build_oracle",
     "get_oracle",
     "oracle_names",

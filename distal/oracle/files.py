@@ -1,11 +1,13 @@
 """Ask people: a folder of PNGs to look at and a CSV to fill in, whenever they like, a part at a time."""
 
+import html
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from PIL import Image
 
+from distal.errors import OracleError
 from distal.ledger import Answer, Ledger, Query
 from distal.oracle.classes import Classes
 from distal.oracle.originals import original_images
@@ -17,13 +19,14 @@ log = logging.getLogger(__name__)
 
 FOLDER = "to-label"
 SHEET = "labels.csv"
+PAGE = "index.html"
 _SHOWN = 10
 
 
 class FilesOracle:
     """Write what is asked into the run directory, and read what people have filled in.
 
-    problems: what the last reading of the CSV could not take, a line each; `waiting` shows it.
+    problems: what the last reading could not take of the CSV, or of an earlier round's, a line each.
     """
 
     def __init__(self, run: RunDirectory, images: Images, classes: Classes, max_pixels: int) -> None:
@@ -31,27 +34,40 @@ class FilesOracle:
         self._images = images
         self._classes = classes
         self._max_pixels = max_pixels
+        self._ledger = Ledger(run, len(classes.names))
         self.problems: list[str] = []
 
     def submit(self, query: Query) -> None:
         """Write images, a page of them, README.txt and labels.csv; what is there, and may be edited, is left alone."""
         there = set(self._run.list(round_path(query.round, FOLDER)))
-        missing = query.row_ids[[f"{row_id}.png" not in there for row_id in query.row_ids]]
-        for row_id, pixels, _ in original_images(self._images, missing, self._max_pixels):
+        listed = {SHEET, PAGE} <= there  # else the paths of all images are needed
+        missing = query.row_ids[[not (listed and f"{row_id}.png" in there) for row_id in query.row_ids]]
+        paths: dict[int, str] = {}
+        for row_id, pixels, path in original_images(self._images, missing, self._max_pixels):
+            paths[row_id] = path
             png = io.BytesIO()
             Image.fromarray(pixels).save(png, format="PNG")
             self._run.write(round_path(query.round, FOLDER, f"{row_id}.png"), png.getvalue())
-        for name, text in (("README.txt", self._readme(query)), ("index.html", _page(query))):
-            if name not in there:
-                self._run.write(round_path(query.round, FOLDER, name), text.encode())
+        if "README.txt" not in there:
+            self._run.write(round_path(query.round, FOLDER, "README.txt"), self._readme().encode())
+        if PAGE not in there:
+            page = _page(query.round, paths, self._classes.names)
+            self._run.write(round_path(query.round, FOLDER, PAGE), page.encode())
         if SHEET not in there:  # last: who sees it finds everything that it speaks of
-            self._run.write(_sheet_path(query), blank_sheet(query.row_ids.tolist()))
-            log.info("round %d: %d images to label in %s", query.round, len(query.row_ids), self._place(query))
+            self._run.write(_sheet_path(query.round), blank_sheet(paths))
+            log.info("round %d: %d images to label in %s", query.round, len(query.row_ids), self._place(query.round))
 
     def collect(self, query: Query, pending: RowIds) -> Iterator[list[Answer]]:
-        """Yield one list: what is filled in of the pending rows. Its time is the CSV's last change."""
+        """Yield one list: what is filled in of the pending rows. Its time is the CSV's last change.
+
+        What cannot be taken is said in warnings, a line each.
+        """
         sheet = self._read(query)
-        when = self._run.modified(_sheet_path(query)) if sheet.entries else 0.0
+        for problem in self.problems[:_SHOWN]:
+            log.warning("not taken: %s", problem)
+        if len(self.problems) > _SHOWN:
+            log.warning("not taken: %d more lines", len(self.problems) - _SHOWN)
+        when = self._run.modified(_sheet_path(query.round)) if sheet.entries else 0.0
         found = [sheet.entries[row_id] for row_id in pending.tolist() if row_id in sheet.entries]
         if found:
             yield [
@@ -60,36 +76,46 @@ class FilesOracle:
             ]
 
     def waiting(self, query: Query, pending: RowIds) -> str:
-        """Say which file to fill in, what to run then, and what the CSV holds that cannot be taken."""
+        """Say which file to fill in, and what to run then.
+
+        Raises:
+            OracleError: the CSV holds what cannot be taken; what could be is kept.
+        """
         self._read(query)
-        labels = f"{len(pending)} label" + ("" if len(pending) == 1 else "s")
-        lines = [f"waiting for {labels}: fill in {self._place(query)}, then run: distal resume {self._run.uri}"]
-        lines += [f"  not taken: {problem}" for problem in self.problems[:_SHOWN]]
-        if len(self.problems) > _SHOWN:
-            lines.append(f"  and {len(self.problems) - _SHOWN} more lines")
-        return "\n".join(lines)
+        labels = f"waiting for {len(pending)} label" + ("" if len(pending) == 1 else "s")
+        go_on = f"then run: distal resume {self._run.uri}"
+        if not self.problems:
+            return f"{labels}: fill in {self._place(query.round)}, {go_on}"
+        first, *more = self.problems
+        raise OracleError(
+            f"not taken: {first}" + (f" (and {len(more)} more)" if more else "") + "\n"
+            f"the other lines are kept; {labels}: fill in {self._place(query.round)}, {go_on}"
+        )
 
     def _read(self, query: Query) -> Sheet:
-        """Read the CSV and note its problems, edits of recorded answers among them."""
-        path = _sheet_path(query)
-        if not self._run.has(path):
-            self.problems = []
-            return Sheet()
-        sheet = read_sheet(self._run.read(path), set(query.row_ids.tolist()), self._classes)
-        for answer in Ledger(self._run, len(self._classes.names)).answers(query.round):
-            entry = sheet.entries.get(answer.row_id)
-            if entry is not None and entry.label != answer.label:
-                stays = "declined" if answer.label is None else repr(self._classes.names[answer.label])
-                sheet.problems.append(
-                    f"line {entry.line}: row {answer.row_id} was answered before; its first answer stays: {stays}"
-                )
-        self.problems = sheet.problems
+        """Read a round's CSV, and note what cannot be taken of it and of the rounds before, whose answers stay."""
+        self.problems = []
+        for round in range(1, query.round + 1):
+            sheet = Sheet()
+            asked = query if round == query.round else self._ledger.read_query(round)
+            if asked is None or not self._run.has(_sheet_path(round)):
+                continue
+            sheet = read_sheet(self._run.read(_sheet_path(round)), set(asked.row_ids.tolist()), self._classes)
+            problems = sheet.problems if round == query.round else []
+            for answer in self._ledger.answers(round):
+                entry = sheet.entries.get(answer.row_id)
+                if entry is not None and entry.label != answer.label:
+                    stays = "declined" if answer.label is None else repr(self._classes.names[answer.label])
+                    problems.append(
+                        f"line {entry.line}: row {answer.row_id} was answered before; its first answer stays: {stays}"
+                    )
+            self.problems += [f"round {round}, {problem}" for problem in problems]
         return sheet
 
-    def _place(self, query: Query) -> str:
-        return self._run.place(_sheet_path(query))
+    def _place(self, round: int) -> str:
+        return self._run.place(_sheet_path(round))
 
-    def _readme(self, query: Query) -> str:
+    def _readme(self) -> str:
         names = self._classes.names
         skip = (
             "" if SKIP in (name.casefold() for name in names) else f"Write {SKIP} for an image that is none of these.\n"
@@ -102,20 +128,25 @@ class FilesOracle:
         )
 
 
-def _page(query: Query) -> str:
-    """Return a page that shows all images at a size that can be seen; its content is row ids alone."""
+def _page(round: int, paths: Mapping[int, str], classes: Sequence[str]) -> str:
+    """Return a page with the classes, and all images at a size that can be seen, each over its row id and path."""
+    names = "\n".join(f"<li>{html.escape(name)}</li>" for name in classes)
     figures = "\n".join(
-        f'<figure><img src="{row_id}.png" alt=""><figcaption>{row_id}</figcaption></figure>' for row_id in query.row_ids
+        f'<figure><img src="{row_id}.png" alt=""><figcaption>{row_id}<br>{html.escape(path)}</figcaption></figure>'
+        for row_id, path in paths.items()
     )
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
-        f"<title>Round {query.round}: {len(query.row_ids)} images to label</title>\n<style>\n"
-        "body { font: 14px sans-serif; display: flex; flex-wrap: wrap; gap: 12px; }\n"
-        "figure { margin: 0; text-align: center; }\n"
-        "img { height: 160px; image-rendering: pixelated; border: 1px solid #ccc; }\n"
-        f"</style>\n{figures}\n</html>\n"
+        f"<title>Round {round}: {len(paths)} images to label</title>\n<style>\n"
+        "body { font: 14px sans-serif; }\nli, figcaption { overflow-wrap: anywhere; }\n"
+        "main { display: flex; flex-wrap: wrap; gap: 12px; }\n"
+        "figure { margin: 0; text-align: center; max-width: 240px; }\n"
+        "img { height: 160px; max-width: 100%; object-fit: contain; image-rendering: pixelated; "
+        "border: 1px solid #ccc; }\n"
+        f"</style>\n<p>Write into {SHEET}, column label, a class or its number:</p>\n"
+        f'<ol start="0">\n{names}\n</ol>\n<main>\n{figures}\n</main>\n</html>\n'
     )
 
 
-def _sheet_path(query: Query) -> str:
-    return round_path(query.round, FOLDER, SHEET)
+def _sheet_path(round: int) -> str:
+    return round_path(round, FOLDER, SHEET)

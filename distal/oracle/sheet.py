@@ -6,13 +6,15 @@ an empty cell is "not yet", ``skip`` declines the row. What cannot be taken is r
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from distal.oracle.classes import Classes, UnreadableLabelError, shown
 
-COLUMNS = ("row_id", "file", "label")
+COLUMNS = ("row_id", "file", "path", "label")
 SKIP = "skip"
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+"""How .xlsx and .ods files begin, and old .xls files."""
 
 
 @dataclass(frozen=True)
@@ -33,26 +35,20 @@ class Sheet:
     problems: list[str] = field(default_factory=list)
 
 
-def blank_sheet(row_ids: list[int]) -> bytes:
-    """Return the CSV to fill in."""
-    lines = [",".join(COLUMNS), *(f"{row_id},{row_id}.png," for row_id in row_ids)]
-    return ("\r\n".join(lines) + "\r\n").encode()
+def blank_sheet(paths: Mapping[int, str]) -> bytes:
+    """Return the CSV to fill in. paths: where each image comes from, by row id, in the order of asking."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(COLUMNS)
+    writer.writerows([row_id, f"{row_id}.png", _harmless(path), ""] for row_id, path in paths.items())
+    return text.getvalue().encode()
 
 
-def read_sheet(data: bytes, row_ids: set[int], classes: Classes) -> Sheet:
+def read_sheet(data: bytes, row_ids: Container[int], classes: Classes) -> Sheet:
     """Read a filled CSV. row_ids: the rows that were asked for."""
     sheet = Sheet()
-    lines = _records(_decode(data), sheet)
-    header = next(lines, None)
-    while header is not None and header[1][0].lower().startswith("sep="):  # Excel's own hint
-        header = next(lines, None)
-    names = [name.strip().casefold() for name in header[1]] if header else []
-    if "row_id" not in names or "label" not in names:
-        sheet.problems.append(f"line {header[0] if header else 1}: no header; expected {','.join(COLUMNS)}")
-        return sheet
     clashes: set[int] = set()
-    for line, cells in lines:
-        row = dict(zip(names, (cell.strip() for cell in cells), strict=False))
+    for line, row in csv_rows(data, ("row_id",), sheet.problems):
         try:
             entry = _entry(line, row, row_ids, classes)
         except UnreadableLabelError as error:
@@ -70,7 +66,34 @@ def read_sheet(data: bytes, row_ids: set[int], classes: Classes) -> Sheet:
     return sheet
 
 
-def _entry(line: int, row: dict[str, str], row_ids: set[int], classes: Classes) -> Entry | None:
+def csv_rows(data: bytes, keys: Sequence[str], problems: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield line number and cells by column, in lower case, of every line below the header that is not blank.
+
+    keys: columns that name an image; the header must have one of them, and `label`. problems: takes a line about each
+    thing that keeps the file, or the rest of it, from being read.
+    """
+    if data.startswith(_WORKBOOKS):
+        problems.append("line 1: this is an Excel workbook or the like, not CSV; save it as CSV under this name")
+        return
+    lines = _records(_decode(data), problems)
+    header = next(lines, None)
+    while header is not None and header[1][0].lower().startswith("sep="):  # Excel's own hint
+        header = next(lines, None)
+    names = [name.strip().casefold() for name in header[1]] if header else []
+    line = header[0] if header else 1
+    if "label" not in names or not any(key in names for key in keys):
+        expected = ",".join(COLUMNS) if keys == ("row_id",) else f"{' or '.join(keys)}, and label"
+        problems.append(f"line {line}: no header; expected {expected}")
+        return
+    for name in ("label", *keys):
+        if names.count(name) > 1:
+            problems.append(f"line {line}: {names.count(name)} columns are called {name}, so nothing is read")
+            return
+    for number, cells in lines:
+        yield number, dict(zip(names, (cell.strip() for cell in cells), strict=False))
+
+
+def _entry(line: int, row: dict[str, str], row_ids: Container[int], classes: Classes) -> Entry | None:
     """Return a row's entry, None if it is not filled in. Raises UnreadableLabelError."""
     label = row.get("label", "")
     if not label:
@@ -100,13 +123,19 @@ def _decode(data: bytes) -> str:
         return data.decode("cp1252", errors="replace")
 
 
-def _records(text: str, sheet: Sheet) -> Iterator[tuple[int, list[str]]]:
+def _records(text: str, problems: list[str]) -> Iterator[tuple[int, list[str]]]:
     """Yield line number and cells of every record that is not blank."""
-    head = next((line for line in text.splitlines() if "row_id" in line.lower()), "")
+    head = next((line for line in text.splitlines() if "label" in line.lower()), "")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=head.count))
     try:
         for cells in reader:
             if any(cell.strip() for cell in cells):
                 yield reader.line_num, cells
     except csv.Error as error:
-        sheet.problems.append(f"line {reader.line_num}: {error}; what follows is not read")
+        problems.append(f"line {reader.line_num}: {error}; what follows is not read")
+
+
+def _harmless(path: str) -> str:
+    """Return a path in one line that no spreadsheet takes for a formula."""
+    line = " ".join(path.split())
+    return f"'{line}" if line.startswith(("=", "+", "-", "@")) else line

@@ -78,7 +78,8 @@ class Shard:
 
         Args:
             scorer: `Scorer.to_bytes()`, or None where the strategy needs no model. asked: sorted row ids of the whole
-                pool that were asked before; they are not asked again. labeled: those of them that have a label.
+                pool that were asked before, or whose label was given; they are not asked (again). labeled: those of
+                them that have a label.
         """
         started = time.perf_counter()
         self.selector = None  # the last round's scores make room for this one's

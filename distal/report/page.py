@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from distal.given import number_given
 from distal.metrics.registry import score_title, short_title
 from distal.report.collect import PHASES, Metrics, RoundRecord, RunRecord, ScoreLine
 from distal.report.figures import Line, distance_curves, share_curves, time_bars
@@ -99,6 +100,10 @@ def tiles(record: RunRecord) -> list[Tile]:
     details = [f"{answered:,} of {budget:,} answered" if budget else f"{answered:,} answered"]
     if declined:
         details.append(f"{declined:,} declined")
+    resolved = record.config.get("resolved")
+    given = number_given(resolved) if isinstance(resolved, dict) else 0
+    if given:
+        details.append(f"{count(given, 'more label was', 'more labels were')} given")
     last = measured[-1][1] if measured else None
     if last is not None and abs(last.cost - last.asked) > 1e-9:
         details.append(f"cost {number(last.cost)}")

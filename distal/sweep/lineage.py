@@ -8,13 +8,14 @@ import re
 
 from distal.checkpoints import read_saved
 from distal.errors import RunError
+from distal.given import GIVEN
 from distal.resolve import make_config, print_config, with_values
 from distal.rundir import COMMITTED, CONFIG, RunDirectory, round_path
 from distal.sweep.space import Point
 from distal.sweep.trials import TRIAL, TRIALS, read_note, write_note
 
 _TRIAL = re.compile(r"[0-9a-f]{8}-s\d+|member-\d{3,}(\.g\d+)?")
-ONCE = ("skipped.json", "environment.json")
+ONCE = ("skipped.json", "environment.json", GIVEN)
 
 
 def generations(directory: RunDirectory, member: str) -> list[RunDirectory]:

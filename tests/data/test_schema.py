@@ -53,6 +53,50 @@ def test_string_labels_map_to_sorted_names_or_to_the_configured_ones(tmp_path, p
     assert open_images(pool(classes=["dog", "emu", "cat"])).labels(np.arange(4)).tolist() == [0, 2, -1, 0]
 
 
+@pytest.mark.parametrize("name", ["x" * 201, "x" * 10_000_000, " ", ""], ids=["201", "10 MB", "blank", "empty"])
+@pytest.mark.parametrize("where", ["labels", "schema", "configuration"])
+def test_a_class_name_that_is_none_is_refused_wherever_it_stands(tmp_path, pool, name, where):
+    labels = pa.array(["cat", name, "cat", None] if where == "labels" else [0, 1, 0, None])
+    write_pool(tmp_path / "a.parquet", IMAGES, labels, _names("cat", name) if where == "schema" else None)
+    _refused(
+        pool, r"characters.*\nExpected 1 to 200", **({"classes": ["cat", name]} if where == "configuration" else {})
+    )
+
+
+def test_a_class_name_of_200_characters_is_one(tmp_path, pool):
+    write_pool(tmp_path / "a.parquet", IMAGES, pa.array(["cat", "x" * 200, "cat", None]))
+    assert open_images(pool()).classes == ("cat", "x" * 200)
+
+
+@pytest.mark.parametrize("column", ["image", "label"])
+def test_a_column_that_is_there_twice_is_refused_not_chosen(tmp_path, pool, column):
+    table = pq.read_table(write_pool(tmp_path / "a.parquet", IMAGES, pa.array([1, 0, 1, 0])))
+    pq.write_table(table.append_column(column, table.column(column)), tmp_path / "a.parquet")
+    _refused(pool, rf"a\.parquet has 2 columns called '{column}'.*\n.*pool\.{column}_column")
+
+
+@pytest.mark.parametrize("encoded", [False, True], ids=["plain", "dictionary"])
+@pytest.mark.parametrize("label", [2**64 - 1, 2**63, 2])
+def test_an_unsigned_label_beyond_the_classes_is_named_and_never_no_label(tmp_path, pool, encoded, label):
+    labels = pa.array([0, None, label, 1], pa.uint64())
+    write_pool(tmp_path / "a.parquet", IMAGES, labels.dictionary_encode() if encoded else labels)
+    _refused(pool, f"Row 2 of the pool has the label {label}, outside the 2 classes", classes=["cat", "dog"])
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [pa.array([None] * 4, pa.int64()), pa.array([-1, None, -1, -1]), pa.array([None] * 4, pa.string())],
+    ids=["null", "-1", "no name"],
+)
+def test_a_label_column_without_a_label_is_told_from_one_with_a_few(tmp_path, pool, labels):
+    write_pool(tmp_path / "a.parquet", IMAGES, labels, row_group_size=1)
+    assert not open_images(pool(classes=["cat", "dog"])).any_label()
+    few = pa.array([None, None, None, "dog"])
+    write_pool(tmp_path / "a.parquet", IMAGES, few, row_group_size=1)
+    assert open_images(pool(classes=["cat", "dog"])).any_label()
+    assert not open_images(pool(classes=["cat", "dog"], label_column=None)).any_label()
+
+
 def test_integer_labels_without_names_become_numbers_up_to_the_largest(tmp_path, pool):
     write_pool(tmp_path / "a.parquet", IMAGES, pa.array([0, 3, 1, 1], pa.uint8()))
     assert open_images(pool()).classes == ("0", "1", "2", "3")

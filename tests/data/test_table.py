@@ -34,6 +34,7 @@ def test_pixels_blocks_labels_and_originals_equal_a_naive_reading(tmp_path_facto
     assert np.array_equal(table.pixels(row_ids)[:, 0], images[row_ids])
     assert np.array_equal(table.labels(row_ids), labels[row_ids])
     assert table.originals(row_ids) == [(png(images[row]), f"{row}.png") for row in row_ids]
+    assert table.rows_at({"none.png", *(f"{row}.png" for row in row_ids)}) == {f"{row}.png": [row] for row in row_ids}
 
 
 def test_blocks_can_be_decoded_in_any_order_of_chunks_within_one_large_row_group(tmp_path, pool, monkeypatch):
@@ -139,3 +140,14 @@ def test_a_value_that_a_dictionary_repeats_does_not_fill_the_memory(tmp_path, po
     sizes = [(len(array), array.nbytes) for array in arrays]
     assert sum(rows for rows, _ in sizes) == 256
     assert max(size for _, size in sizes) < 40 * 2**20
+
+
+def test_a_path_of_several_images_names_them_all_and_a_pool_without_paths_none(tmp_path):
+    encoded = [png(each) for each in noise(2)]
+    (tmp_path / "with").mkdir()
+    for name in ("a", "b"):
+        write_pool(tmp_path / "with" / f"{name}.parquet", encoded)
+    config = PoolConfig(path=str(tmp_path / "with"), cache=str(tmp_path / "cache"))
+    assert open_images(config).rows_at({"1.png"}) == {"1.png": [1, 3]}
+    pq.write_table(pa.table({"image": pa.array(encoded, pa.binary())}), tmp_path / "without.parquet")
+    assert open_images(config.model_copy(update={"path": str(tmp_path / "without.parquet")})).rows_at({"1.png"}) == {}

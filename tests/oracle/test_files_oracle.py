@@ -9,13 +9,24 @@ import pytest
 from PIL import Image
 from pool_of_rows import CLASSES, PoolOfRows, encoded
 
-from distal.errors import StorageError
-from distal.ledger import Answer, Ledger
+from distal.errors import OracleError, StorageError
+from distal.ledger import Answer, Ledger, Query
 from distal.oracle.classes import Classes
 from distal.oracle.files import FilesOracle
 from distal.rundir import RunDirectory
 
 CSV = "rounds/0001/to-label/labels.csv"
+
+
+class PoolAt(PoolOfRows):
+    """Give every image the same path."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.path = path
+
+    def originals(self, row_ids):
+        return [(data, self.path) for data, _ in super().originals(row_ids)]
 
 
 def oracle(run, pool=None, classes=CLASSES) -> FilesOracle:
@@ -42,14 +53,20 @@ def test_a_query_becomes_images_a_sheet_and_a_readme(run, query):
     readme = run.read("rounds/0001/to-label/README.txt").decode()
     assert "0  cat\n1  dog\n2  Löwe\n" in readme
     assert "skip" in readme
-    assert "skip" not in oracle(run, classes=("a", "Skip"))._readme(query)
+    assert "skip" not in oracle(run, classes=("a", "Skip"))._readme()
 
 
-def test_a_page_shows_every_image_by_its_row(run, query):
+def test_a_page_shows_the_classes_and_every_image_by_its_row_and_path(run, query):
     oracle(run).submit(query)
     page = run.read("rounds/0001/to-label/index.html").decode()
     for row_id in (7, 3, 5, 12):
-        assert f'<img src="{row_id}.png" alt=""><figcaption>{row_id}</figcaption>' in page
+        assert f'<img src="{row_id}.png" alt=""><figcaption>{row_id}<br>img/{row_id}.png</figcaption>' in page
+    assert '<ol start="0">\n<li>cat</li>\n<li>dog</li>\n<li>Löwe</li>\n</ol>' in page
+
+
+def test_the_sheet_says_where_each_image_comes_from(run, query):
+    oracle(run).submit(query)
+    assert run.read(CSV).decode().splitlines()[:2] == ["row_id,file,path,label", "7,7.png,img/7.png,"]
 
 
 def test_originals_of_other_formats_become_png(run, query):
@@ -94,16 +111,17 @@ def test_a_part_is_taken_and_the_rest_later(run, query):
     assert Ledger(run).answers(1)[1].annotator == "files"
 
 
-def test_bad_lines_are_reported_and_the_rest_taken(run, query):
+def test_bad_lines_are_reported_and_the_rest_taken(run, query, caplog):
     made = oracle(run)
     made.submit(query)
     run.write(CSV, b"row_id,file,label\n7,7.png,dgo\n3,3.png,cat\n99,,cat\n")
     assert collect(made, run, query) == [(3, 0)]
     assert len(made.problems) == 2
-    said = oracle(run).waiting(query, Ledger(run).pending(query))
-    assert "waiting for 3 labels" in said
-    assert "not taken: line 2: 'dgo' is no class; did you mean 'dog'?" in said
-    assert "not taken: line 4: row 99 is not asked for" in said
+    assert caplog.messages[1].startswith("not taken: round 1, line 4: row 99 is not asked for")
+    with pytest.raises(OracleError) as refused:
+        oracle(run).waiting(query, Ledger(run).pending(query))
+    assert "not taken: round 1, line 2: 'dgo' is no class; did you mean 'dog'? (and 1 more)" in str(refused.value)
+    assert "waiting for 3 labels" in str(refused.value)
 
 
 def test_an_answer_edited_after_it_was_collected_stays_as_it_was_and_is_said(run, query):
@@ -113,7 +131,13 @@ def test_an_answer_edited_after_it_was_collected_stays_as_it_was_and_is_said(run
     collect(made, run, query)
     run.write(CSV, b"row_id,label\n7,cat\n3,cat\n")
     assert collect(made, run, query) == [(7, 1), (3, 0)]
-    assert made.problems == ["line 2: row 7 was answered before; its first answer stays: 'dog'"]
+    changed = "round 1, line 2: row 7 was answered before; its first answer stays: 'dog'"
+    assert made.problems == [changed]
+
+    later = Query(2, np.array([1], dtype=np.int64), np.zeros(1, np.float32), "margin")
+    Ledger(run).write_query(later)
+    with pytest.raises(OracleError, match=changed):
+        oracle(run).waiting(later, later.row_ids)
 
 
 def test_a_recorded_label_that_is_no_class_is_damage(run, query):
@@ -125,11 +149,13 @@ def test_a_recorded_label_that_is_no_class_is_damage(run, query):
         made.waiting(query, Ledger(run).pending(query))
 
 
-def test_many_problems_are_counted_not_listed(run, query):
+def test_many_problems_are_counted_not_listed(run, query, caplog):
     made = oracle(run)
     made.submit(query)
     run.write(CSV, b"row_id,label\n" + b"99,cat\n" * 50)
-    assert made.waiting(query, query.row_ids).endswith("and 40 more lines")
+    assert collect(made, run, query) == []
+    assert len(caplog.messages) == 11
+    assert caplog.messages[-1] == "not taken: 40 more lines"
 
 
 def test_a_sheet_that_was_deleted_is_waited_for_and_made_anew(run, query):
@@ -153,9 +179,9 @@ def test_an_object_store_holds_the_folder_as_well(query):
     assert "fill in s3://bucket/r/rounds/0001/to-label/labels.csv, then run: distal resume s3://bucket/r" in said
 
 
-@pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", "../../x"])
-def test_names_of_classes_and_paths_reach_no_file_name_and_no_cell(run, query, name):
-    oracle(run, classes=("cat", name)).submit(query)
-    assert name not in run.read(CSV).decode()
-    assert name not in run.read("rounds/0001/to-label/index.html").decode()
+@pytest.mark.parametrize("name", ["<script>alert(1)</script>", "=cmd|' /C calc'!A0", "../../x"])
+def test_names_of_classes_and_paths_reach_no_file_name_no_formula_and_no_markup(run, query, name):
+    oracle(run, PoolAt(name), classes=("cat", name)).submit(query)
+    assert ",=" not in run.read(CSV).decode()
+    assert "<script" not in run.read("rounds/0001/to-label/index.html").decode()
     assert len(run.list("rounds/0001/to-label")) == 7

@@ -24,8 +24,17 @@ FILLED = {7: 1, 3: 2, 12: None}
 
 
 def test_the_blank_sheet_holds_no_answer():
-    assert blank_sheet([7, 3]) == b"row_id,file,label\r\n7,7.png,\r\n3,3.png,\r\n"
-    assert taken(blank_sheet([7, 3])) == {}
+    blank = blank_sheet({7: "img/7.png", 3: 'a,"b".png'})
+    assert blank == b'row_id,file,path,label\r\n7,7.png,img/7.png,\r\n3,3.png,"a,""b"".png",\r\n'
+    assert taken(blank) == {}
+
+
+@pytest.mark.parametrize("path", ["=cmd|' /C calc'!A0", "+1", "-1", "@x", "a\r\n9,9.png,,dog"])
+def test_a_path_is_one_harmless_cell_whatever_it_holds(path):
+    blank = blank_sheet({7: path})
+    assert taken(blank) == {}
+    assert len(blank.splitlines()) == 2
+    assert b",=" not in blank
 
 
 @pytest.mark.parametrize(
@@ -92,12 +101,26 @@ def test_a_row_that_says_the_same_twice_or_once_nothing_is_taken():
     assert taken("row_id,label\n7,dog\n7,dog\n3,\n3,cat\n") == {7: 1, 3: 0}
 
 
-@pytest.mark.parametrize("data", ["", "\n\n", "7,7.png,dog\n", "id,label\n7,dog\n", b"\x00\x01\x02", b"PK\x03\x04zip"])
+@pytest.mark.parametrize("data", ["", "\n\n", "7,7.png,dog\n", "id,label\n7,dog\n", b"\x00\x01\x02"])
 def test_a_file_without_header_takes_nothing_and_says_so(data):
     sheet = read(data)
     assert sheet.entries == {}
     assert len(sheet.problems) == 1
-    assert "no header; expected row_id,file,label" in sheet.problems[0]
+    assert "no header; expected row_id,file,path,label" in sheet.problems[0]
+
+
+@pytest.mark.parametrize("data", [b"PK\x03\x04 row_id,label", b"\xd0\xcf\x11\xe0 row_id,label"], ids=["xlsx", "xls"])
+def test_a_workbook_saved_over_the_sheet_is_called_one(data):
+    sheet = read(data)
+    assert sheet.entries == {}
+    assert sheet.problems == ["line 1: this is an Excel workbook or the like, not CSV; save it as CSV under this name"]
+
+
+@pytest.mark.parametrize("name", ["label", "row_id"])
+def test_a_column_that_is_there_twice_is_refused_not_chosen(name):
+    sheet = read(f"row_id,label,{name.upper()}\n7,dog,7\n")
+    assert sheet.entries == {}
+    assert sheet.problems == [f"line 1: 2 columns are called {name}, so nothing is read"]
 
 
 def test_an_unclosed_quote_or_a_giant_cell_is_no_crash():

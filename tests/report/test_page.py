@@ -1,6 +1,7 @@
 """What the page says of a run."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,13 @@ def test_the_status_names_the_reason_the_wait_or_the_round(tmp_path: Path) -> No
 def test_labels_are_counted_against_the_budget(tmp_path: Path) -> None:
     tile = page.tiles(collect(make_run(tmp_path, rounds=3)))[0]
     assert (tile.value, tile.detail) == ("29", "30 of 30 answered, 1 declined")
+
+
+def test_labels_that_the_run_began_with_are_no_part_of_the_budget(tmp_path: Path) -> None:
+    record = collect(make_run(tmp_path, rounds=1))
+    begun = replace(record, config=record.config | {"resolved": {"given": {"labels": 12, "sha256": "a"}}})
+    tile = page.tiles(begun)[0]
+    assert (tile.value, tile.detail) == ("10", "10 of 10 answered, 12 more labels were given")
 
 
 def test_each_class_shows_its_labels_by_round_and_its_scores(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pyarrow as pa
 from small_pools import images
 from spoiled_place import Place
 
+GIVEN = b"row_id,label\n40,0\n"
 USAGE, CONFIG, POOL, STORAGE, RUN, EVALUATION, CLUSTER = 2, 2, 3, 5, 6, 8, 9
 
 
@@ -134,6 +135,22 @@ REFUSED_AT_ONCE: dict[str, tuple[int, tuple[str, ...], Arguments]] = {
         CONFIG,
         ("oracle.kind", "files"),
         lambda at: at.run(at.as_pool(images(40)), "pool.classes=[a, b]"),
+    ),
+    "class name outside the classes": (
+        POOL,
+        ("'cat'", "pool.classes"),
+        lambda at: at.run(at.as_pool(images(40), ['cat', 'dog'] * 20), "pool.classes=[kat, dog]"),
+    ),
+    "dataset oracle without a label": (
+        CONFIG,
+        ("the pool has none", "oracle.kind=files"),
+        lambda at: at.run(at.as_pool(images(40), pa.array([None] * 40, pa.int64())), "pool.classes=[a, b]"),
+    ),
+    "given labels not there": (CONFIG, ("query.labels", "none.csv"), lambda at: at.run("query.labels=none.csv")),
+    "given label of an unknown row": (
+        CONFIG,
+        ("line 2", "'40'", "0 to 39"),
+        lambda at: at.run(f"query.labels={at.file('mine.csv', GIVEN)}"),
     ),
     "no classes at all": (
         CONFIG, ("pool.classes=[",), lambda at: at.run(at.as_pool(images(40)), "oracle.kind=files"),
@@ -315,11 +332,6 @@ REFUSED_ON_THE_CLUSTER: dict[str, tuple[int, tuple[str, ...], Arguments]] = {
         POOL,
         ("pages.parquet",),
         lambda at: at.run(f"pool.path={at.file('pages.parquet', _spoiled(at.pool.read_bytes()))}"),
-    ),
-    "class name outside the classes": (
-        POOL,
-        ("'cat'", "pool.classes"),
-        lambda at: at.run(at.as_pool(images(40), ['cat', 'dog'] * 20), "pool.classes=[kat, dog]"),
     ),
     "unwritable cache": (STORAGE, ("pool.cache",), lambda at: at.run(f"pool.cache={at.file('taken')}/cache")),
     "archive for an extractor": (
