@@ -47,7 +47,7 @@ class View:
             raise ValueError("view: row_ids must ascend without repeats")
 
     def need(self, name: str) -> torch.Tensor:
-        """Return probs, embeddings or realism; raise ValueError where there is none, or the shard did not compute it."""
+        """Return probs, embeddings or realism; raise ValueError where the shard has none."""
         if name not in TENSORS:
             hint = nearest_name(name, TENSORS)
             raise ValueError(f"view: there is no '{name}'; {hint or 'known: ' + ', '.join(TENSORS)}")
