@@ -11,6 +11,7 @@ from distal.oracle.protocol import Oracle, RowIds
 
 METHODS = ("submit", "collect", "waiting")
 GO_ON = "mend it, then run() again (distal resume); all answers before are kept"
+END: Any = object()
 T = TypeVar("T")
 
 
@@ -39,7 +40,7 @@ class GivenOracle:
     def collect(self, query: Query, pending: RowIds) -> Iterator[list[Answer]]:
         """Yield its answers, each list looked at."""
         answers = self._guarded("collect", lambda: iter(self._oracle.collect(query, pending)))
-        while (batch := self._guarded("collect", lambda: next(answers, None))) is not None:
+        while (batch := self._guarded("collect", lambda: next(answers, END))) is not END:
             yield self._checked(batch)
 
     def waiting(self, query: Query, pending: RowIds) -> str:
