@@ -6,8 +6,9 @@ import distal
 
 
 def label(item: distal.Item) -> str | None:
+    """Ask at the keyboard: a class name or its number, or nothing to decline."""
     Image.fromarray(item.image).show()  # uint8 [H, W] or [H, W, 3]; item.row_id and item.path say which it is
-    return input("good or crack? ") or None  # a class name or its number; None declines
+    return input("good or crack? ") or None
 
 
 learner = distal.ActiveLearner(
