@@ -53,6 +53,7 @@ def reference_statistics(
     listen: called with "reference", images done and in all. Raises EvaluationError where features of reference images
     are not finite.
     """
+    listen("reference", 0, len(split))
     text = f"{VERSION} {extractor.name} {extractor.hash} {split.key}"
     path = f"references/{hashlib.sha256(text.encode()).hexdigest()[:32]}.safetensors"
     if not on_first_rank(comm, lambda: store.has(path)):
