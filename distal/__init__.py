@@ -1,5 +1,8 @@
 """Grow a generative model from few labels: distributed active learning on Ray."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from distal.config import Config
 from distal.errors import (
     ClusterError,
@@ -14,40 +17,69 @@ from distal.errors import (
     StrategyError,
     TrainingError,
 )
+from distal.progress import Event
 from distal.version import __version__
+
+if TYPE_CHECKING:
+    from distal.cluster import connect
+    from distal.display import show_progress
+    from distal.learner import ActiveLearner
+    from distal.ledger import Answer, Query
+    from distal.oracle import Item
+    from distal.query import View, score_strategy
+    from distal.results import RoundResult
+    from distal.rounds import Outcome
+    from distal.sweep.tuner import tune
 
 __all__ = [
     "ActiveLearner",
+    "Answer",
     "ClusterError",
     "Config",
     "ConfigError",
     "DistalError",
     "EvaluationError",
+    "Event",
+    "Item",
     "OracleError",
+    "Outcome",
     "PoolError",
+    "Query",
+    "RoundResult",
     "RunError",
     "RunLockedError",
     "StorageError",
     "StrategyError",
     "TrainingError",
+    "View",
     "__version__",
     "connect",
+    "score_strategy",
+    "show_progress",
     "tune",
 ]
 
+if not TYPE_CHECKING:  # a type checker that saw a __getattr__ would take any name for one of ours
+    _PLACES = {
+        "ActiveLearner": "distal.learner",
+        "Answer": "distal.ledger",
+        "Item": "distal.oracle",
+        "Outcome": "distal.rounds",
+        "Query": "distal.ledger",
+        "RoundResult": "distal.results",
+        "View": "distal.query",
+        "connect": "distal.cluster",
+        "score_strategy": "distal.query",
+        "show_progress": "distal.display",
+        "tune": "distal.sweep.tuner",
+    }
 
-def __getattr__(name: str) -> object:
-    """Import what needs Ray when it is first asked for: the mathematics below it is usable without."""
-    if name == "ActiveLearner":
-        from distal.learner import ActiveLearner
+    def __getattr__(name: str) -> object:
+        """Import what needs Ray or torch when it is first asked for: the rest is usable without."""
+        if name not in _PLACES:
+            raise AttributeError(f"module 'distal' has no attribute '{name}'")
+        return getattr(import_module(_PLACES[name]), name)
 
-        return ActiveLearner
-    if name == "connect":
-        from distal.cluster import connect
-
-        return connect
-    if name == "tune":
-        from distal.sweep.tuner import tune
-
-        return tune
-    raise AttributeError(f"module 'distal' has no attribute '{name}'")
+    def __dir__() -> list[str]:
+        """List the public names, those that are not imported yet as well."""
+        return sorted({*globals(), *__all__})

@@ -80,7 +80,7 @@ def conditional_cell(storage: str, files: ObjectFiles, path: str) -> Conditional
     except ImportError:
         raise StorageError(
             f"storage {files.shown} needs the package obstore, whose conditional writes let one driver at a time in\n"
-            "install it: pip install 'distal[object-store]'"
+            "install it: pip install obstore"
         ) from None
     uri = urlsplit(storage)
     options = dict(parse_qsl(uri.query))

@@ -295,3 +295,8 @@ class Config(Section):
         """Return the number of labels that the run may ask for in all."""
         planned = self.rounds * self.query.batch
         return planned if self.stop.labels is None else min(self.stop.labels, planned)
+
+    @property
+    def planned_rounds(self) -> int:
+        """Return the number of rounds that the label budget is spent in."""
+        return -(-self.label_budget // self.query.batch)

@@ -2,15 +2,18 @@
 
 import time
 from collections import defaultdict
+from collections.abc import Callable, Iterable
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.table import Column
+from rich.text import Text
 
-from distal.config import Config
 from distal.progress import Event
 
 UNITS = {
     "prepare": "rows",
+    "extractor": "steps",
     "reference": "images",
     "acquire": "labels",
     "annotate": "labels",
@@ -18,100 +21,161 @@ UNITS = {
     "evaluate": "images",
 }
 PHASES_OF_A_ROUND = ("acquire", "annotate", "train", "evaluate")
+BAR_LEAST = 8
+"""Columns that the bar keeps however much there is to say."""
 
 
 class Display:
-    """Listen to a run's events and draw them with rich; without a terminal, print one line for each finished phase.
+    """Listen to a run's events and draw them with rich; without a terminal, print one line for each finished phase."""
 
-    Use it as a context manager and pass it as `listen`.
-    """
-
-    def __init__(self, config: Config, console: Console | None = None) -> None:
-        self.config = config
+    def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True, highlight=False)
-        self._progress = Progress(
-            TextColumn("{task.description}", justify="left"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("[dim]{task.fields[note]}"),
-            console=self.console,
-            transient=True,
-            disable=not self.console.is_terminal,
-        )
-        self._task: TaskID | None = None
-        self._phase: tuple[int, str] | None = None
-        self._phase_started = time.monotonic()
-        self._phase_seconds: dict[str, list[float]] = defaultdict(list)
+        self._begin()
+
+    def _begin(self) -> None:
+        self.live: Progress | None = None
         self._last: Event | None = None
-
-    def __enter__(self) -> "Display":
-        self._progress.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._progress.stop()
+        self._rounds = 0
+        self._started = time.monotonic()
+        self._seconds: dict[str, list[float]] = defaultdict(list)
+        self._headline: list[str] = []
 
     def __call__(self, event: Event) -> None:
         """Draw one event."""
-        if event.phase == "commit":
-            self._finish_phase()
-            self._print_round(event)
-            self._phase = None
+        self._rounds = int(event.facts.get("rounds", self._rounds))
+        if event.phase == "end":
+            self._stop()
+            self._begin()
             return
-        if (event.round, event.phase) != self._phase:
-            self._finish_phase()
-            self._start_phase(event)
+        last = self._last
+        if last is not None and (last.round, last.phase) != (event.round, event.phase):
+            self._finish(last)
+            last = None
         self._last = event
-        if self._task is not None:
-            self._progress.update(self._task, completed=event.done, total=event.total or None, note=self._note(event))
+        if event.phase == "commit":
+            self._commit(event)
+            self._last = None
+        elif last is None:
+            self._start(event)
+        if self.live is not None:
+            self.live.update(self.live.task_ids[0], completed=event.done, total=event.total or None)
 
     def time_left(self) -> float | None:
-        """Estimate the seconds left if all rounds are run, from the phases seen so far; None before the first round."""
-        if self._phase is None or not all(self._phase_seconds[p] for p in ("train", "evaluate")):
+        """Estimate the seconds that the label budget takes, from the phases so far; None before the first round."""
+        if self._last is None or not self._rounds or not all(self._seconds[p] for p in ("train", "evaluate")):
             return None
-        mean = {p: sum(s) / len(s) for p, s in self._phase_seconds.items() if s}
-        round_seconds = sum(mean.get(p, 0.0) for p in PHASES_OF_A_ROUND)
-        number, phase = self._phase
-        at = PHASES_OF_A_ROUND.index(phase) if phase in PHASES_OF_A_ROUND else 0
-        rest = sum(mean.get(p, 0.0) for p in PHASES_OF_A_ROUND[at:]) - (time.monotonic() - self._phase_started)
-        return max(0.0, rest) + round_seconds * (self.config.rounds - number)
+        mean = {phase: sum(s) / len(s) for phase, s in self._seconds.items() if s}
+        order = (*PHASES_OF_A_ROUND, "commit")
+        at = order.index(self._last.phase) if self._last.phase in order else 0
+        rest = sum(mean.get(phase, 0.0) for phase in order[at:]) - (time.monotonic() - self._started)
+        more = max(0, self._rounds - self._last.round)
+        return max(0.0, rest) + more * sum(mean.get(phase, 0.0) for phase in PHASES_OF_A_ROUND)
 
-    def _start_phase(self, event: Event) -> None:
-        self._phase = (event.round, event.phase)
-        self._phase_started = time.monotonic()
-        title = f"round {event.round}/{self.config.rounds}  {event.phase}" if event.round else event.phase
-        if self._task is not None:
-            self._progress.remove_task(self._task)
-        self._task = self._progress.add_task(f"{title:<24}", total=event.total or None, note="")
+    def _start(self, event: Event) -> None:
+        self._started = time.monotonic()
+        if self.console.is_terminal:
+            title, bar = TextColumn("{task.description}"), BarColumn(bar_width=None)
+            facts = _Facts(lambda: self._facts(self.console.width - len(self._title(event)) - BAR_LEAST - 2))
+            self.live = Progress(title, bar, facts, console=self.console, transient=True, expand=True)
+            self.live.add_task(self._title(event), total=event.total or None)
+            self.live.start()
 
-    def _finish_phase(self) -> None:
-        if self._phase is None or self._last is None:
-            return
-        number, phase = self._phase
-        seconds = time.monotonic() - self._phase_started
-        self._phase_seconds[phase].append(seconds)
-        if self._task is not None:
-            self._progress.remove_task(self._task)
-            self._task = None
-        where = f"round {number}/{self.config.rounds}" if number else "start"
-        amount = f"{self._last.total:,} {UNITS[phase]}" if self._last.total else ""
-        self.console.print(f"{where:<11} {phase:<9} {seconds:7.1f} s  {amount:<14} {self._note(self._last)}".rstrip())
+    def _title(self, event: Event) -> str:
+        return f"{self._where(event)} {event.phase}" if event.round else event.phase
 
-    def _print_round(self, event: Event) -> None:
-        facts = ", ".join(f"{name} {_short(value)}" for name, value in event.facts.items())
+    def _facts(self, room: int) -> str:
+        """Say of the phase at work what has room: how much is done, the time, where the run is, the phase's figures."""
+        event = self._last
+        assert event is not None
+        left = self.time_left()
+        clock = _clock(time.monotonic() - self._started) if left is None else f"{_clock(left)} left"
+        count = [f"{event.done:,}/{event.total:,}"] if event.total else []
+        return _fitted([*count, clock, *self._headline, *_figures(event)], room)
+
+    def _finish(self, event: Event) -> None:
+        self._stop()
+        seconds = time.monotonic() - self._started
+        self._started += seconds
+        self._seconds[event.phase].append(seconds)
+        amount = f"{event.total:,} {UNITS.get(event.phase, '')}" if event.total else ""
+        line = f"{self._where(event):<11} {event.phase:<9} {seconds:7.1f} s  {amount:<14} "
+        room = self.console.width - len(line) if self.console.is_terminal else None
+        self._print(f"{line}{_fitted(_figures(event), room)}".rstrip())
+
+    def _commit(self, event: Event) -> None:
+        figures = _figures(event)
+        self._headline = [*figures[1:2], *figures[:1]]  # the distance, then the labels
         left = self.time_left()
         eta = f"; about {_duration(left)} left" if left and event.done < event.total else ""
-        self.console.print(f"[bold]round {event.round}/{event.total}  committed[/bold]    {facts}{eta}")
+        where = f"round {event.round}/{event.total}"
+        self._print(Text.assemble((f"{where:<11} committed", "bold"), f"  {', '.join(figures)}{eta}"))
 
-    def _note(self, event: Event) -> str:
-        return "  ".join(f"{name} {_short(value)}" for name, value in event.facts.items())
+    def _where(self, event: Event) -> str:
+        return f"round {event.round}" + (f"/{self._rounds}" if self._rounds else "") if event.round else "start"
+
+    def _stop(self) -> None:
+        if self.live is not None:
+            self.live.stop()
+            self.live = None
+
+    def _print(self, line: str | Text) -> None:
+        self.console.print(line, soft_wrap=True, markup=False)
+
+
+_display = Display()
+
+
+def show_progress(event: Event) -> None:
+    """Show a run's progress on stderr, as the command line does: ``ActiveLearner(config, listen=show_progress)``."""
+    _display(event)
+
+
+class _Facts(ProgressColumn):
+    """Hold what is said behind the bar; asked for at each refresh, for time passes between two events."""
+
+    def __init__(self, facts: Callable[[], str]) -> None:
+        super().__init__(Column(no_wrap=True))  # the bar gives way
+        self._facts = facts
+
+    def render(self, task: Task) -> Text:
+        """Return it in one line."""
+        return Text(self._facts())
+
+
+def _figures(event: Event) -> list[str]:
+    """Word the facts of an event in a user's words, the most telling first."""
+    facts = event.facts
+    if event.phase == "prepare" and "available" in facts:
+        return [f"{facts['available']:,} may be asked", f"{facts['skipped']:,} cannot be read"]
+    if event.phase == "acquire" and "rows" in facts:
+        return [f"{facts['strategy']}, {facts['rows']:,} rows scored"]
+    labels = [f"{facts['labels']:,} labels"] if "labels" in facts else []
+    return labels + [f"{_word(n)} {_short(v)}" for n, v in facts.items() if n not in ("labels", "rounds")]
+
+
+def _word(name: str) -> str:
+    return "distance" if name.startswith("fd_") else "FID" if name == "fid" else name
 
 
 def _short(value: float | str) -> str:
-    if isinstance(value, str):
-        return value
-    return f"{value:,}" if isinstance(value, int) else f"{value:.3g}"
+    return value if isinstance(value, str) else f"{value:,}" if isinstance(value, int) else f"{value:.3g}"
+
+
+def _fitted(pieces: Iterable[str], room: int | None) -> str:
+    """Join the first pieces that have room together."""
+    text = ""
+    for piece in pieces:
+        longer = f"{text}  {piece}" if text else piece
+        if room is not None and len(longer) > room:
+            break
+        text = longer
+    return text
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def _duration(seconds: float) -> str:

@@ -17,16 +17,17 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from distal.checkpoints import open_generator
 from distal.cluster import cluster, living_nodes
 from distal.config import Config
-from distal.errors import ClusterError, DistalError
+from distal.errors import ClusterError, ConfigError, DistalError
 from distal.job import DRIVER_LOCK, Job
 from distal.ledger import Ledger
 from distal.link import LastReply, Mailbox, Question, WorkersUp
 from distal.oracle import Oracle, annotate, answered, build_oracle
+from distal.oracle.guarded import GuardedOracle, guarded
 from distal.pool.actors import ShardActors
 from distal.pool.local import LocalShard
 from distal.pool.waiting import Waiting
 from distal.progress import Event, Listener, ignore
-from distal.query import Strategy
+from distal.query import Strategy, as_strategy
 from distal.report.write import write_report
 from distal.resolve import check_names, make_config, read_config
 from distal.resources import divide_resources, possible_sizes
@@ -49,9 +50,10 @@ class ActiveLearner:
         config: a Config, a mapping, a YAML file, or None for the defaults (the embedded digits).
         oracle: a function from an `Item` to a label (class name, index, or None to decline), called in this process;
             or an object with `submit`, `collect` and `waiting`. None takes `oracle.kind` of the configuration.
-        strategy: a `Strategy` to use instead of `query.strategy`.
+        strategy: instead of `query.strategy`, a function from a `View` of a shard to one float a row, highest asked
+            first. It is shown all that the model says, or what `score_strategy` was told that it needs.
         address: Ray cluster, as `address` in the configuration ("auto" for the running one).
-        listen: hears progress events.
+        listen: hears progress as an `Event` each; `distal.show_progress` shows it as the command line does.
 
     Attributes:
         outcome_: how the last `run()` or `rounds()` ended.
@@ -66,24 +68,25 @@ class ActiveLearner:
         config: Config | Mapping[str, Any] | str | Path | None = None,
         *,
         oracle: Callable[..., Any] | Oracle | None = None,
-        strategy: Strategy | None = None,
+        strategy: Strategy | Callable[..., Any] | None = None,
         address: str | None = None,
         listen: Listener = ignore,
     ) -> None:
         config = _config(config)
         if oracle is not None and config.oracle.kind != "callable":
             config = config.model_copy(update={"oracle": config.oracle.model_copy(update={"kind": "callable"})})
-        if strategy is not None:
-            config = config.model_copy(update={"query": config.query.model_copy(update={"strategy": strategy.name})})
+        chosen = None if strategy is None else as_strategy(strategy)
+        if chosen is not None:
+            config = config.model_copy(update={"query": config.query.model_copy(update={"strategy": chosen.name})})
         else:
             check_names(config)
         self.run_directory = RunDirectory.open(config.storage, config.name)
         self._opened = Opened(config, self.run_directory)
         self._opened.require_memory()
         self.config = self._opened.config
-        self._oracle = oracle
+        self._oracle = guarded(oracle)
         self._build_oracle()  # where the rounds run it is built again; here, so that it refuses at once
-        self._strategy = strategy
+        self._strategy = chosen
         self._address = address or config.address
         self._listen: Listener = listen
         self.outcome_: Outcome | None = None
@@ -102,6 +105,12 @@ class ActiveLearner:
 
     def rounds(self) -> Iterator[RoundResult]:
         """Run rounds one by one; the next begins when it is asked for, so leaving the loop ends the run cleanly."""
+        try:
+            yield from self._rounds()
+        finally:
+            self._listen(Event(self.results_[-1].round if self.results_ else 0, "end"))
+
+    def _rounds(self) -> Iterator[RoundResult]:
         run = self.run_directory
         self.results_ = []
         with run.lock("driver"):
@@ -114,7 +123,8 @@ class ActiveLearner:
             with cluster(self._address), self._shards() as shards:
                 self._opened.write(run)
                 run.delete("stopped.json")
-                self._listen(Event(0, "prepare", 0, self._opened.images.rows))
+                rounds: dict[str, float | str] = {"rounds": self.config.planned_rounds}
+                self._listen(Event(0, "prepare", 0, self._opened.images.rows, rounds))
                 ready = shards.prepare()
                 skipped = [s for shard in ready for s in shard.skipped]
                 available = sum(shard.available for shard in ready)
@@ -135,8 +145,12 @@ class ActiveLearner:
             uint8 [n, C, H, W].
 
         Raises:
-            ConfigError: an unknown class. RunError: no round is committed yet.
+            ConfigError: no list of classes, or an unknown one. RunError: no round is committed yet.
         """
+        if isinstance(classes, str) or not isinstance(classes, Iterable):
+            raise ConfigError(
+                f"generate: {classes!r} is no list of classes.\nGive one class for each image: [{classes!r}] * 10."
+            )
         generator = open_generator(self.run_directory)
         labels = np.fromiter((generator.class_index(name) for name in classes), dtype=np.int64)
         return generator.images(labels, seed)
@@ -254,8 +268,8 @@ class ActiveLearner:
         mailbox("reply", question.ticket, LastReply(error))
 
     def _build_oracle(self) -> Oracle:
-        if hasattr(self._oracle, "collect"):
-            return self._oracle  # type: ignore[return-value]
+        if isinstance(self._oracle, GuardedOracle):
+            return self._oracle
         opened = self._opened
         return build_oracle(self.config, opened.images, opened.classes, self.run_directory, self._oracle)
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 class Event:
     """State one fact of a run's progress.
 
-    round: 1-based; 0 before the first. phase: prepare (decode the pool), reference (extractor and statistics of the
-    held-out images), acquire, annotate, train, evaluate or commit.
-    done, total: units of the phase's own work (blocks, rows, steps, images); total 0 where it is unknown.
-    facts: numbers worth showing, such as losses by name or the round's scores.
+    round: 1-based; 0 before the first. phase: prepare (decode the pool), extractor (train or load it), reference
+    (describe the held-out images), acquire, annotate, train, evaluate or commit; last comes end, however a run ends.
+    done, total: units of the phase's own work (rows, steps, images, labels; of commit, rounds); total 0 where unknown.
+    facts: numbers worth showing by name: of prepare the planned `rounds`, of train the losses, of commit the scores.
     """
 
     round: int

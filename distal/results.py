@@ -17,6 +17,12 @@ class RoundResult:
     round: int
     metrics: dict[str, Any]
 
+    def __repr__(self) -> str:
+        shown = {"labels": self.metrics["labels"], "distance": self.distance}
+        shown |= {name: self.score(name) for name in ("accuracy", "agreement")}
+        figures = (f"{name}={value:.4g}" for name, value in shown.items() if value is not None)
+        return f"RoundResult(round={self.round}, {', '.join(figures)})"
+
     @property
     def distance(self) -> float | None:
         """Return the goal's value: the Frechet distance that stopping follows, None where it is undefined."""

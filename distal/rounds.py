@@ -95,6 +95,8 @@ def run_rounds(
     Raises:
         DistalError: the same on every rank.
     """
+    if comm.rank > 0:
+        listen = ignore
     ledger = Ledger(setup.run, len(setup.classes))
     cache = setup.run.beside(EVALUATION_CACHE)
     evaluator = Evaluator(setup.config, setup.reference, setup.reference_rows, setup.classes, cache)
@@ -116,8 +118,7 @@ def run_rounds(
         state, losses = with_time("train", partial(train, setup, ledger, state, comm, round, listen))
         scores = with_time("evaluate", partial(evaluate, setup, evaluator, state, comm, round, listen))
         result = on_first_rank(comm, partial(commit, setup, ledger, evaluator, state, round, losses, scores, seconds))
-        if comm.rank == 0:
-            listen(Event(round, "commit", round, setup.config.rounds, result.headline()))
+        listen(Event(round, "commit", round, setup.config.planned_rounds, result.headline()))
         if not on_first_rank(comm, partial(on_commit, result)):
             return Outcome("interrupted", "driver", f"stopped by the driver after round {round}")
 
@@ -129,11 +130,9 @@ def prepare(setup: Setup, evaluator: Evaluator, comm: Communicator, listen: List
     """
     if evaluator.prepared:
         return
-    if comm.rank == 0:
-        listen(Event(0, "reference", 0, len(setup.reference_rows)))
     # Left to the training steps, each of a batch's random rows would decode the chunk around it.
     setup.images.decode(comm.rank, comm.size)
-    evaluator.prepare(comm)
+    evaluator.prepare(comm, lambda phase, done, total: listen(Event(0, phase, done, total)))
 
 
 def restore(setup: Setup, comm: Communicator) -> TrainState:
@@ -202,8 +201,7 @@ def train(
     steps = setup.config.train.steps
 
     def on_progress(done: int, losses: dict[str, float]) -> None:
-        if comm.rank == 0:
-            listen(Event(round, "train", done, steps, dict(losses)))
+        listen(Event(round, "train", done, steps, dict(losses)))
 
     on_progress(0, {})
     losses = train_round(state, rows, comm, steps, on_progress)
@@ -217,8 +215,7 @@ def evaluate(
     """Score G and the head against the held-out images on every rank, and draw the sample grid."""
 
     def on_progress(done: int, total: int) -> None:
-        if comm.rank == 0:
-            listen(Event(round, "evaluate", done, total))
+        listen(Event(round, "evaluate", done, total))
 
     on_progress(0, setup.config.evaluate.samples)
     scores = evaluator.evaluate(state.generate, state.scorer(), comm, on_progress)

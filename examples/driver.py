@@ -33,4 +33,5 @@ for result in learner.rounds():
     print(f"round {result.round}: {result.metrics['labels']} labels, distance {result.distance:.1f}")
 
 threes = learner.generate([3] * 16, seed=1)
-print(f"{learner.outcome_.message}; generated {threes.shape} images of a 3")
+if learner.outcome_ is not None:
+    print(f"{learner.outcome_.message}; generated {threes.shape} images of a 3")

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 
-from distal import ActiveLearner, Config, ConfigError, OracleError, RunError
+from distal import ActiveLearner, Config, ConfigError, Event, OracleError, RunError, View
 from distal.ledger import Ledger, Query
 from distal.rundir import RunDirectory
 from distal.setup import Opened
@@ -18,12 +19,14 @@ Make = Callable[..., Config]
 def test_rounds_are_handed_out_as_they_are_committed_and_an_object_may_go_on(
     local_ray: None, small_config: Make
 ) -> None:
-    learner = ActiveLearner(small_config())
+    events: list[Event] = []
+    learner = ActiveLearner(small_config(), listen=events.append)
     with pytest.raises(RunError, match="there is no run here"):
         learner.generate(["3"])
     first = next(iter(learner.rounds()))
     assert (first.round, first.metrics["labels"]) == (1, 10)
     assert learner.run_directory.committed() == [1]
+    assert (events[0].phase, events[0].facts["rounds"], events[-1].phase) == ("prepare", 2, "end")
     assert learner.run().reason == "budget"
     assert [result.round for result in learner.results_] == [2]
 
@@ -66,6 +69,22 @@ def test_an_open_question_is_settled_before_anything_is_started(
     with pytest.raises(TypeError):  # there is no cluster to go on with
         ActiveLearner(config).run()
     assert [answer.label for answer in Ledger(run).answers(1)] == [1, None]
+
+
+def doubt(view: View) -> torch.Tensor:
+    return -view.need("probs").amax(1)
+
+
+def test_what_a_script_gives_is_checked_when_the_object_is_made(small_config: Make) -> None:
+    learner = ActiveLearner(small_config(), strategy=doubt)
+    assert learner.config.query.strategy == "doubt"
+    with pytest.raises(ConfigError, match=r"'int' is no function"):
+        ActiveLearner(small_config(), strategy=5)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"oracle: int has no submit"):
+        ActiveLearner(small_config(), oracle=5)  # type: ignore[arg-type]
+    for given in (0, "crack"):
+        with pytest.raises(ConfigError, match=r"no list of classes.*\nGive one class for each image"):
+            learner.generate(given)  # type: ignore[arg-type]
 
 
 def test_a_wrong_name_is_refused_when_the_object_is_made(small_config: Make) -> None:

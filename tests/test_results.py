@@ -44,6 +44,7 @@ def test_a_result_is_read_back(run):
     run.write(round_path(1, "metrics.json"), json.dumps(FINE).encode())
     result = read_result(run, 1)
     assert (result.distance, result.score("accuracy")) == (20.5, None)
+    assert repr(result) == "RoundResult(round=1, labels=10, distance=20.5)"
     assert result.headline() == {"labels": 10, "fid": 20.5}
 
 

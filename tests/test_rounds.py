@@ -196,6 +196,11 @@ def test_the_listener_hears_the_phases_in_the_order_of_the_picture(run: Run) -> 
     assert [phase for phase, _ in groupby(heard)] == [*phases[:2], "reference", *phases[2:], *phases]
 
 
+def test_the_rounds_are_counted_that_the_label_budget_pays_for(small_config: Callable[..., Config]) -> None:
+    assert small_config(rounds=9, stop={"labels": 25}).planned_rounds == 3
+    assert small_config(rounds=2).planned_rounds == 2
+
+
 def test_false_at_a_commit_ends_the_loop_there(run: Run) -> None:
     outcome = run.go(on_commit=lambda result: False)
     assert outcome.kind == "interrupted"

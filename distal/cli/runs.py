@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from distal.cli.output import can_be_encoded, show
 from distal.places import absolute
@@ -147,12 +146,11 @@ def report(path: RunPath) -> None:
 
 def run_config(config: "Config") -> None:
     """Run a checked configuration, show its progress and its end."""
-    from distal.display import Display
+    from distal.display import show_progress
     from distal.learner import ActiveLearner
 
-    with Display(config, Console(stderr=True, highlight=False, soft_wrap=True)) as display:
-        learner = ActiveLearner(config, listen=display)
-        outcome = learner.run()
+    learner = ActiveLearner(config, listen=show_progress)
+    outcome = learner.run()
     uri = learner.run_directory.uri
     show(outcome.message)
     if outcome.kind == "stopped":

@@ -189,7 +189,7 @@ class JobServer:
             ) from None
         except RuntimeError as error:
             said = " ".join(str(error).split())[:300]
-            hint = "pip install 'distal[cluster]'" if "ray[default]" in said else "see the dashboard, or 'ray status'"
+            hint = "pip install 'ray[default]'" if "ray[default]" in said else "see the dashboard, or 'ray status'"
             raise ClusterError(f"--address: {self.address} refused: {said}\n{hint}") from None
 
 

@@ -7,7 +7,7 @@ from distal.communicator import Communicator
 from distal.config import Config
 from distal.errors import EvaluationError
 from distal.metrics.cache import Folder, Store
-from distal.metrics.extractor import Extractor, ExtractorRequest
+from distal.metrics.extractor import Extractor, ExtractorRequest, PhaseListener, unheard
 from distal.metrics.fd import FD
 from distal.metrics.metric import Evaluation, HeadScorer
 from distal.metrics.pool_cnn import Judge, learns_labels, pool_judge
@@ -39,16 +39,21 @@ class Evaluator:
         """Whether extractor, judge and reference statistics are there."""
         return self._prepared is not None
 
-    def prepare(self, comm: Communicator) -> None:
-        """Build or load extractor, judge and reference statistics. Raises EvaluationError or ConfigError."""
+    def prepare(self, comm: Communicator, listen: PhaseListener = unheard) -> None:
+        """Build or load extractor, judge and reference statistics.
+
+        listen: called with "extractor" and the steps of its training, then "reference" and the images described, done
+        and in all. Raises EvaluationError or ConfigError.
+        """
         settings = self.config.evaluate
-        request = ExtractorRequest(self.split, settings.extractor_path, self.store, comm)
-        judge = pool_judge(self.split, self.store, comm) if learns_labels(self.split) else None
+        listen("extractor", 0, 0)
+        request = ExtractorRequest(self.split, settings.extractor_path, self.store, comm, listen)
+        judge = pool_judge(self.split, self.store, comm, listen) if learns_labels(self.split) else None
         if judge is not None and settings.extractor == "pool-cnn":
             extractor = judge.extractor
         else:
             extractor = EXTRACTORS.find(settings.extractor)(request)
-        self._prepared = (extractor, judge, reference_statistics(self.split, extractor, self.store, comm))
+        self._prepared = (extractor, judge, reference_statistics(self.split, extractor, self.store, comm, listen))
 
     def evaluate(
         self, generate: Generate, scorer: HeadScorer | None, comm: Communicator, listen: Listener | None = None

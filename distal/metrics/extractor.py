@@ -10,6 +10,12 @@ from distal.communicator import Communicator
 from distal.metrics.cache import Store
 from distal.metrics.reference import ReferenceSplit
 
+PhaseListener = Callable[[str, int, int], None]
+
+
+def unheard(phase: str, done: int, total: int) -> None:
+    """Listen to no phase."""
+
 
 @dataclass(frozen=True)
 class Extractor:
@@ -34,13 +40,15 @@ class Extractor:
 class ExtractorRequest:
     """Hold what a builder of extractors may use.
 
-    split: the reference. path: evaluate.extractor_path. store: where files that cost time are kept.
+    split: the reference. path: evaluate.extractor_path. store: where files that cost time are kept. listen: hears of
+    what takes time: "extractor" or "reference", and how much of it is done and in all.
     """
 
     split: ReferenceSplit
     path: str | None
     store: Store
     comm: Communicator
+    listen: PhaseListener = unheard
 
 
 ExtractorBuilder = Callable[[ExtractorRequest], Extractor]

@@ -8,6 +8,7 @@ split share one extractor, so their distances compare.
 import hashlib
 import logging
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from torch.nn import functional
 
 from distal.communicator import Communicator
 from distal.metrics.cache import Store, cached
-from distal.metrics.extractor import Extractor, ExtractorRequest
+from distal.metrics.extractor import Extractor, ExtractorRequest, PhaseListener, unheard
 from distal.metrics.pool_cnn_training import RECIPE, train
 from distal.metrics.reference import ReferenceSplit
 
@@ -79,10 +80,10 @@ def learns_labels(split: ReferenceSplit) -> bool:
 
 def build_pool_cnn(request: ExtractorRequest) -> Extractor:
     """Build the extractor; see `pool_judge`."""
-    return pool_judge(request.split, request.store, request.comm).extractor
+    return pool_judge(request.split, request.store, request.comm, request.listen).extractor
 
 
-def pool_judge(split: ReferenceSplit, store: Store, comm: Communicator) -> Judge:
+def pool_judge(split: ReferenceSplit, store: Store, comm: Communicator, listen: PhaseListener = unheard) -> Judge:
     """Load the network of this split from the store, or train it on rank 0 and keep it, as safetensors."""
     images = split.images
     classes = len(split.class_names) if learns_labels(split) else 4
@@ -91,7 +92,8 @@ def pool_judge(split: ReferenceSplit, store: Store, comm: Communicator) -> Judge
 
     def make() -> bytes:
         logger.info("pool-cnn: training on %d reference images", len(split))
-        measured = train(network.to(comm.device), split, learns_labels(split), comm.device)
+        told = partial(listen, "extractor")
+        measured = train(network.to(comm.device), split, learns_labels(split), comm.device, told)
         logger.info("pool-cnn: accuracy %.3f, balanced %.3f on images kept out", *measured)
         state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
         data: bytes = save(state | {"accuracy": torch.tensor(measured, dtype=torch.float64)})

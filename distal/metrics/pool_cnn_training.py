@@ -1,6 +1,7 @@
 """Train a small classifier on a reference split: seeded, in bounded time, from few and unbalanced images."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -17,35 +18,54 @@ BATCH = 64
 LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 1e-2
 WARM_UP = 30  # steps
+REPORT_STEPS = 20
 LABEL_SMOOTHING = 0.05
 KEPT_OUT = 0.2  # fraction of the images that measures the accuracy
 
 
-def train(network: nn.Module, split: ReferenceSplit, labels: bool, device: torch.device) -> tuple[float, float]:
+def train(
+    network: nn.Module,
+    split: ReferenceSplit,
+    labels: bool,
+    device: torch.device,
+    listen: Callable[[int, int], None] = lambda done, steps: None,
+) -> tuple[float, float]:
     """Train in place; return accuracy and balanced accuracy (mean recall) on images that were kept out.
 
     labels: learn the split's labels, each class drawn equally often; else learn quarter turns. A fifth of the images
     is kept out for measuring, then the network is trained again from the start on all of them. Random numbers come from
     named streams of seed 0 and the CPU's sums from one thread, so the weights depend on the split (and the hardware's
-    rounding) alone.
+    rounding) alone. listen: called every REPORT_STEPS steps with those done and those in all.
     """
     rows = np.flatnonzero(split.labels >= 0) if labels else np.arange(len(split))
     kept_out = row_uniforms(split.row_ids[rows], 0, "pool-cnn", "kept out") < KEPT_OUT
     if kept_out.all() or not kept_out.any():
         kept_out = np.arange(len(rows)) % 5 == 0
+    first, second = _steps(rows[~kept_out]), _steps(rows)
     with one_thread():
-        _fit(network, split, rows[~kept_out], labels, device)
+        _fit(network, split, rows[~kept_out], labels, device, lambda done: listen(done, first + second))
         accuracy = _accuracy(network, split, rows[kept_out], labels, device)
-        _fit(network, split, rows, labels, device)
+        _fit(network, split, rows, labels, device, lambda done: listen(first + done, first + second))
     return accuracy
 
 
-def _fit(network: nn.Module, split: ReferenceSplit, rows: IntArray, labels: bool, device: torch.device) -> None:
+def _steps(rows: IntArray) -> int:
+    return int(np.clip(len(rows) // 8, *STEPS))
+
+
+def _fit(
+    network: nn.Module,
+    split: ReferenceSplit,
+    rows: IntArray,
+    labels: bool,
+    device: torch.device,
+    listen: Callable[[int], None],
+) -> None:
     """Train from the start on the positions `rows` of the split."""
     _initialize(network)
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     members = [rows[split.labels[rows] == c] for c in np.unique(split.labels[rows])] if labels else [rows]
-    steps = int(np.clip(len(rows) // 8, *STEPS))
+    steps = _steps(rows)
     network.train()
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
         for step in range(steps):
@@ -59,6 +79,8 @@ def _fit(network: nn.Module, split: ReferenceSplit, rows: IntArray, labels: bool
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             optimizer.step()
+            if (step + 1) % REPORT_STEPS == 0 or step + 1 == steps:
+                listen(step + 1)
     network.eval()
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from distal.communicator import Communicator, on_first_rank
 from distal.errors import EvaluationError
 from distal.metrics.cache import Store, cached
-from distal.metrics.extractor import Extractor
+from distal.metrics.extractor import Extractor, PhaseListener, unheard
 from distal.metrics.frechet import Gaussian, frechet_distance
 from distal.metrics.kernel import within_sum
 from distal.metrics.reference import IntArray, ReferenceSplit
@@ -42,16 +42,22 @@ class ReferenceStatistics:
 
 
 def reference_statistics(
-    split: ReferenceSplit, extractor: Extractor, store: Store, comm: Communicator
+    split: ReferenceSplit,
+    extractor: Extractor,
+    store: Store,
+    comm: Communicator,
+    listen: PhaseListener = unheard,
 ) -> ReferenceStatistics:
     """Load the statistics from the store, or compute them over all ranks and keep them.
 
-    Raises EvaluationError where features of reference images are not finite.
+    listen: called with "reference", images done and in all. Raises EvaluationError where features of reference images
+    are not finite.
     """
+    listen("reference", 0, len(split))
     text = f"{VERSION} {extractor.name} {extractor.hash} {split.key}"
     path = f"references/{hashlib.sha256(text.encode()).hexdigest()[:32]}.safetensors"
     if not on_first_rank(comm, lambda: store.has(path)):
-        features = _all_features(split, extractor, comm)
+        features = _all_features(split, extractor, comm, listen)
         within = float(within_sum(_spread(features), comm))
         cached(store, path, comm, lambda: _summarize(features, within))
     state = {
@@ -76,8 +82,11 @@ def gather_rows(positions: IntArray, features: Tensor, comm: Communicator) -> Te
     return torch.from_numpy(rows).to(features.device)
 
 
-def _all_features(split: ReferenceSplit, extractor: Extractor, comm: Communicator) -> Tensor:
-    mine = [(positions, extractor(images)) for positions, images in split.batches(comm, BATCH)]
+def _all_features(split: ReferenceSplit, extractor: Extractor, comm: Communicator, listen: PhaseListener) -> Tensor:
+    mine = []
+    for positions, images in split.batches(comm, BATCH):
+        mine.append((positions, extractor(images)))
+        listen("reference", int(positions[-1]) + 1, len(split))
     width = max(comm.gather(mine[0][1].shape[1] if mine else 0))
     rows = torch.cat([torch.zeros(0, width, device=comm.device), *(features for _, features in mine)])
     positions = np.concatenate([np.zeros(0, np.int64), *(positions for positions, _ in mine)])

@@ -1,7 +1,8 @@
 """Register query strategies by their standard names, with what each needs of the model.
 
 A third party adds a strategy without touching distal: an entry point of the group ``distal.strategies`` whose name is
-the strategy's and whose value is the module, function or class that the decorators below have registered.
+the strategy's and whose value is the module, function or class that the decorators below have registered. A script
+passes such a function or class, or a function that nobody registered, to `distal.ActiveLearner`.
 """
 
 from collections.abc import Callable, Iterable
@@ -21,8 +22,8 @@ Made = TypeVar("Made", bound=Callable[..., Any])
 class Strategy:
     """Name one way to choose rows.
 
-    needs: a subset of NEEDS; the shard computes these and nothing else. ``gradients`` stands for the factors of the
-    last layer's gradient, which are probs and embeddings.
+    needs: a subset of NEEDS; the shard keeps these and nothing else. ``gradients`` stands for the factors of the
+    last layer's gradient, which are probs and embeddings. Raises ConfigError for another.
     kind: ``score``: `make` is a function from View to a float tensor [n], higher is asked first.
     ``batch``: `make` is a class without arguments that is a `distal.query.batch.Batch`.
     """
@@ -31,6 +32,14 @@ class Strategy:
     needs: frozenset[str]
     kind: Literal["score", "batch"]
     make: Callable[..., Any]
+
+    def __post_init__(self) -> None:
+        for need in sorted(self.needs - NEEDS):
+            hint = nearest_name(need, NEEDS)
+            raise ConfigError(
+                f"strategy '{self.name}': unknown need '{need}'{'; ' + hint if hint else '.'}\n"
+                f"Known: {', '.join(sorted(NEEDS))}."
+            )
 
     @property
     def tensors(self) -> frozenset[str]:
@@ -43,9 +52,6 @@ STRATEGIES: dict[str, Strategy] = {}
 
 
 def _register(strategy: Strategy) -> None:
-    unknown = sorted(strategy.needs - NEEDS)
-    if unknown:
-        raise ConfigError(f"strategy '{strategy.name}' needs {unknown}, which is none of {sorted(NEEDS)}")
     taken = STRATEGIES.get(strategy.name)
     if taken is not None and _place(taken.make) != _place(strategy.make):
         raise ConfigError(f"strategy '{strategy.name}' is registered already, by {'.'.join(_place(taken.make))}")
@@ -58,7 +64,7 @@ def _place(make: Callable[..., Any]) -> tuple[str, str]:
 
 def _decorator(name: str, needs: Iterable[str], kind: Literal["score", "batch"]) -> Callable[[Made], Made]:
     def register(make: Made) -> Made:
-        _register(Strategy(name, frozenset(needs), kind, make))
+        _register(Strategy(name, frozenset([needs] if isinstance(needs, str) else needs), kind, make))
         return make
 
     return register
@@ -96,3 +102,31 @@ def get_strategy(name: str) -> Strategy:
         hint = nearest_name(name, known)
         raise ConfigError(f"unknown strategy '{name}'" + (f"; {hint}" if hint else "") + f"\nKnown: {', '.join(known)}")
     return STRATEGIES[name]
+
+
+def as_strategy(given: Strategy | Callable[..., Any]) -> Strategy:
+    """Return the strategy that a script gave: one as it is, a registered function or class, or any other function.
+
+    A function that is not registered is a score strategy of its own name that needs all that a shard can compute.
+
+    Raises:
+        ConfigError: it is none of these, or a function whose name another strategy has.
+    """
+    if isinstance(given, Strategy):
+        return given
+    for strategy in STRATEGIES.values():
+        if strategy.make is given:
+            return strategy
+    name = getattr(given, "__name__", "")
+    if isinstance(given, type) or not callable(given) or not name.isidentifier():
+        raise ConfigError(
+            f"strategy: '{name or type(given).__name__}' is no function with a name of its own.\n"
+            "Give a function from a view of a shard to one float a row, or what score_strategy or batch_strategy has\n"
+            "registered: score_strategy('mine', needs=['probs'])(function). A name alone goes into query.strategy."
+        )
+    if name in strategy_names():
+        raise ConfigError(
+            f"strategy: the function {name}() has the name of another strategy.\n"
+            "Rename it, or register it under a name of its own: @distal.score_strategy('mine', needs=['probs'])."
+        )
+    return Strategy(name, NEEDS, "score", given)

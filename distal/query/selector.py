@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from distal.errors import TrainingError
+from distal.errors import StrategyError, TrainingError
 from distal.query.batch import Batch, Cover, Doubles, best, propose
 from distal.query.nearest import Floats, Rows
 from distal.query.registry import Strategy
@@ -48,19 +48,19 @@ class Selector:
         self._cover: Cover | None = None
 
     def top(self, k: int) -> Top:
-        """Return the k available rows of highest score; raise TrainingError where a score is not finite."""
-        scores = self.strategy.make(self.view)
-        if tuple(scores.shape) != (len(self.view.row_ids),):
-            raise TrainingError(
-                f"strategy '{self.strategy.name}' returned scores of shape {tuple(scores.shape)}, "
-                f"expected ({len(self.view.row_ids)},): one score a row"
-            )
+        """Return the k available rows of highest score.
+
+        Raises:
+            StrategyError: the scores are not one finite number a row. TrainingError: because the model's outputs are
+                not finite either.
+        """
+        scores = self._scores()
         if len(self.askable) < len(scores):
             scores = scores[torch.from_numpy(self.askable).to(scores.device)]
         positions, values = _best_scores(scores, k)
-        row_ids = self.view.row_ids[self.askable[positions]]
-        self._refuse(row_ids, values, "score")
-        return Top(row_ids, values)
+        positions = self.askable[positions]
+        self._refuse(positions, values, "score")
+        return Top(self.view.row_ids[positions], values)
 
     def begin(self) -> tuple[int, Rows]:
         """Open the batch strategy; return the number of available rows and the rows that count as picked."""
@@ -68,7 +68,7 @@ class Selector:
         self._cover = batch.cover(self.view)
         centers = np.flatnonzero(batch.centers(self.view))
         used = np.flatnonzero(self.view.available | self.view.labeled)
-        self._refuse(self.view.row_ids[used], self._cover.bound()[used], "squared norm")
+        self._refuse(used, self._cover.bound()[used], "squared norm")
         return len(self.askable), self._cover.rows(centers, self.view.row_ids)
 
     def propose(self, picks: Rows, count: int, number: int) -> Proposal:
@@ -93,14 +93,39 @@ class Selector:
             raise ValueError("selector: begin() comes first")
         return self._cover
 
-    def _refuse(self, row_ids: Ints, values: Floats | Doubles, what: str) -> None:
+    def _scores(self) -> torch.Tensor:
+        """Call the strategy's function, which may return a tensor, an array or a list."""
+        given, n = self.strategy.make(self.view), len(self.view.row_ids)
+        try:
+            scores = torch.as_tensor(given)
+        except (TypeError, ValueError, RuntimeError):
+            what = f"a {type(given).__name__} that holds no numbers"
+        else:
+            if tuple(scores.shape) == (n,) and not scores.is_complex():
+                return scores if scores.is_floating_point() else scores.double()
+            what = f"scores of type {scores.dtype} and shape {tuple(scores.shape)}"
+        raise StrategyError(
+            f"strategy '{self.strategy.name}' returned {what}.\n"
+            f"Expected one number for each row of the view, shape ({n},): mend it, then run distal resume."
+        )
+
+    def _refuse(self, positions: Ints, values: Floats | Doubles, what: str) -> None:
         bad = np.flatnonzero(~np.isfinite(values))
-        if len(bad):
-            raise TrainingError(
-                f"strategy '{self.strategy.name}': {what} of row {row_ids[bad[0]]} is {values[bad[0]]}, "
-                "expected a finite number\n"
-                "the model's outputs are broken: lower train.learning_rate_g and _d, or go back to an earlier round"
+        if not len(bad):
+            return
+        position = int(positions[bad[0]])
+        wrong = (
+            f"strategy '{self.strategy.name}': {what} of row {self.view.row_ids[position]} is {values[bad[0]]}, "
+            "expected a finite number.\n"
+        )
+        if self.view.finite(position):
+            raise StrategyError(
+                f"{wrong}What the model says of this row is finite, so it is the strategy that fails: "
+                "mend it, then run distal resume."
             )
+        raise TrainingError(
+            f"{wrong}The model's outputs are broken: lower train.learning_rate_g and _d, or go back to a round before."
+        )
 
 
 def _best_scores(scores: torch.Tensor, k: int) -> tuple[Ints, Doubles]:

@@ -6,8 +6,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from distal.errors import nearest_name
+
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+TENSORS = ("probs", "embeddings", "realism")
 
 
 @dataclass(frozen=True)
@@ -34,9 +37,8 @@ class View:
 
     def __post_init__(self) -> None:
         n = len(self.row_ids)
-        arrays = {"available": self.available, "labeled": self.labeled, "probs": self.probs}
-        arrays |= {"embeddings": self.embeddings, "realism": self.realism}
-        for name, array in arrays.items():
+        for name in ("available", "labeled", *TENSORS):
+            array = getattr(self, name)
             if array is not None and len(array) != n:
                 raise ValueError(f"view: {name} has {len(array)} rows, row_ids has {n}")
         if n and self.row_ids[0] % self.block_rows:
@@ -45,8 +47,16 @@ class View:
             raise ValueError("view: row_ids must ascend without repeats")
 
     def need(self, name: str) -> torch.Tensor:
-        """Return probs, embeddings or realism; raise ValueError where the shard did not compute it."""
+        """Return probs, embeddings or realism; raise ValueError where the shard has none."""
+        if name not in TENSORS:
+            hint = nearest_name(name, TENSORS)
+            raise ValueError(f"view: there is no '{name}'; {hint or 'known: ' + ', '.join(TENSORS)}")
         tensor = getattr(self, name)
         if not isinstance(tensor, torch.Tensor):
             raise ValueError(f"view: {name} was not computed; name it in the strategy's needs")
         return tensor
+
+    def finite(self, position: int) -> bool:
+        """Say whether all that the model gave for the row at this position is finite."""
+        given = (getattr(self, name) for name in TENSORS)
+        return all(bool(torch.isfinite(tensor[position]).all()) for tensor in given if tensor is not None)

@@ -216,6 +216,16 @@ def test_images_that_are_not_uint8_are_refused(cache: Path) -> None:
         evaluator(cache).evaluate(lambda z, y: torch.zeros(len(z), 1, 8, 8), None, Alone())
 
 
+def test_the_reference_is_told_of_before_and_while_it_is_described(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_extractor(monkeypatch, lambda images: images.float().mean((1, 2)))
+    heard: list[tuple[str, int, int]] = []
+    evaluator(tmp_path, FakeImages(PIXELS), extractor="means").prepare(Alone(), lambda *told: heard.append(told))
+    assert heard[:2] == [("extractor", 0, 0), ("reference", 0, 360)]
+    assert heard[-1] == ("reference", 360, 360)
+
+
 def test_progress_reaches_the_number_of_samples(cache: Path) -> None:
     heard: list[tuple[int, int]] = []
     evaluator(cache).evaluate(noise, None, Alone(), lambda done, total: heard.append((done, total)))

@@ -41,7 +41,9 @@ def test_learned_from_a_fifth_of_the_digits_it_tells_the_others(tmp_path: Path) 
 
 @pytest.mark.usefixtures("few_steps")
 def test_all_runs_over_one_split_share_the_network_that_was_trained_first(tmp_path: Path) -> None:
-    first = pool_judge(split(100), Folder(tmp_path), Alone())
+    heard: list[tuple[str, int, int]] = []
+    first = pool_judge(split(100), Folder(tmp_path), Alone(), lambda *progress: heard.append(progress))
+    assert heard == [("extractor", done, 80) for done in (20, 40, 60, 80)]  # twice 40 steps
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("distal.metrics.pool_cnn.train", None)
         again = pool_judge(split(100), Folder(tmp_path), Alone())

@@ -6,7 +6,18 @@ import torch
 from query_pools import choose, make_pool
 
 from distal.errors import ConfigError
-from distal.query import STRATEGIES, View, get_strategy, registry, score_strategy, strategy_names
+from distal.query import (
+    NEEDS,
+    STRATEGIES,
+    Badge,
+    Strategy,
+    View,
+    as_strategy,
+    get_strategy,
+    registry,
+    score_strategy,
+    strategy_names,
+)
 
 
 @pytest.fixture
@@ -45,8 +56,45 @@ def test_a_function_with_a_decorator_is_a_strategy(monkeypatch):
 def test_a_taken_name_and_an_unknown_need_are_refused():
     with pytest.raises(ConfigError, match="registered already"):
         score_strategy("margin")(lambda view: view)
-    with pytest.raises(ConfigError, match="committee"):
+    with pytest.raises(ConfigError, match=r"'other': unknown need 'committee'.*\nKnown: embeddings, gradients, probs"):
         score_strategy("other", needs={"committee"})(lambda view: view)
+    with pytest.raises(ConfigError, match="'other': unknown need 'prob'; did you mean 'probs'"):
+        Strategy("other", frozenset({"prob"}), "score", print)
+
+
+def mine(view: View) -> torch.Tensor:
+    return view.need("realism")
+
+
+def test_a_function_that_nobody_registered_is_a_strategy_that_is_shown_everything():
+    assert as_strategy(mine) == Strategy("mine", NEEDS, "score", mine)
+    assert as_strategy(mine).tensors == {"probs", "embeddings", "realism"}
+    assert as_strategy(as_strategy(mine)) == as_strategy(mine)
+
+
+@pytest.mark.usefixtures("clean_registry")
+def test_a_function_or_class_that_is_registered_keeps_its_name_and_needs():
+    assert as_strategy(Badge) is get_strategy("badge")
+    assert as_strategy(score_strategy("other", needs="probs")(mine)) == Strategy("other", {"probs"}, "score", mine)
+
+
+def margin(view: View) -> torch.Tensor:
+    return view.need("probs")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (lambda view: None, "'<lambda>' is no function with a name"),
+        ("badge", "'str' is no function.*\n.*\n.*goes into query.strategy"),
+        (View, "'View' is no function"),
+        (margin, r"margin\(\) has the name of another strategy.*\nRename it"),
+    ],
+)
+def test_what_can_be_no_strategy_is_refused_with_what_to_do(given, words):
+    with pytest.raises(ConfigError, match=words) as told:
+        as_strategy(given)
+    assert len(str(told.value).splitlines()) <= 3
 
 
 @pytest.mark.usefixtures("clean_registry")

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from query_pools import choose, cut, make_pool
 
-from distal.errors import TrainingError
-from distal.query import STRATEGIES, LocalShards, Selector, get_strategy, registry, score_strategy, select
+from distal.errors import StrategyError, TrainingError
+from distal.query import NEEDS, LocalShards, Selector, Strategy, get_strategy, select
 from distal.query.batch import best
 
 
@@ -108,12 +108,36 @@ def test_a_batch_of_no_row_is_refused():
         choose("margin", [make_pool(50)], 0)
 
 
-def test_scores_of_the_wrong_shape_are_refused(monkeypatch):
-    monkeypatch.setattr(registry, "STRATEGIES", dict(STRATEGIES))
+def score(make, pool, k=5):
+    strategy = Strategy("mine", NEEDS, "score", make)
+    return select(LocalShards([Selector(view, strategy) for view in cut(pool, [2])]), strategy, k, 0, 1)
 
-    @score_strategy("column", needs={"probs"})
-    def column(view):
-        return view.probs[:, :1]
 
-    with pytest.raises(TrainingError, match=r"shape \(50, 1\)"):
-        choose("column", [make_pool(50)], 5)
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda view: view.probs[:, :1], r"torch.float32 and shape \((32|18), 1\)"),
+        (lambda view: None, "a NoneType that holds no numbers"),
+        (lambda view: ["high"] * len(view.row_ids), "a list that holds no numbers"),
+    ],
+)
+def test_scores_that_are_not_one_number_a_row_are_refused_by_the_name_of_the_strategy(make, words):
+    with pytest.raises(StrategyError, match=f"strategy 'mine' returned .*{words}"):
+        score(make, make_pool(50))
+
+
+@pytest.mark.parametrize("form", [np.asarray, list, torch.as_tensor])
+def test_scores_may_be_a_tensor_an_array_or_a_list(form):
+    pool = make_pool(50)
+    chosen = score(lambda view: form(-view.row_ids), pool)
+    assert np.array_equal(chosen.row_ids, np.flatnonzero(pool.available)[:5])
+
+
+def test_a_nan_of_the_strategys_own_is_not_laid_at_the_models_door():
+    pool = make_pool(50, labeled=0.0, unavailable=0.0)
+    with pytest.raises(StrategyError, match=r"strategy 'mine': score of row 40 is nan.*\n.*it is the strategy") as told:
+        score(lambda view: np.where(view.row_ids == 40, np.nan, 0.0), pool)
+    assert "learning_rate" not in str(told.value)
+    pool.embeddings[40, 0] = torch.inf
+    with pytest.raises(TrainingError, match=r"row 40 is nan.*\n.*lower train\.learning_rate_g"):
+        score(lambda view: view.embeddings[:, 0] * 0.0, pool)

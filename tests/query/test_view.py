@@ -26,3 +26,5 @@ def test_tensors_have_a_value_for_each_row():
 def test_a_tensor_that_was_not_asked_for_is_named():
     with pytest.raises(ValueError, match="realism was not computed"):
         build([0, 1]).need("realism")
+    with pytest.raises(ValueError, match="there is no 'prob'; did you mean 'probs'"):
+        build([0, 1]).need("prob")
