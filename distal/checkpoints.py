@@ -11,7 +11,7 @@ import yaml
 
 from distal.config import Config
 from distal.errors import ConfigError, RunError, nearest_name
-from distal.resolve import NOT_YAML, make_config
+from distal.resolve import NOT_YAML, parse_config
 from distal.rundir import CONFIG, RunDirectory, round_path
 from distal.streams import normal
 from distal.train.state import TrainState
@@ -61,7 +61,7 @@ def read_saved(run: RunDirectory) -> SavedRun:
     if wrong:
         raise _damaged(run, f"holds what distal never writes under 'resolved': {', '.join(wrong)}")
     try:
-        return SavedRun(make_config(tree), resolved)
+        return SavedRun(parse_config(tree), resolved)
     except ConfigError as error:
         raise _damaged(run, f"is refused: {str(error).partition(chr(10))[0]}") from None
 

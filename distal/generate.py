@@ -13,6 +13,7 @@ from distal.data.digits import encode_png
 from distal.data.writer import pool_schema
 from distal.errors import ConfigError, StorageError
 from distal.report.grid import sample_grid
+from distal.report.rows import row_names
 
 
 def write_generated(
@@ -30,7 +31,7 @@ def write_generated(
         raise ConfigError(
             f"--out: '{target}' ends in neither .png nor .parquet.\nGive a .png for a grid, or a .parquet for rows."
         )
-    names = [generator.saved.classes[label] for label in classes]
+    names = row_names(generator.saved.classes, classes)
     labels = np.repeat(np.asarray(classes, dtype=np.int64), per_class)
     images = generator.images(labels, seed)
     try:

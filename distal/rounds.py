@@ -30,6 +30,7 @@ from distal.pool.shard import Scored
 from distal.progress import Event, Listener, ignore
 from distal.query import ShardGroup, Strategy, select
 from distal.report.grid import sample_grid
+from distal.report.rows import REAL, SAMPLES_PER_CLASS, real_grid, row_names
 from distal.results import RoundResult, read_result
 from distal.rundir import RunDirectory, round_path
 from distal.stopping import Stop, decide_stop
@@ -40,7 +41,6 @@ logger = logging.getLogger(__name__)
 
 Ids = npt.NDArray[np.int64]
 T = TypeVar("T")
-SAMPLES_PER_CLASS = 10
 DECODE_BLOCKS = 64
 EVALUATION_CACHE = "evaluation-cache"
 """Folder of the storage, shared by its runs, with trained extractors and reference statistics by hash."""
@@ -109,16 +109,19 @@ def run_rounds(
     evaluator = Evaluator(setup.config, setup.reference, setup.reference_rows, setup.classes, cache)
     if comm.rank == 0:
         listen(Event(0, "reference", 0, len(setup.reference_rows)))
+    began = time.perf_counter()
     evaluator.prepare(comm)
     decode(setup, comm)
     state = restore(setup, comm)
+    on_first_rank(comm, partial(draw_real, setup))
+    reference_s = time.perf_counter() - began
     while True:
         stop = on_first_rank(comm, partial(should_stop, setup, ledger))
         if stop is not None:
             return Outcome("stopped", stop.reason, stop.message)
         round = on_first_rank(comm, lambda: len(setup.run.committed()) + 1)
         label_records(setup.config.name, round)
-        seconds: dict[str, float] = {}
+        seconds, reference_s = {"reference": reference_s}, 0.0
         with_time = partial(_timed, seconds)
         choose = partial(acquire, setup, ledger, shards, state, round, listen)
         query = with_time("acquire", partial(on_first_rank, comm, choose))
@@ -144,6 +147,15 @@ def decode(setup: Setup, comm: Communicator) -> None:
     starts = np.arange(0, blocks, DECODE_BLOCKS)
     for start in np.roll(starts, -(comm.rank * len(starts) // comm.size)).tolist():
         setup.images.skipped(start, min(start + DECODE_BLOCKS, blocks))
+
+
+def draw_real(setup: Setup) -> None:
+    """Draw held-out images as the samples are drawn, once a run: its report then needs no pool to show them."""
+    if setup.run.has(REAL):
+        return
+    images, rows = setup.reference, setup.reference_rows
+    labels = images.labels(rows) if images.has_labels else np.full(len(rows), -1)
+    setup.run.write(REAL, real_grid(lambda positions: images.pixels(rows[positions]), labels, setup.classes))
 
 
 def restore(setup: Setup, comm: Communicator) -> TrainState:
@@ -257,7 +269,7 @@ def evaluate(
         latents = normal((SAMPLES_PER_CLASS * classes, setup.config.net.latent_dim), 0, "samples")
         labels = torch.arange(classes).repeat_interleave(SAMPLES_PER_CLASS)
         images = state.generate(latents, labels).cpu().numpy()
-        grid = sample_grid(images, columns=SAMPLES_PER_CLASS, row_names=setup.classes)
+        grid = sample_grid(images, columns=SAMPLES_PER_CLASS, row_names=row_names(setup.classes))
         setup.run.write(round_path(round, "samples.png"), grid)
 
     on_first_rank(comm, draw)

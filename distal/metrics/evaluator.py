@@ -8,7 +8,7 @@ from distal.config import Config
 from distal.errors import EvaluationError
 from distal.metrics.cache import Folder, Store
 from distal.metrics.extractor import Extractor, ExtractorRequest
-from distal.metrics.frechet import bias_note
+from distal.metrics.frechet import bias_note, floor
 from distal.metrics.head import HeadScorer, accuracy_scores
 from distal.metrics.kernel import kernel_distance
 from distal.metrics.pool_cnn import Judge, learns_labels, pool_judge
@@ -95,7 +95,6 @@ class Evaluator:
         n, m = generated.samples, len(self.split)
         width = generated.features.shape[1]
         notes = [bias_note(n, m, width)]
-        notes.append(f"two halves of the reference are {reference.halves:.4g} apart" if notes[0] else None)
         if not self.split.labeled:
             notes.append("held-out images carry no labels: accuracy, agreement and classes are left out")
         elif not learns_labels(self.split):
@@ -112,9 +111,13 @@ class Evaluator:
         kernel_note = _broken_note(generated) if generated.broken else None
         kernel_name = "kid" if extractor.name == "inception" else f"kd_{extractor.name}"
         kernel_counts = (min(n, KERNEL_ROWS), len(reference.kernel_rows))
+        name, by = distance_name(extractor.name), (extractor.name, extractor.hash)
+        half = m // 2
+        floor_note = f"two halves of the held-out images, {half} each, are {reference.halves:.4g} apart"
         return [
-            Score(distance_name(extractor.name), frechet, extractor.name, extractor.hash, n, m, None, note),
-            Score(kernel_name, kernel, extractor.name, extractor.hash, *kernel_counts, None, kernel_note),
+            Score(name, frechet, *by, n, m, None, note),
+            Score(f"{name}_floor", floor(reference.halves, m, n), *by, n, m, None, floor_note),
+            Score(kernel_name, kernel, *by, *kernel_counts, None, kernel_note),
         ]
 
     def _class_distances(

@@ -66,6 +66,7 @@ def score_title(name: str) -> str:
         ("_class_mean", ", mean of classes"),
         ("_class_worst", ", worst class"),
         ("_class", " of class"),
+        ("_floor", ", real from real images"),
     ):
         if name.endswith(suffix):
             return score_title(name.removesuffix(suffix)) + words
