@@ -15,7 +15,7 @@ import yaml
 
 from distal.config import Config
 from distal.errors import ConfigError, RunError, nearest_name
-from distal.resolve import make_config
+from distal.resolve import parse_config
 from distal.rundir import CONFIG, RunDirectory, round_path
 from distal.seals import DIGEST, is_sealed_yaml, sha256, tree_digest, with_digest
 from distal.streams import normal
@@ -80,7 +80,7 @@ def read_saved(run: RunDirectory) -> SavedRun:
     if _numbers(resolved["distal"]) > _numbers(__version__):
         _warn_newer(run.uri, resolved["distal"])
     try:
-        return SavedRun(make_config(tree), resolved)
+        return SavedRun(parse_config(tree), resolved)
     except ConfigError as error:
         raise _damaged(run, f"is refused: {str(error).partition(chr(10))[0]}") from None
 

@@ -3,7 +3,9 @@
 import logging
 import os
 import re
+import signal
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -107,7 +109,7 @@ def _join(given: str | None) -> None:
         settings |= {"num_cpus": cores, "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
     else:
         _require_listener(given)
-    own_handlers = list(logging.root.handlers)
+    own_handlers, on_sigterm = list(logging.root.handlers), signal.getsignal(signal.SIGTERM)
     if as_json():
         level = os.environ.get("DISTAL_LOG", "INFO").upper()
         settings["logging_config"] = ray.LoggingConfig(encoding="JSON", log_level=level)
@@ -122,6 +124,8 @@ def _join(given: str | None) -> None:
     finally:
         for handler in set(logging.root.handlers) - set(own_handlers):  # this process's records are written already
             logging.root.removeHandler(handler)
+        if callable(on_sigterm) and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, on_sigterm)  # Ray puts one in its place that dumps the stack
     if given is not None:
         try:
             _require_same_versions()

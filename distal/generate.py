@@ -21,6 +21,7 @@ from distal.storage import ObjectFiles, without_keys
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
+from distal.report.rows import row_names
 
 
 def write_generated(generator: TrainedGenerator, classes: Sequence[int], per_class: int, seed: int, target: str) -> int:
@@ -51,7 +52,7 @@ def write_generated(generator: TrainedGenerator, classes: Sequence[int], per_cla
             for path, data in _by_class(images, labels, saved.classes, generator.round, seed):
                 files.write(path, data)
         elif ending == ".png":
-            files.write(name, sample_grid(images, per_class, row_names=[saved.classes[label] for label in classes]))
+            files.write(name, sample_grid(images, per_class, row_names=row_names(saved.classes, classes)))
         else:
             rows = pa.BufferOutputStream()
             pq.write_table(_as_table(images, labels, saved.classes, generator.round, seed), rows)

@@ -1,7 +1,9 @@
 """The driver's object: start the shard actors and the trainer, serve what belongs to this process, hand out rounds."""
 
 import json
+import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -17,7 +19,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from distal.checkpoints import open_generator
 from distal.cluster import cluster, living_nodes
 from distal.config import Config
-from distal.errors import ClusterError, ConfigError, DistalError
+from distal.errors import ClusterError, ConfigError, DistalError, RunError, StorageError
 from distal.job import DRIVER_LOCK, Job
 from distal.ledger import Ledger
 from distal.link import LastReply, Mailbox, Question, WorkersUp
@@ -40,7 +42,11 @@ from distal.telemetry import Telemetry
 from distal.train.parallel import WorkerGroup
 from distal.workers import Workers
 
+logger = logging.getLogger(__name__)
+
 END_WAIT_S = 60.0
+REPORT_EVERY = 10.0
+"""Times as long as the report took pass before it is written again."""
 
 
 class ActiveLearner:
@@ -112,13 +118,12 @@ class ActiveLearner:
 
     def _rounds(self) -> Iterator[RoundResult]:
         run = self.run_directory
-        self.results_ = []
-        with run.lock("driver"):
+        self.results_, self.outcome_, self._report_due = [], None, 0.0
+        with run.lock("driver"), self._reported(run):
             self._opened.compare(run)
             awaited = self._awaited()
             if awaited is not None:
                 self.outcome_ = Outcome("waiting", "labels", awaited)
-                self._close(run)
                 return
             with cluster(self._address), self._shards() as shards:
                 self._opened.write(run)
@@ -133,7 +138,6 @@ class ActiveLearner:
                 facts |= {"given": len(setup.given.row_ids)} if len(setup.given.row_ids) else {}
                 self._listen(Event(0, "prepare", self._opened.images.rows, self._opened.images.rows, facts))
                 yield from self._serve(setup, shards)
-            self._close(run)
 
     def generate(self, classes: Iterable[str | int], seed: int = 0) -> npt.NDArray[np.uint8]:
         """Generate one image for each class, given by name or index, from the last committed round.
@@ -225,6 +229,8 @@ class ActiveLearner:
                     regrouping = message.message.round < config.rounds and workers.grow()
                     mailbox("reply", message.ticket, not regrouping)
                     mailbox("reply", message.ticket, LastReply())
+                    if time.monotonic() >= self._report_due:
+                        self._report(setup.run, at_work=True)
                 elif isinstance(message, Question):
                     self._answer(setup, mailbox, message)
                 elif isinstance(message, Event):
@@ -273,11 +279,30 @@ class ActiveLearner:
         opened = self._opened
         return build_oracle(self.config, opened.images, opened.classes, self.run_directory, self._oracle)
 
-    def _close(self, run: RunDirectory) -> None:
-        outcome = self.outcome_
-        if outcome is not None and outcome.kind == "stopped":
-            run.write("stopped.json", json.dumps({"reason": outcome.reason, "message": outcome.message}).encode())
-        write_report(run, self._opened.images, self._opened.classes, None if outcome is None else outcome.message)
+    @contextmanager
+    def _reported(self, run: RunDirectory) -> Iterator[None]:
+        """Leave the page as the run is left: at its end, by an error or Ctrl-C, or by whoever leaves the loop."""
+        try:
+            yield
+            outcome = self.outcome_
+            if outcome is not None and outcome.kind == "stopped":
+                run.write("stopped.json", json.dumps({"reason": outcome.reason, "message": outcome.message}).encode())
+        except (StorageError, RunError):
+            raise  # what refused this would refuse the page
+        except BaseException:
+            self._report(run)
+            raise
+        self._report(run)
+
+    def _report(self, run: RunDirectory, at_work: bool = False) -> None:
+        """Write the page while the next round is at work; where that takes long, less often: a tenth of the time."""
+        began = time.monotonic()
+        try:
+            if run.exists():
+                write_report(run, self._opened.images, self._opened.classes, at_work)
+        except DistalError as error:
+            logger.warning("the report could not be written: %s", error)
+        self._report_due = time.monotonic() + REPORT_EVERY * (time.monotonic() - began)
 
 
 def _open_mailbox(workers: int) -> Callable[..., Any]:

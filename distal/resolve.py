@@ -44,7 +44,7 @@ def read_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -
 
 
 def override_config(config: Config, overrides: Iterable[str]) -> Config:
-    """Apply ``key.sub=value`` overrides to a Config and check the result.
+    """Apply ``key.sub=value`` overrides to a Config and check the result, but not the names in registries.
 
     Raises:
         ConfigError: as `read_config`.
@@ -52,7 +52,7 @@ def override_config(config: Config, overrides: Iterable[str]) -> Config:
     tree = config.model_dump(mode="json")
     for override in overrides:
         apply_override(tree, override)
-    return make_config(tree)
+    return parse_config(tree)
 
 
 def with_values(config: Config, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,12 +74,21 @@ def make_config(tree: Mapping[str, Any]) -> Config:
     Raises:
         ConfigError: naming the first wrong key, what was given, what is allowed, and the nearest known name.
     """
-    try:
-        config = Config.model_validate(tree)
-    except ValidationError as error:
-        raise ConfigError(explain(error)) from None
+    config = parse_config(tree)
     check_names(config)
     return config
+
+
+def parse_config(tree: Mapping[str, Any]) -> Config:
+    """Build the Config from a tree of plain values without looking names up: a script may have brought its own.
+
+    Raises:
+        ConfigError: as `make_config`, but for names that live in registries.
+    """
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(explain(error)) from None
 
 
 def check_names(config: Config) -> None:

@@ -32,6 +32,7 @@ from distal.pool.shard import Scored
 from distal.progress import Event, Listener, ignore
 from distal.query import ShardGroup, Strategy, select
 from distal.report.grid import sample_grid
+from distal.report.rows import REAL, SAMPLES_PER_CLASS, real_grid, row_names
 from distal.results import RoundResult, read_result
 from distal.rundir import RunDirectory, round_path
 from distal.stopping import Outcome, Stop, decide_stop
@@ -42,7 +43,6 @@ logger = logging.getLogger(__name__)
 
 Ids = npt.NDArray[np.int64]
 T = TypeVar("T")
-SAMPLES_PER_CLASS = 10
 
 
 class Shards(ShardGroup, Protocol):
@@ -133,6 +133,16 @@ def prepare(setup: Setup, evaluator: Evaluator, comm: Communicator, listen: List
     # Left to the training steps, each of a batch's random rows would decode the chunk around it.
     setup.images.decode(comm.rank, comm.size)
     evaluator.prepare(comm, lambda phase, done, total: listen(Event(0, phase, done, total)))
+    on_first_rank(comm, lambda: draw_real(setup))
+
+
+def draw_real(setup: Setup) -> None:
+    """Draw held-out images as the samples are drawn, once a run: its report then needs no pool to show them."""
+    if setup.run.has(REAL):
+        return
+    images, rows = setup.reference, setup.reference_rows
+    labels = images.labels(rows) if images.has_labels else np.full(len(rows), -1)
+    setup.run.write(REAL, real_grid(lambda positions: images.pixels(rows[positions]), labels, setup.classes))
 
 
 def restore(setup: Setup, comm: Communicator) -> TrainState:
@@ -225,7 +235,7 @@ def evaluate(
         latents = normal((SAMPLES_PER_CLASS * classes, setup.config.net.latent_dim), 0, "samples")
         labels = torch.arange(classes).repeat_interleave(SAMPLES_PER_CLASS)
         images = state.generate(latents, labels).cpu().numpy()
-        grid = sample_grid(images, columns=SAMPLES_PER_CLASS, row_names=setup.classes)
+        grid = sample_grid(images, columns=SAMPLES_PER_CLASS, row_names=row_names(setup.classes))
         setup.run.write(round_path(round, "samples.png"), grid)
 
     on_first_rank(comm, draw)

@@ -240,14 +240,25 @@ class Opened:
         return Evaluator(self.config, self.reference, self.reference_rows(skipped), self.classes, cache)
 
 
-def open_saved_images(run: RunDirectory) -> tuple[SavedRun, ImageTable]:
-    """Open the pool of an existing run as it was read then.
+class SavedImages:
+    """Give the images of an existing run's rows, from its pool as it lies now.
 
-    Raises:
-        RunError: there is no run here. PoolError: its pool cannot be read any more.
+    saved: of the run. config: the same with the pool's place as it is now.
     """
-    saved = read_saved(run)
-    return saved, open_images(saved.config.pool)
+
+    def __init__(self, saved: SavedRun, config: Config) -> None:
+        self._saved = saved
+        self._config = config
+
+    def pixels(self, row_ids: Ids) -> npt.NDArray[np.uint8]:
+        """Return uint8 [n, C, H, W]. Raises PoolError where the pool is gone, or its files are others than then."""
+        images = open_images(self._config.pool)
+        if images.fingerprint != self._saved.resolved["fingerprint"]:
+            raise PoolError(
+                f"{self._config.pool.path}: its files changed since this run began, so row ids name other images.\n"
+                "Give the place of the old files: distal report RUN pool.path=..."
+            )
+        return images.pixels(row_ids)
 
 
 def environment() -> dict[str, Any]:

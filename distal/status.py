@@ -3,8 +3,10 @@
 import json
 
 from distal.checkpoints import read_saved
+from distal.config import Config
 from distal.given import number_given
 from distal.ledger import Ledger
+from distal.report.advice import changes_to_go_on, take_up
 from distal.results import RoundResult, read_result
 from distal.rundir import RunDirectory, round_path
 from distal.storage import without_keys
@@ -31,7 +33,7 @@ def describe_status(run: RunDirectory) -> str:
         f"budget {config.label_budget}, cost {ledger.cost():g}" + (f"; {given} labels were given" if given else ""),
     ]
     lines += [_round_line(result) for result in results]
-    lines.append(f"next       {_next_step(run, ledger, len(results) + 1)}")
+    lines.append(f"next       {_next_step(run, config, ledger, len(results) + 1)}")
     return "\n".join(lines)
 
 
@@ -41,22 +43,31 @@ def _round_line(result: RoundResult) -> str:
     return f"  {result.round:04d}     {result.metrics['labels']:>5} labels  {scores}"
 
 
-def _ending(run: RunDirectory) -> str:
+def _ending(run: RunDirectory) -> tuple[str, str]:
     try:
-        return f"ended, {json.loads(run.read('stopped.json'))['message']}"
+        stopped = json.loads(run.read("stopped.json"))
+        return str(stopped["reason"]), f"ended, {stopped['message']}"
     except (ValueError, KeyError, TypeError):
-        return "the run has ended"
+        return "", "the run has ended"
 
 
-def _next_step(run: RunDirectory, ledger: Ledger, round: int) -> str:
+def _next_step(run: RunDirectory, config: Config, ledger: Ledger, round: int) -> str:
     if run.has("stopped.json"):
-        on = f"see {run.uri}/report.html; to go on: distal resume {run.uri} rounds=..."
-        return f"nothing: {_ending(run)}\n           {on}"
+        reason, message = _ending(run)
+        changes = changes_to_go_on(config, reason)
+        on = "no row is left to ask" if changes is None else f"to go on: {_how(config, run, *changes)}"
+        return f"nothing: {message}\n           see {run.uri}/report.html; {on}"
+    how = "at work now" if run.holder() is not None else _how(config, run)
     query = ledger.read_query(round)
     if query is None:
-        return f"round {round}: choose what to ask (distal resume {run.uri})"
+        return f"round {round}: choose what to ask ({how})"
     pending = len(ledger.pending(query))
     if pending:
-        return f"round {round}: {pending} of {len(query.row_ids)} labels are awaited (distal resume {run.uri})"
+        return f"round {round}: {pending} of {len(query.row_ids)} labels are awaited ({how})"
     trained = run.has(round_path(round, "checkpoint", "manifest.json"))
-    return f"round {round}: {'evaluate' if trained else 'train'} (distal resume {run.uri})"
+    return f"round {round}: {'evaluate' if trained else 'train'} ({how})"
+
+
+def _how(config: Config, run: RunDirectory, *changes: str) -> str:
+    step = take_up(config, run.uri, *changes)
+    return step.command or step.text

@@ -10,7 +10,9 @@ from resolved_facts import RESOLVED
 
 from distal import cli
 from distal.cli import runs
+from distal.cli.ending import ending
 from distal.config import Config
+from distal.errors import RunError
 from distal.resolve import make_config, print_config, read_config
 from distal.rundir import RunDirectory
 
@@ -103,3 +105,23 @@ def test_a_sweep_that_cannot_be_meant_is_refused_before_anything_starts(
     message = capsys.readouterr().err
     assert words in message
     assert len(message.strip().splitlines()) <= 3
+
+
+def test_a_run_whose_strategy_a_script_brought_is_shown_and_its_resumption_sent_back_to_the_script(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = Config(name="r", storage=str(tmp_path), query={"strategy": "mine"}, pool={"path": str(tmp_path / "gone")})
+    RunDirectory.open(str(tmp_path), "r").write("config.yaml", print_config(config, RESOLVED).encode())
+    assert cli.main(["status", f"{tmp_path}/r"]) == 0
+    assert "run the script that began it again" in capsys.readouterr().out
+    assert cli.main(["report", f"{tmp_path}/r"]) == 0
+    assert cli.main(["resume", f"{tmp_path}/r"]) == RunError.exit_code
+    assert "its strategy came from there" in capsys.readouterr().err
+
+
+def test_sigterm_and_ctrl_c_say_what_continues(capsys: pytest.CaptureFixture[str]) -> None:
+    for end, word in ((KeyboardInterrupt(), "interrupted"), (SystemExit(143), "terminated")):
+        with pytest.raises(type(end)), ending("distal resume '/a b/r'"):
+            raise end
+        said = f"{word}; every answered label and committed round is kept: distal resume '/a b/r'"
+        assert capsys.readouterr().err.strip() == said

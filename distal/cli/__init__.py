@@ -9,6 +9,7 @@ import typer
 
 from distal import __version__
 from distal.cli import data, jobs, runs, sweeps
+from distal.cli.ending import end_on_sigterm
 from distal.cli.output import escape_what_has_no_code, log_to_stderr, show, show_error
 from distal.errors import DistalError
 
@@ -47,12 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     escape_what_has_no_code()
     try:
         log_to_stderr()
+        end_on_sigterm()
         app(args=arguments, prog_name="distal")
     except SystemExit as end:  # how typer ends: after a command, a usage error, and Ctrl-C without a word
-        if end.code == 130:
-            sys.stderr.write(
-                f"interrupted; every answered label and committed round is kept: {_going_on(arguments)} continues\n"
-            )
         return end.code if isinstance(end.code, int) else 1
     except DistalError as error:
         show_error(error)
@@ -61,11 +59,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     return 0
-
-
-def _going_on(arguments: Sequence[str] | None) -> str:
-    words = sys.argv[1:] if arguments is None else arguments
-    return "distal tune ... --resume" if words[:1] == ["tune"] else "distal resume"
 
 
 def _print_version(asked: bool) -> None:

@@ -1,13 +1,16 @@
 """Run, resume and look at runs."""
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from distal.cli.ending import ending
 from distal.cli.output import can_be_encoded, show
+from distal.errors import ConfigError, RunError
 from distal.places import absolute
 
 if TYPE_CHECKING:
@@ -59,12 +62,17 @@ def resume(path: RunPath, arguments: Changes = None) -> None:
         distal resume runs/digits rounds=20
     """
     from distal.checkpoints import read_saved
+    from distal.report.advice import take_up
     from distal.resolve import override_config
     from distal.rundir import RunDirectory
 
     storage, name = storage_and_name(path)
     saved = read_saved(RunDirectory.open(storage, name))
-    run_config(override_config(saved.config, [quoted("storage", storage), quoted("name", name), *(arguments or [])]))
+    config = override_config(saved.config, [quoted("storage", storage), quoted("name", name), *(arguments or [])])
+    how = take_up(config, path)
+    if not how.command:
+        raise RunError(f"{path}: cannot be resumed from the command line.\nInstead {how.text}.")
+    run_config(config)
 
 
 def status(path: RunPath) -> None:
@@ -134,24 +142,41 @@ def evaluate(
     sys.stdout.write(json.dumps([score.to_json() for score in scores], indent=1) + "\n")
 
 
-def report(path: RunPath) -> None:
-    """Write the run's report.html again and print where it is."""
-    from distal.report.write import write_report
-    from distal.setup import open_saved_images
+def report(
+    path: RunPath,
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="pool.path=..., where the pool lies elsewhere now.")
+    ] = None,
+) -> None:
+    """Write the run's report.html again and print where it is; without its pool, it has no thumbnails.
 
+    \b
+        distal report runs/photos pool.path=/mnt/archive/photos.parquet
+    """
+    from distal.checkpoints import read_saved
+    from distal.report.write import write_report
+    from distal.resolve import override_config
+    from distal.setup import SavedImages
+
+    overrides = arguments or []
+    wrong = [override for override in overrides if not override.startswith(("pool.path=", "pool.cache="))]
+    if wrong:
+        raise ConfigError(f"'{wrong[0]}': a report takes pool.path=... and pool.cache=... alone.\nLeave it out.")
     opened = open_run(path)
-    saved, images = open_saved_images(opened)
-    show(write_report(opened, images, saved.classes, None))
+    saved = read_saved(opened)
+    images = SavedImages(saved, override_config(saved.config, overrides))
+    show(write_report(opened, images, saved.classes))
 
 
 def run_config(config: "Config") -> None:
     """Run a checked configuration, show its progress and its end."""
     from distal.display import show_progress
     from distal.learner import ActiveLearner
+    from distal.rundir import RunDirectory
 
-    learner = ActiveLearner(config, listen=show_progress)
-    outcome = learner.run()
-    uri = learner.run_directory.uri
+    uri = RunDirectory.open(config.storage, config.name).uri
+    with ending(f"distal resume {shlex.quote(uri)}"):
+        outcome = ActiveLearner(config, listen=show_progress).run()
     show(outcome.message)
     if outcome.kind == "stopped":
         show(f"report: {uri}/report.html")

@@ -1,11 +1,13 @@
 """Search with whole runs."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
+from distal.cli.ending import ending
 from distal.cli.output import show
 from distal.cli.runs import split_arguments, storage_and_name
 from distal.errors import ConfigError
@@ -46,7 +48,11 @@ def run_sweep_config(sweep: "SweepConfig", resume: bool) -> None:
     from distal.sweep.page import lead, warnings
     from distal.sweep.tuner import run_sweep
 
-    with SweepDisplay(Console(stderr=True, highlight=False, soft_wrap=True)) as display:
+    place = shlex.quote(f"{sweep.storage}/{sweep.name}")
+    with (
+        ending(f"distal tune {place} --resume"),
+        SweepDisplay(Console(stderr=True, highlight=False, soft_wrap=True)) as display,
+    ):
         results = run_sweep(sweep, resume=resume, watch=display)
     states = [trial.state for trial in results.trials]
     counts = ", ".join(f"{states.count(s)} {s}" for s in ("finished", "stopped", "failed", "unfinished") if s in states)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from distal.metrics.frechet import bias_note
+from distal.metrics.frechet import bias_note, floor
 from distal.metrics.metric import Evaluation, Metric
 from distal.metrics.pool_cnn import learns_labels
 from distal.metrics.score import Score
@@ -13,7 +13,7 @@ MIN_CLASS_REFERENCE = 10  # a class with fewer held-out images has no distance o
 
 
 def frechet_scores(e: Evaluation) -> list[Score]:
-    """Return the overall distance first, then those of classes where held-out images have labels.
+    """Return the overall distance, its floor (real from real images), then those of classes where there are labels.
 
     Features that are not finite give values of None, with the reason in the note.
     """
@@ -21,12 +21,14 @@ def frechet_scores(e: Evaluation) -> list[Score]:
     generated = e.generated
     value = None if generated.broken else generated.distance(e.reference.gaussian)
     overall = e.score(name, value, generated.broken_note or _overall_note(e))
-    return [overall, *(_class_scores(e, f"{name}_class") if e.split.labeled else ())]
+    m = len(e.split)
+    halves = f"two halves of the held-out images, {m // 2} each, are {e.reference.halves:.4g} apart"
+    least = e.score(f"{name}_floor", floor(e.reference.halves, m, generated.samples), halves)
+    return [overall, least, *(_class_scores(e, f"{name}_class") if e.split.labeled else ())]
 
 
 def _overall_note(e: Evaluation) -> str | None:
-    biased = bias_note(e.generated.samples, len(e.split), e.generated.features.shape[1])
-    notes = [biased, f"two halves of the reference are {e.reference.halves:.4g} apart" if biased else None]
+    notes = [bias_note(e.generated.samples, len(e.split), e.generated.features.shape[1])]
     if not e.split.labeled:
         notes.append("held-out images carry no labels: accuracy, agreement and classes are left out")
     elif not learns_labels(e.split):

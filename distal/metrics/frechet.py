@@ -141,6 +141,17 @@ def frechet_of_features(reference: Gaussian, features: Tensor) -> float:
     return frechet_distance(reference, moments)
 
 
+def floor(halves: float, reference_samples: int, samples: int) -> float:
+    """Estimate the distance of `samples` real images from `reference_samples` others, of which two halves are `halves`
+    apart: what a perfect generator would come to.
+
+    Two samples of one distribution, n and m large, are c (1/n + 1/m) apart on average: exactly so in the term of the
+    means, to first order in that of the covariances. The halves tell c, from one cut: about, not exactly.
+    """
+    half = reference_samples // 2
+    return halves * (1 / samples + 1 / reference_samples) / (1 / half + 1 / (reference_samples - half))
+
+
 def check_finite(features: Tensor) -> None:
     """Refuse features [N, F] with no row or with rows that hold NaN or infinity, naming how many."""
     if features.ndim != 2 or len(features) == 0:

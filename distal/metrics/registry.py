@@ -32,7 +32,12 @@ METRICS: Registry[Metric] = Registry(
 DISTANCE = "distance"
 """Stands for the overall Frechet distance, whatever the extractor."""
 
-ENDINGS = {"_class_mean": ", mean of classes", "_class_worst": ", worst class", "_class": ", by class"}
+ENDINGS = {
+    "_floor": ", real from real images",
+    "_class_mean": ", mean of classes",
+    "_class_worst": ", worst class",
+    "_class": ", by class",
+}
 """How names of scores end that are not about all images alike, in words."""
 
 

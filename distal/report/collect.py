@@ -12,10 +12,11 @@ import yaml
 
 from distal.errors import RunError
 from distal.ledger import Ledger
+from distal.report.rows import REAL
 from distal.rundir import RunDirectory, round_path
 from distal.storage import without_keys
 
-PHASES = ("acquire", "annotate", "train", "evaluate")
+PHASES = ("reference", "acquire", "annotate", "train", "evaluate")
 _DRAWABLE = 1e15  # what is larger was not measured, and neither axes nor durations take it
 
 
@@ -100,6 +101,7 @@ class RunRecord:
     environment: dict[str, Any] = field(default_factory=dict)
     skipped: tuple[dict[str, Any], ...] = ()
     stopped: dict[str, Any] = field(default_factory=dict)
+    has_real: bool = False
 
     @property
     def measured(self) -> list[tuple[int, Metrics]]:
@@ -133,6 +135,7 @@ def collect(run: RunDirectory) -> RunRecord:
         environment=_json(run, "environment.json", {}),
         skipped=_skipped(run),
         stopped=_json(run, "stopped.json", {}),
+        has_real=run.has(REAL),
     )
 
 

@@ -65,14 +65,24 @@ class Line:
     values: Sequence[float | None]
 
 
-def distance_curves(labels: Sequence[int], lines: Sequence[Line], goal: float | None = None) -> str:
-    """Draw distances (lower is better) against labels spent; `goal` is the distance at which the run stops."""
+def distance_curves(
+    labels: Sequence[int], lines: Sequence[Line], goal: float | None = None, floor: float | None = None
+) -> str:
+    """Draw distances (lower is better) against labels spent.
+
+    goal: the distance at which the run stops. floor: that of real images from real images.
+    """
     with matplotlib.rc_context({**RC, "svg.hashsalt": "distance"}):
         figure, axes = panel()
-        known = [v for line in lines for v in line.values if v is not None]
+        floor = floor if floor is not None and floor > 0 else None
+        known = [v for line in lines for v in (*line.values, floor) if v is not None]
         _draw(axes, labels, lines)
         if goal is not None:
             axes.axhline(goal, color=INK, linewidth=1.0, linestyle=(0, (4, 3)), label=f"goal {number(goal)}")
+        if floor is not None:
+            axes.axhline(
+                floor, color=SERIES[2], linewidth=1.4, linestyle=(0, (1, 2)), label=f"real images {number(floor, 2)}"
+            )
         if known and min(known) > 0 and max(known) / min(known) >= LOG_FROM:
             axes.set_yscale("log")
             steps = (1.0, 2.0, 5.0) if max(known) / min(known) < 100 else (1.0,)
@@ -81,7 +91,7 @@ def distance_curves(labels: Sequence[int], lines: Sequence[Line], goal: float | 
         else:
             axes.set_ylim(bottom=min(0.0, *known, 0.0))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
-        legend(axes, len(lines) + (goal is not None))
+        legend(axes, min(3, len(lines) + (goal is not None) + (floor is not None)))
         return svg(figure, "distance", "Distance to the held-out images against labels spent")
 
 

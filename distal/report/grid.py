@@ -59,6 +59,13 @@ def sample_grid(
     return _png(sheet if images.shape[1] == 3 else sheet.convert("L"))
 
 
+def missing_glyphs(text: str) -> set[str]:
+    """Return the visible characters for which the font of the grids has no picture of its own, but a box."""
+    font = _font(_CELL)
+    box = bytes(font.getmask("\uffff"))
+    return {c for c in set("".join(text.split())) if bytes(font.getmask(c)) == box}
+
+
 def data_uri(png: bytes) -> str:
     """Return PNG bytes as a data: URI that a page can hold."""
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")

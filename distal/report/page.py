@@ -65,10 +65,22 @@ def lead(record: RunRecord) -> str:
         ]
     elif known:
         parts = [f"{spent}: {score_title(last.goal)} {number(known[0][1])}."]
+    if known:
+        parts.append(_against_floor(last, known[-1][1]))
     agreement = last.value("agreement")
     if agreement is not None:
         parts.append(f"{percent(agreement)} of the generated images are of the class asked.")
-    return " ".join(parts)
+    return " ".join(filter(None, parts))
+
+
+def _against_floor(last: Metrics, distance: float) -> str:
+    """Say how good a distance is: beside that of real images from real images."""
+    floor = last.value(f"{last.goal}_floor")
+    if not floor or floor <= 0:
+        return ""
+    ratio = distance / floor
+    reached = "no worse than that" if ratio <= 1.0 else f"{number(ratio, 2)} times that"
+    return f"About {number(floor, 2)} is the floor, the distance of real images from real images; this is {reached}."
 
 
 def _times(first: float, final: float) -> str:
@@ -78,9 +90,9 @@ def _times(first: float, final: float) -> str:
     return f", {number(ratio, 3)} times lower" if ratio >= 1.05 else " (higher)" if ratio <= 0.95 else " (no change)"
 
 
-def status(record: RunRecord, stop_reason: str | None) -> tuple[str, str]:
+def status(record: RunRecord) -> tuple[str, str]:
     """Return (ended or open, sentence): why the run ended, or what it waits for."""
-    reason = stop_reason or record.stopped.get("message") or record.stopped.get("reason")
+    reason = record.stopped.get("message") or record.stopped.get("reason")
     if reason:
         return "ended", f"Ended: {reason}"
     pending = [r for r in record.rounds if not r.committed]
@@ -116,8 +128,15 @@ def tiles(record: RunRecord) -> list[Tile]:
             values = [v for _, m in measured if (v := m.value(name)) is not None]
             found.append(Tile(title, percent(values[-1]), f"from {percent(values[0])}" if len(values) > 1 else ""))
     seconds = sum(sum(m.seconds.values()) for _, m in measured)
-    found.append(Tile("Time in rounds", duration(seconds), f"{duration(seconds / len(measured))} a round"))
+    found.append(Tile("Time", duration(seconds), _time_detail(measured)))
     return found
+
+
+def _time_detail(measured: list[tuple[int, Metrics]]) -> str:
+    reference = sum(m.seconds.get("reference", 0.0) for _, m in measured)
+    rounds = sum(sum(m.seconds.values()) for _, m in measured) - reference
+    start = f", {duration(reference)} for the reference" if reference else ""
+    return f"{duration(rounds / len(measured))} a round{start}"
 
 
 def _distance_tile(measured: list[tuple[int, Metrics]]) -> Tile:
@@ -158,7 +177,12 @@ def curves(record: RunRecord) -> list[tuple[str, str]]:
     found = []
     if distances:
         goal_line = float(target) if isinstance(target, int | float) else None
-        found.append((f"{score_title(goal)}, lower is better", distance_curves(labels, distances, goal_line)))
+        found.append(
+            (
+                f"{score_title(goal)}, lower is better",
+                distance_curves(labels, distances, goal_line, metrics[-1].value(f"{goal}_floor")),
+            )
+        )
     if shares:
         found.append(("Accuracy and agreement, higher is better", share_curves(labels, shares)))
     return found

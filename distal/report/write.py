@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,8 +14,10 @@ from markupsafe import Markup
 from distal.errors import DistalError
 from distal.metrics.registry import is_share, score_title, short_title
 from distal.report import page, wording
+from distal.report.advice import next_steps
 from distal.report.collect import AskedRow, RoundRecord, RunRecord, collect
 from distal.report.grid import data_uri, thumbnail
+from distal.report.rows import REAL, is_picture, legend
 from distal.rundir import RunDirectory, round_path
 
 log = logging.getLogger(__name__)
@@ -55,27 +58,25 @@ class AskedRound:
     unfolded: bool
 
 
-def write_report(
-    run: RunDirectory, images: Gallery | None, classes: Sequence[str], stop_reason: str | None = None
-) -> str:
+def write_report(run: RunDirectory, images: Gallery | None, classes: Sequence[str], at_work: bool = False) -> str:
     """Write `report.html` into the run directory and return its URI.
 
     images: where the thumbnails of asked rows are read; None, or a pool that cannot be read, leaves them out.
     classes: class names in label order.
-    stop_reason: why the run ended; None takes the reason of `stopped.json`, and without one the run counts as open.
+    at_work: the run's driver writes this between two rounds.
 
     The run may be in any state: unstarted, amid a round, ended. Raises RunError where the directory holds no run or a
     damaged file, StorageError where the report cannot be written.
     """
     record = collect(run)
-    run.write(FILE, render(run, record, images, classes, stop_reason).encode("utf-8"))
+    run.write(FILE, render(run, record, images, classes, at_work).encode("utf-8"))
     uri = f"{run.uri.rstrip('/')}/{FILE}"
     log.info("wrote the report of %d rounds to %s", len(record.rounds), uri)
     return uri
 
 
 def render(
-    run: RunDirectory, record: RunRecord, images: Gallery | None, classes: Sequence[str], stop_reason: str | None
+    run: RunDirectory, record: RunRecord, images: Gallery | None, classes: Sequence[str], at_work: bool = False
 ) -> str:
     """Return the page. Every name, path and note in it is escaped: they are other people's data."""
     asked, missing = _asked(record, images, classes)
@@ -89,10 +90,13 @@ def render(
         .render(
             record=record,
             lead=page.lead(record),
-            status=page.status(record, stop_reason),
+            status=page.status(record),
+            steps=next_steps(record, at_work),
             tiles=page.tiles(record),
             curves=[(caption, Markup(svg)) for caption, svg in page.curves(record)],
-            grids=[(r, data_uri(run.read(round_path(r.round, "samples.png")))) for r in drawn],
+            real=_picture(run, REAL) if record.has_real else None,
+            grids=[(r, _picture(run, round_path(r.round, "samples.png"))) for r in drawn],
+            legend=legend(classes),
             grids_left_out=sum(r.has_samples for r in record.rounds) - len(drawn),
             asked=asked,
             images_missing=missing,
@@ -135,6 +139,13 @@ def _caption(row: AskedRow, classes: Sequence[str]) -> str:
     return page.class_name(row.label, classes) if row.label is not None else row.state
 
 
+def _picture(run: RunDirectory, path: str) -> str:
+    """Return a PNG of the run as a data: URI; empty where it is damaged."""
+    png = run.read(path)
+    return data_uri(png) if is_picture(png) else ""
+
+
+@cache
 def environment(package: str = "distal.report") -> Environment:
     """Return what renders the templates of a package, which may include this one's; all that they show is escaped."""
     rendering = Environment(

@@ -144,7 +144,7 @@ def test_a_class_with_too_few_held_out_images_has_no_distance_and_says_so(cache:
 
 def test_without_labels_the_scores_that_need_them_are_left_out_with_a_note(cache: Path) -> None:
     scores = evaluator(cache, FakeImages(PIXELS)).evaluate(noise, by_brightness, Alone())
-    assert {s.name for s in scores} == {"fd_pool-cnn", "kd_pool-cnn"}
+    assert {s.name for s in scores} == {"fd_pool-cnn", "fd_pool-cnn_floor", "kd_pool-cnn"}
     assert "no labels" in str(scores[0].note)
 
 

@@ -9,6 +9,7 @@ from distal.metrics.frechet import (
     Gaussian,
     Moments,
     bias_note,
+    floor,
     frechet_distance,
     frechet_of_features,
     half_factor,
@@ -153,3 +154,16 @@ def test_it_agrees_with_torchmetrics_over_the_same_features() -> None:
     metric.update(y, real=False)
     ours = frechet_of_features(Gaussian.from_features(Flat()(x)), Flat()(y))
     assert ours == pytest.approx(float(metric.compute()), rel=1e-8)
+
+
+def test_the_floor_is_what_real_images_of_these_numbers_are_apart() -> None:
+    x = torch.randn(6000, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+    def apart(one: torch.Tensor, other: torch.Tensor) -> float:
+        return frechet_distance(Gaussian.from_features(one), Gaussian.from_features(other))
+
+    found = [apart(x[i : i + 200], x[i + 200 : i + 1000]) for i in range(0, 6000, 1000)]
+    expected = [floor(apart(x[i + 200 : i + 600], x[i + 600 : i + 1000]), 800, 200) for i in range(0, 6000, 1000)]
+    # One distance, a sum of some 16 + 136 squares, spreads by sqrt(2 / 152) of itself: a mean of six by 0.05, a ratio
+    # of two such by 0.07, of which this allows three.
+    assert sum(expected) / sum(found) == pytest.approx(1.0, abs=0.21)

@@ -38,14 +38,13 @@ def test_a_distance_that_rose_is_called_higher(tmp_path: Path) -> None:
 
 def test_the_status_names_the_reason_the_wait_or_the_round(tmp_path: Path) -> None:
     ended = collect(make_run(tmp_path / "a", rounds=1))
-    assert page.status(ended, None) == ("ended", "Ended: label budget 10")
-    assert page.status(ended, "patience") == ("ended", "Ended: patience")
+    assert page.status(ended) == ("ended", "Ended: label budget 10")
     waiting = collect(make_run(tmp_path / "b", rounds=1, unfinished=4, stopped=False))
-    assert page.status(waiting, None) == ("open", "Round 2 waits for 6 labels")
+    assert page.status(waiting) == ("open", "Round 2 waits for 6 labels")
     training = collect(make_run(tmp_path / "c", rounds=1, unfinished=10, stopped=False))
-    assert page.status(training, None) == ("open", "Round 2 is in progress")
+    assert page.status(training) == ("open", "Round 2 is in progress")
     fresh = collect(make_run(tmp_path / "d", rounds=0, stopped=False))
-    assert page.status(fresh, None)[1].startswith("Not started")
+    assert page.status(fresh)[1].startswith("Not started")
 
 
 def test_labels_are_counted_against_the_budget(tmp_path: Path) -> None:
@@ -123,3 +122,19 @@ def test_a_giant_label_costs_no_more_than_a_small_one(tmp_path: Path) -> None:
     rows = page.class_rows(collect(run), DIGITS)
     assert [row.name for row in rows] == [*DIGITS, f"class {2**62}"]
     assert rows[-1].by_round == ((2, 1),)
+
+
+def test_the_distance_is_judged_by_that_of_real_images_from_real_images(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rounds=2)
+    scores = json.loads(run.read(round_path(2, "metrics.json")))["scores"]
+    floor = {**scores[0], "name": "fd_pool-cnn_floor", "value": 3.1}
+    record = _with_metrics(run, 2, scores=[*scores, floor])
+    assert "About 3.1 is the floor" in page.lead(record)
+    assert "this is 3 times that" in page.lead(record)
+    assert "real images 3.1" in page.curves(record)[0][1]
+
+
+def test_the_time_counts_the_reference_phase_and_names_it(tmp_path: Path) -> None:
+    record = _with_metrics(make_run(tmp_path, rounds=1), 1, seconds={"reference": 3.0, "train": 7.0})
+    tile = page.tiles(record)[-1]
+    assert (tile.value, tile.detail) == ("10 s", "7 s a round, 3 s for the reference")

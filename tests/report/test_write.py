@@ -42,8 +42,8 @@ class _Outline(HTMLParser):
         assert self.open.pop() == tag
 
 
-def _page(run: RunDirectory, images: Any = None, classes: Any = DIGITS, reason: str | None = None) -> str:
-    uri = write_report(run, images, classes, reason)
+def _page(run: RunDirectory, images: Any = None, classes: Any = DIGITS) -> str:
+    uri = write_report(run, images, classes)
     assert uri == f"{run.uri}/report.html"
     return run.read("report.html").decode()
 
@@ -76,7 +76,8 @@ def test_the_same_run_gives_the_same_page(tmp_path: Path) -> None:
 def test_names_are_data_and_never_markup(tmp_path: Path) -> None:
     run = make_run(tmp_path, rounds=2, classes=HOSTILE, stopped=False)
     run.write("skipped.json", b'[{"row_id": 3, "path": "<b>a&b</b>.png", "reason": "</td><script>"}]')
-    html = _page(run, DigitsTable(), HOSTILE, reason="<i>because</i>")
+    run.write("stopped.json", b'{"message": "<i>because</i>"}')
+    html = _page(run, DigitsTable(), HOSTILE)
     outline = _outline(html)
     assert not outline.tags & {"script", "i"}
     assert "&lt;script&gt;alert(&#39;class&#39;)&lt;/script&gt;" in html
@@ -145,3 +146,18 @@ def test_scores_that_are_missing_leave_gaps(tmp_path: Path) -> None:
     assert "could not be computed" not in html
     run.write("rounds/0001/metrics.json", re.sub(r'"value": [0-9.e-]+', '"value": null', text).encode())
     assert "could not be computed" in _page(run)
+
+
+def test_a_damaged_picture_is_named_in_its_place(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rounds=2)
+    run.write("rounds/0001/samples.png", run.read("rounds/0001/samples.png")[:300])
+    run.write("real.png", b"")
+    html = _page(run)
+    assert "samples.png of round 1 is damaged" in html
+    assert "real.png is damaged" in html
+    assert html.count('alt="Samples generated') == 1
+
+
+def test_what_the_pictures_cannot_spell_is_said_in_the_page(tmp_path: Path) -> None:
+    html = _page(make_run(tmp_path, rounds=1, classes=("猫", "dog")), classes=("猫", "dog"))
+    assert "In the pictures #0 is 猫." in html

@@ -111,16 +111,21 @@ def test_a_full_disk_says_so_loses_nothing_and_the_run_goes_on_when_there_is_roo
     assert function.answered == ROUNDS * BATCH
 
 
-def test_ctrl_c_ends_with_code_130_and_a_run_that_can_be_taken_up(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("end", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "sigterm"])
+def test_ctrl_c_and_sigterm_end_in_words_and_leave_a_run_that_can_be_taken_up(
+    tmp_path: Path, end: signal.Signals, code: int
+) -> None:
     share_extractor(tmp_path)
     settings = ["train.steps=1000000", "train.workers=1", "evaluate.samples=64", "query.batch=6", "rounds=1"]
     with started("run", f"storage={tmp_path}", "name=run", *settings) as process:
         wait_until(lambda: run_of(tmp_path).has("rounds/0001/labels.parquet"), "round 1 was labeled", 200.0)
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the driver and all it has started
+        os.killpg(process.pid, end)  # as a terminal and Slurm do: to the driver and all it has started
         said, _ = process.communicate(timeout=END_S)
-    assert process.returncode == 130
-    assert "every answered label and committed round is kept" in said
+    assert process.returncode == code
+    assert f"every answered label and committed round is kept: distal resume {tmp_path}/run" in said
+    assert run_of(tmp_path).has("report.html")
     assert "Traceback" not in said
+    assert "***" not in said
     assert run_of(tmp_path).holder() is None
     assert "next       round 1: train" in describe_status(run_of(tmp_path))
     assert not run_of(tmp_path).has(".train")

@@ -31,7 +31,7 @@ pytestmark = IN_A_BROWSER
 @pytest.fixture
 def report(tmp_path: Path) -> Path:
     run = make_run(tmp_path, rounds=4, unfinished=4, classes=CLASSES, skipped=3, stopped=False)
-    return Path(write_report(run, DigitsTable(), CLASSES, None))
+    return Path(write_report(run, DigitsTable(), CLASSES))
 
 
 def test_every_part_renders_and_every_picture_decodes(report: Path, tmp_path: Path) -> None:

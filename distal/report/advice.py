@@ -1,0 +1,112 @@
+"""Say what to do next with a run, as commands that can be typed: what `distal status` and the report end with."""
+
+import shlex
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from distal.config import Config
+from distal.errors import ConfigError
+from distal.query import get_strategy
+from distal.report.collect import RunRecord
+
+
+@dataclass(frozen=True)
+class Step:
+    """Hold one thing to do: a sentence, and the command that does it, if one does."""
+
+    text: str
+    command: str = ""
+
+
+def next_steps(record: RunRecord, at_work: bool = False) -> list[Step]:
+    """Return what may come next, the likeliest first. at_work: a driver writes this and goes on by itself."""
+    config = settings(record.config)
+    if config is None:
+        return []
+    steps = (
+        [Step("The run is at work; this page is written again as it goes on.")]
+        if at_work
+        else _going_on(record, config)
+    )
+    weakest = _weakest(record)
+    if weakest is not None:
+        name, why = weakest
+        out = shlex.quote(f"{record.name}-weakest.png")
+        look = f"distal generate {shlex.quote(record.uri)} --out {out} --class {shlex.quote(name)} --per-class 40"
+        steps.append(Step(f"Weakest class: {name} ({why}). Give it more labels; look at more of its images:", look))
+    if record.measured and not at_work:
+        steps.append(
+            Step(
+                "Use the generator:",
+                f"distal generate {shlex.quote(record.uri)} --out generated.parquet --per-class 1000",
+            )
+        )
+    return steps
+
+
+def take_up(config: Config, uri: str, *changes: str) -> Step:
+    """Return how a run goes on: by `distal resume`, or by its script where that alone holds the strategy or oracle."""
+    own = ["oracle"] if config.oracle.kind == "callable" else []
+    own += ["strategy"] if _is_foreign(config.query.strategy) else []
+    if own:
+        what = f" with {' '.join(changes)} in its configuration" if changes else ""
+        return Step(f"run the script that began it again{what}: its {' and '.join(own)} came from there")
+    return Step("", " ".join(["distal resume", shlex.quote(uri), *changes]))
+
+
+def changes_to_go_on(config: Config, reason: str) -> list[str] | None:
+    """Return the overrides without which a run that ended for this reason ends again at once; None: nothing helps."""
+    if reason == "pool":
+        return None
+    changes = ["stop.fid=null"] if reason == "goal" else ["stop.patience=null"] if reason == "patience" else []
+    if reason == "budget" and config.stop.labels is not None:
+        changes.append("stop.labels=null")
+    return [*changes, f"rounds={2 * config.rounds}"]
+
+
+def settings(tree: dict[str, Any]) -> Config | None:
+    """Return the configuration that a run's config.yaml holds, None where it is none."""
+    try:
+        return Config.model_validate({key: value for key, value in tree.items() if key != "resolved"})
+    except ValidationError:
+        return None
+
+
+def _going_on(record: RunRecord, config: Config) -> list[Step]:
+    open_round = next((r for r in record.rounds if not r.committed), None)
+    if record.stopped:
+        changes = changes_to_go_on(config, str(record.stopped.get("reason")))
+        if changes is None:
+            return [Step("The run has ended, and its pool has no row left to ask.")]
+        begin = "The run has ended. For more labels and rounds"
+    elif open_round is not None and open_round.count("waiting"):
+        changes, begin = [], f"{open_round.count('waiting')} labels of round {open_round.round} are awaited. To go on"
+        if config.oracle.kind == "files":
+            folder = f"{record.uri}/rounds/{open_round.round:04d}/to-label"
+            begin = f"Fill in {folder}/labels.csv (its index.html shows the images). Then go on"
+    else:
+        changes, begin = [], "The run was left before its end. To go on"
+    how = take_up(config, record.uri, *changes)
+    return [Step(f"{begin}{': ' + how.text if how.text else ':'}", how.command)]
+
+
+def _weakest(record: RunRecord) -> tuple[str, str] | None:
+    """Return the class of the lowest agreement in the last committed round, and why, if there are any."""
+    if not record.measured:
+        return None
+    lines = [s for s in record.measured[-1][1].scores if s.name == "agreement_class" and s.class_name is not None]
+    known = [(s.value, s.class_name) for s in lines if s.value is not None]
+    if not known or min(known)[0] >= 0.98:
+        return None
+    value, name = min(known)
+    return str(name), f"{100 * value:.0f}% of its generated images are taken for it"
+
+
+def _is_foreign(strategy: str) -> bool:
+    try:
+        get_strategy(strategy)
+    except ConfigError:
+        return True
+    return False
