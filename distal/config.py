@@ -205,7 +205,7 @@ class TrainConfig(Section):
         "zoom suits scans and centred objects, and at 8 px a shift of one pixel is too much (distance twice as large)",
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto: bf16 autocast where the hardware gains"
+        "auto", description="auto: bf16 autocast where the hardware gains; scoring: where that of every shard does"
     )
 
 

@@ -16,12 +16,12 @@ from distal.data.writer import pool_schema
 from distal.errors import ConfigError, StorageError
 from distal.places import absolute
 from distal.report.grid import sample_grid
+from distal.report.rows import row_names
 from distal.rundir import with_options
 from distal.storage import ObjectFiles, without_keys
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
-from distal.report.rows import row_names
 
 
 def write_generated(generator: TrainedGenerator, classes: Sequence[int], per_class: int, seed: int, target: str) -> int:

@@ -135,6 +135,22 @@ def flocked(files: LocalFiles, uri: str, role: str, wait_s: float) -> Iterator[N
         os.close(descriptor)
 
 
+@contextmanager
+def flocked_folder(folder: Path) -> Iterator[bool]:
+    """Hold a folder's own flock, and say whether it was free; a folder that is gone is not."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        yield False
+        return
+    _held.add(descriptor)
+    try:
+        yield _try_flock(descriptor, folder)
+    finally:
+        _held.discard(descriptor)
+        os.close(descriptor)
+
+
 def flock_holder(files: LocalFiles, role: str) -> Holder | None:
     """Return who holds the flock of this role now, None if nobody does."""
     path = files.root / f".lock-{role}"

@@ -16,7 +16,7 @@ from ray.util import placement_group, placement_group_table, remove_placement_gr
 from distal.communicator import Communicator
 from distal.errors import TrainingError
 from distal.pool.waiting import Waiting
-from distal.train.parallel import MAX_FAILURES, ControllerLostError, WorkerGroup, launch
+from distal.train.parallel import MAX_FAILURES, ControllerLostError, PlaceLostError, WorkerGroup, launch
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +99,8 @@ class Workers:
     def run(self) -> None:
         """Launch the job until it ends by itself. A long run sees many deaths: only those without a commit count.
 
+        Where a place was taken, by others or by the owner of its node, nothing has failed.
+
         Raises:
             TrainingError: the workers died too often between two commits.
         """
@@ -110,6 +112,8 @@ class Workers:
                 if not self._growing:
                     return
                 self._growing = False
+            except PlaceLostError as error:
+                logger.warning("launching the training workers again, on what is left: %s", str(error).splitlines()[0])
             except TrainingError as error:
                 failed = failed + 1 if self._committed() == before else 0
                 lost = isinstance(error, ControllerLostError)

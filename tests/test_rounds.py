@@ -24,6 +24,7 @@ from distal.results import RoundResult
 from distal.rounds import Setup, run_rounds
 from distal.rundir import RunDirectory
 from distal.setup import Opened
+from distal.status import describe_status
 from distal.stopping import Outcome
 from distal.train import TrainingRows
 
@@ -113,26 +114,27 @@ def test_no_row_is_asked_twice_and_none_is_held_out(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "lost",
+    ("lost", "next_step"),
     [
-        ["COMMITTED"],
-        ["COMMITTED", "metrics.json"],
-        ["COMMITTED", "metrics.json", "samples.png"],
-        ["COMMITTED", "metrics.json", "samples.png", "checkpoint/manifest.json"],
-        ["COMMITTED", "metrics.json", "samples.png", "checkpoint"],
-        ["COMMITTED", "metrics.json", "samples.png", "checkpoint", "labels.parquet"],
-        ["COMMITTED", "metrics.json", "samples.png", "checkpoint", "labels.parquet", "query.parquet"],
+        (["COMMITTED"], "evaluate"),
+        (["COMMITTED", "metrics.json"], "evaluate"),
+        (["COMMITTED", "metrics.json", "samples.png"], "evaluate"),
+        (["COMMITTED", "metrics.json", "samples.png", "checkpoint/manifest.json"], "train"),
+        (["COMMITTED", "metrics.json", "samples.png", "checkpoint"], "train"),
+        (["COMMITTED", "metrics.json", "samples.png", "checkpoint", "labels.parquet"], "10 of 10 labels"),
+        (["COMMITTED", "metrics.json", "samples.png", "checkpoint", "labels.parquet", "query.parquet"], "choose"),
     ],
-    ids=lambda lost: lost[-1].replace("/", "-"),
+    ids=lambda value: value[-1].replace("/", "-") if isinstance(value, list) else "",
 )
-def test_a_run_that_lost_its_last_phases_is_resumed_to_the_same_files(
-    run: Run, small_config: Callable[..., Config], lost: list[str]
+def test_a_run_that_lost_its_last_phases_says_what_is_next_and_is_resumed_to_the_same_files(
+    run: Run, small_config: Callable[..., Config], lost: list[str], next_step: str
 ) -> None:
     run.go()
     unbroken = contents(run.folder)
     for name in lost:
         path = run.folder / "rounds/0002" / name
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    assert f"next       round 2: {next_step}" in describe_status(run.directory)
     resumed = Run(small_config())
     resumed.go()
     assert contents(resumed.folder) == unbroken

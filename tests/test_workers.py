@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
@@ -11,11 +12,12 @@ import pytest
 from ray.util import placement_group, placement_group_table, remove_placement_group
 
 from distal import ActiveLearner, Config, ConfigError
+from distal.communicator import Communicator
 from distal.errors import TrainingError
 from distal.ledger import Ledger
 from distal.resolve import make_config
-from distal.train.parallel import ControllerLostError, WorkerGroup
-from distal.workers import Workers, find_size
+from distal.train.parallel import ControllerLostError, PlaceLostError, WorkerGroup
+from distal.workers import PlaceRequest, Workers, find_size
 
 pytestmark = pytest.mark.system
 
@@ -56,6 +58,32 @@ def test_who_waits_for_places_that_nobody_wants_any_more_stops_at_once(busy: Cal
     waiting.join(timeout=10)
     assert not waiting.is_alive()
     assert not _places(f"{GROUP.name}-place")
+
+
+def test_workers_whose_place_others_take_before_they_begin_go_on_with_what_is_left(
+    local_ray: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """For 1 s Train waits for the place, here; then the scheduler is asked again."""
+    monkeypatch.setenv("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "1")
+    sizes, others = tmp_path / "sizes", list[Any]()
+    withdraw = PlaceRequest.withdraw
+
+    def lose_one(request: PlaceRequest) -> None:
+        withdraw(request)
+        if not others:
+            others.append(placement_group([{"CPU": 1.2}]))
+            assert others[0].wait(30)
+
+    def note_size(comm: Communicator) -> None:
+        with sizes.open("a") as file:
+            file.write(f"{comm.size}\n")
+
+    monkeypatch.setattr(PlaceRequest, "withdraw", lose_one)
+    began = time.monotonic()
+    Workers(note_size, GROUP, [1, 2], lambda: 0).run()
+    remove_placement_group(others[0])
+    assert sizes.read_text() == "1\n"
+    assert time.monotonic() - began < 60.0
 
 
 def test_a_run_begins_with_one_worker_and_goes_on_with_two_when_there_is_room(
@@ -142,3 +170,9 @@ def test_a_lost_controller_is_replaced_up_to_three_times_in_a_round(monkeypatch:
     Died(monkeypatch, *[(ControllerLostError, 0)] * 3, (None, 0)).run([2])
     with pytest.raises(ControllerLostError):
         Died(monkeypatch, *[(ControllerLostError, 0)] * 4).run([2])
+
+
+def test_a_place_that_others_take_is_no_failure_however_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    died = Died(monkeypatch, *[(PlaceLostError, 0)] * 9, (None, 0))
+    died.run([1, 2])
+    assert len(died.restarts) == 10

@@ -23,16 +23,20 @@ def hardware_gains(device: torch.device) -> bool:
     return False
 
 
-def resolve(precision: str, device: torch.device, convolutional: bool) -> str:
+def resolve(precision: str, device: torch.device, convolutional: bool, gains: bool | None = None) -> str:
     """Return "fp32" or "bf16" for a configured precision of "auto", "fp32" or "bf16".
 
     auto takes bf16 where the hardware gains and the network is convolutional: the dense networks for 8 px are so small
     that the casts cost more than the products save.
+
+    Args:
+        gains: whether the hardware does, where several devices must agree; None asks this one's.
     """
     if precision not in ("auto", "fp32", "bf16"):
         raise ConfigError(f"train.precision: {precision!r} is not one of auto, fp32, bf16.")
     if precision == "auto":
-        return "bf16" if convolutional and hardware_gains(device) else "fp32"
+        gains = hardware_gains(device) if gains is None else gains
+        return "bf16" if convolutional and gains else "fp32"
     return precision
 
 

@@ -31,7 +31,10 @@ def to_bytes_image(images: Tensor) -> Tensor:
 
 
 class Scorer:
-    """Own a discriminator that is not trained any more, on one device, in one precision."""
+    """Own a discriminator that is not trained any more, on one device, in one precision.
+
+    gains: whether "auto" may count on bfloat16 hardware, where several devices must score alike; None asks this one's.
+    """
 
     def __init__(
         self,
@@ -42,23 +45,24 @@ class Scorer:
         classes: int,
         precision: str = "auto",
         device: torch.device | str = "cpu",
+        gains: bool | None = None,
     ) -> None:
         self.net, self.image_size, self.channels, self.classes = net, image_size, channels, classes
         self.precision, self.device = precision, torch.device(device)
         network = get_network(net.name, image_size)
         self._format = torch.channels_last if network.convolutional else torch.contiguous_format
-        self._arithmetic = resolve(precision, self.device, network.convolutional)
+        self._arithmetic = resolve(precision, self.device, network.convolutional, gains)
         self.discriminator = discriminator.to(self.device, memory_format=self._format).eval().requires_grad_(False)  # type: ignore[call-overload]
 
     @classmethod
-    def from_bytes(cls, data: bytes, device: torch.device | str = "cpu") -> "Scorer":
+    def from_bytes(cls, data: bytes, device: torch.device | str = "cpu", gains: bool | None = None) -> "Scorer":
         """Rebuild a scorer from `to_bytes`."""
         header = header_of(data)
         net = NetConfig.model_validate(header["net"])
         size, channels, classes = header["image_size"], header["channels"], header["classes"]
         discriminator = build_discriminator(net, size, channels, classes)
         discriminator.load_state_dict(unpack(data))
-        return cls(discriminator, net, size, channels, classes, header["precision"], device)
+        return cls(discriminator, net, size, channels, classes, header["precision"], device, gains)
 
     def to_bytes(self) -> bytes:
         """Return safetensors bytes with a JSON header; nothing in them is executed when they are read."""

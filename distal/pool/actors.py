@@ -99,10 +99,11 @@ class ShardActors:
         self.bounds = divide_blocks(images.blocks, shards)
         actor = ray.remote(num_cpus=cpus, num_gpus=gpus, max_restarts=-1, max_task_retries=0)(HeldShard)
         device = "cuda" if gpus else "cpu"
+        once = ray.put(images)  # it grows with the pool's files: not pickled into each actor's creation
         places = place_shards(self.bounds, images.fingerprint, usable_nodes(ray.nodes()), gpus)
         self.handles = [
             actor.options(name=f"distal:{name}:shard-{i}:{uuid.uuid4().hex[:8]}", **_strategy(node)).remote(
-                name, images, first, last, holdout, seed, device
+                name, once, first, last, holdout, seed, device
             )
             for i, ((first, last), node) in enumerate(zip(self.bounds, places, strict=True))
         ]
@@ -110,15 +111,18 @@ class ShardActors:
         self._needs = f"{len(self.handles)} shards of {cpus:g} CPUs and {gpus:g} GPUs"
         self.journal: list[tuple[str, str, tuple[Any, ...]]] = []
         self._state = PREPARED
+        self._gains = False
 
     def prepare(self) -> list[Ready]:
-        """Decode every shard's rows, once the actors have found a place.
+        """Decode every shard's rows, once the actors have found a place; the weakest hardware decides the arithmetic.
 
         Raises:
             ClusterError: the cluster was busy all the time, or is too small.
         """
         self._await_start()
-        return self._everywhere("prepare")
+        ready: list[Ready] = self._everywhere("prepare")
+        self._gains = all(shard.gains for shard in ready)
+        return ready
 
     def open_round(
         self,
@@ -132,7 +136,7 @@ class ShardActors:
         self.journal = [(PREPARED, "prepare", ())]
         self._state = f"{round}-{uuid.uuid4().hex}"
         arguments = (ray.put(strategy), None if scorer is None else ray.put(scorer), ray.put(asked), ray.put(labeled))
-        return self._everywhere("open_round", round, *arguments)
+        return self._everywhere("open_round", round, *arguments, self._gains)
 
     def call(self, method: str, *args: Any) -> list[Any]:
         """Invoke a method of the selection on every shard, results in shard order (`distal.query.ShardGroup`).

@@ -13,6 +13,7 @@ from distal.data.chunks import Skipped
 from distal.data.split import held_out
 from distal.data.table import ImageTable
 from distal.errors import StrategyError
+from distal.nets.precision import hardware_gains
 from distal.nets.scorer import Scorer
 from distal.query import Selector, Strategy, View
 
@@ -21,11 +22,15 @@ Ids = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Ready:
-    """Report a shard whose blocks are decoded: its rows, how many may be asked, and what was skipped."""
+    """Report a shard whose blocks are decoded: its rows, how many may be asked, and what was skipped.
+
+    gains: whether its hardware gains from bfloat16.
+    """
 
     rows: int
     available: int
     skipped: list[Skipped]
+    gains: bool
 
 
 @dataclass(frozen=True)
@@ -71,19 +76,29 @@ class Shard:
         skipped = self.images.skipped(self.blocks.start, self.blocks.stop)
         if len(self.row_ids):
             self.usable[[s.row_id - int(self.row_ids[0]) for s in skipped]] = False
-        return Ready(len(self.row_ids), int(self.usable.sum()), skipped)
+        return Ready(len(self.row_ids), int(self.usable.sum()), skipped, hardware_gains(self.device))
 
-    def open_round(self, round: int, strategy: Strategy, scorer: bytes | None, asked: Ids, labeled: Ids) -> Scored:
+    def open_round(
+        self,
+        round: int,
+        strategy: Strategy,
+        scorer: bytes | None,
+        asked: Ids,
+        labeled: Ids,
+        gains: bool | None = None,
+    ) -> Scored:
         """Score every row as the strategy needs it and make the shard ready for a selection.
 
         Args:
             scorer: `Scorer.to_bytes()`, or None where the strategy needs no model. asked: sorted row ids of the whole
                 pool that were asked before, or whose label was given; they are not asked (again). labeled: those of
                 them that have a label.
+            gains: whether the hardware of every shard gains from bfloat16, so that all score alike; None where this
+            is the only one.
         """
         started = time.perf_counter()
         self.selector = None  # the last round's scores make room for this one's
-        tensors = {} if scorer is None else self._score(scorer, strategy.tensors)
+        tensors = {} if scorer is None else self._score(scorer, strategy.tensors, gains)
         view = View(
             row_ids=self.row_ids,
             available=self.usable & ~np.isin(self.row_ids, asked),
@@ -102,8 +117,8 @@ class Shard:
             raise RuntimeError("select() before open_round(): the shard has no scores yet")
         return getattr(self.selector, method)(*args)
 
-    def _score(self, scorer_bytes: bytes, wanted: frozenset[str]) -> dict[str, torch.Tensor]:
-        scorer = Scorer.from_bytes(scorer_bytes, self.device)
+    def _score(self, scorer_bytes: bytes, wanted: frozenset[str], gains: bool | None) -> dict[str, torch.Tensor]:
+        scorer = Scorer.from_bytes(scorer_bytes, self.device, gains)
         parts: dict[str, list[torch.Tensor]] = {name: [] for name in wanted}
         with torch.inference_mode():
             for block in self.blocks:

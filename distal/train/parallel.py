@@ -1,20 +1,25 @@
 """Run a function on the ranks of a Ray Train worker group, or in this process when there are no workers."""
 
 import os
+import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import ray.train
 import ray.train.torch
 import torch
-from ray.exceptions import RayError
-from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.exceptions import RayActorError, RayError
+from ray.train import ControllerError, FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
 from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
 
 from distal.allocator import keep_freed_memory
 from distal.communicator import Alone, Communicator, ProcessGroup
 from distal.errors import TrainingError
+from distal.locks import flocked_folder
 
 MAX_FAILURES = 3
 """Restarts of the worker group; each takes up the run from what is on disk."""
@@ -25,6 +30,11 @@ group at once, so nothing hangs for that."""
 
 CONTROLLER_POLL_S = "0.5"
 """How often Train's controller looks at its workers; its default of 2 s is the longest wait in a short run."""
+
+START_S = "10"
+"""How long Train waits for places that `workers.py` was granted a moment before; then others have taken them."""
+
+BOOKKEEPING = "distal-train-"
 
 
 @dataclass(frozen=True)
@@ -49,16 +59,21 @@ class ControllerLostError(TrainingError):
     """Report that Train's controller went away, as when the head node restarts; the workers are not to blame."""
 
 
+class PlaceLostError(TrainingError):
+    """Report that the workers' place was taken, by other work before they began or by who drained its node."""
+
+
 def launch(work: Callable[[Communicator], None], group: WorkerGroup, restarts: int = MAX_FAILURES) -> None:
     """Call `work` with a communicator on every rank and wait until all have returned.
 
     Args:
         work: picklable; restarted from its beginning on all ranks when a worker dies.
-        restarts: how often, on as many workers as before.
+        restarts: how often, on as many workers as before, whose places are waited for. With 0, whoever calls may
+            launch fewer: nothing is waited for.
 
     Raises:
         TrainingError: the worker group failed more often than it is restarted. ControllerLostError: what watches over
-            it is gone, with its node.
+            it is gone, with its node. PlaceLostError: with no restarts, a place of the group is gone.
     """
 
     def loop() -> None:
@@ -80,11 +95,13 @@ def launch(work: Callable[[Communicator], None], group: WorkerGroup, restarts: i
         use_gpu=group.gpus > 0,
         resources_per_worker=resources if group.workers else None,
     )
-    failures = FailureConfig(max_failures=restarts)
-    # Train's own bookkeeping: nothing is reported to it, so nothing but its folders comes of it.
-    bookkeeping = tempfile.TemporaryDirectory(prefix="distal-train-", ignore_cleanup_errors=True)
+    # Without a limit of its own, Train would wait for ever for as many places as before.
+    limit = -1 if restarts else 0
+    failures = FailureConfig(max_failures=restarts, controller_failure_limit=limit, max_preemption_failures=limit)
+    if not restarts:
+        os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", START_S)
     try:
-        with bookkeeping as folder:
+        with bookkeeping() as folder:
             run_config = RunConfig(name=group.name, storage_path=folder, failure_config=failures)
             patient = TorchConfig(timeout_s=EXCHANGE_WAIT_S)
             TorchTrainer(loop, torch_config=patient, scaling_config=scaling, run_config=run_config).fit()
@@ -94,8 +111,32 @@ def launch(work: Callable[[Communicator], None], group: WorkerGroup, restarts: i
             "Everything committed is kept: see 'ray status', then run distal resume."
         ) from error
     except ray.train.TrainingFailedError as error:
-        raise TrainingError(
+        kind = PlaceLostError if _place_lost(error) else TrainingError
+        raise kind(
             f"the training workers failed{f' {restarts + 1} times' if restarts else ''}; "
             f"last: {str(error).splitlines()[-1][:200]}\n"
             f"Everything committed is kept: mend the cause, then run distal resume."
         ) from error
+
+
+@contextmanager
+def bookkeeping() -> Iterator[str]:
+    """Give Train a temporary folder: nothing is reported to it, so nothing but its own folders comes of it.
+
+    Those that killed processes left are swept. The kernel tells them apart: nobody holds their flock any more.
+    """
+    for left in Path(tempfile.gettempdir()).glob(f"{BOOKKEEPING}*"):
+        with flocked_folder(left) as free:
+            if free:
+                shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=BOOKKEEPING, ignore_cleanup_errors=True) as folder:
+        with flocked_folder(Path(folder)):
+            yield folder
+
+
+def _place_lost(error: ray.train.TrainingFailedError) -> bool:
+    """Say whether the workers are not to blame: they found no place in time, or a node of theirs was drained."""
+    if isinstance(error, ControllerError):
+        return isinstance(error.controller_failure, WorkerGroupStartupTimeoutError)
+    failures = error.worker_failures.values() if isinstance(error, WorkerGroupError) else ()
+    return any(isinstance(failure, RayActorError) and failure.preempted for failure in failures)

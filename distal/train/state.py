@@ -86,10 +86,10 @@ class TrainState:
         return torch.cat([empty, *images])
 
     def scorer(self) -> Scorer:
-        """Return a scorer with a copy of the averaged D, in the arithmetic resolved here: all shards score alike."""
+        """Return a scorer with a copy of the averaged D; whoever scores decides what "auto" is, by its hardware."""
         size, channels, classes = self.image_size, self.channels, self.classes
         D = copy.deepcopy(self.averaged_D)
-        return Scorer(D, self.config.net, size, channels, classes, self.objective.arithmetic, self.device)
+        return Scorer(D, self.config.net, size, channels, classes, self.config.train.precision, self.device)
 
     def _modules(self) -> dict[str, nn.Module]:
         return {

@@ -36,6 +36,13 @@ def test_bf16_scores_are_near_fp32_scores() -> None:
     torch.testing.assert_close(fast.probs, exact.probs, rtol=0.05, atol=0.02)
 
 
+def test_auto_is_what_the_devices_that_must_score_alike_agree_on() -> None:
+    data = scorer("auto").to_bytes()
+    for gains, precision in ((False, "fp32"), (True, "bf16")):
+        agreed = Scorer.from_bytes(data, gains=gains)(IMAGES)
+        assert torch.equal(agreed.probs, scorer(precision)(IMAGES).probs)
+
+
 @pytest.mark.parametrize("value", [0, 1, 127, 128, 254, 255])
 def test_uint8_survives_the_way_to_floats_and_back(value: int) -> None:
     image = torch.full((1, 1, 2, 2), value, dtype=torch.uint8)

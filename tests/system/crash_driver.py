@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from distal import ActiveLearner, DistalError
+from distal import ActiveLearner
 from distal.oracle import Item
 from distal.progress import Event, Listener, ignore
 
@@ -79,15 +79,11 @@ def at_rename(place: str, action: Callable[[], None]) -> None:
     sys.addaudithook(hear)
 
 
-def drive(tree: dict[str, Any], log: str, crash: str, address: str | None, said: str) -> None:
-    """Run until the end or the crash; exit with a known error's code, its message left in the file `said`."""
+def drive(tree: dict[str, Any], log: str, crash: str, address: str | None) -> None:
+    """Run until the end or the crash."""
     kind, _, place = crash.partition(":")
     if kind == "rename":
         at_rename(place, die)
     listen = at_event(place, die) if kind == "event" else ignore
     function = LabelFunction(Path(log), at_answer(place, die)) if kind == "answer" else LabelFunction(Path(log))
-    try:
-        ActiveLearner(tree, oracle=function, address=address, listen=listen).run()
-    except DistalError as error:
-        Path(said).write_text(str(error))
-        sys.exit(error.exit_code)
+    ActiveLearner(tree, oracle=function, address=address, listen=listen).run()

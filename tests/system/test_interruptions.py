@@ -16,7 +16,6 @@ from two_rounds import (
     BATCH,
     END_S,
     ROUNDS,
-    driver,
     ray_processes,
     require_asked_once,
     require_same,
@@ -38,10 +37,8 @@ def test_a_second_driver_on_a_run_is_refused_and_the_first_goes_on(tmp_path: Pat
     learner = ActiveLearner(tree(tmp_path), oracle=LabelFunction(tmp_path / "asked"))
     for result in learner.rounds():
         if result.round == 1:
-            second = driver(tmp_path, "none")
-            second.join(200)
-            assert second.exitcode == RunLockedError.exit_code
-            assert f"held by process {os.getpid()} on" in (tmp_path / "said").read_text()
+            with pytest.raises(RunLockedError, match=f"held by process {os.getpid()} on"):
+                ActiveLearner(tree(tmp_path), oracle=LabelFunction(tmp_path / "asked")).run()
     assert learner.outcome_ is not None
     assert [result.round for result in learner.results_] == [1, 2]
     require_asked_once(tmp_path)
@@ -94,18 +91,17 @@ def test_a_strategy_that_raises_is_named_with_its_line_and_is_not_tried_again(tm
     assert len(Ledger(run_of(tmp_path)).answers(1)) == BATCH
 
 
-@pytest.mark.parametrize("workers", [0, 1])
 def test_a_full_disk_says_so_loses_nothing_and_the_run_goes_on_when_there_is_room(
-    small_disk: Path, unbroken: dict[str, Any], workers: int
+    small_disk: Path, unbroken: dict[str, Any]
 ) -> None:
     function = LabelFunction(small_disk.parent / "asked")
     with pytest.raises(StorageError, match="no space left"):
-        ActiveLearner(tree(small_disk, workers=workers), oracle=function).run()
+        ActiveLearner(tree(small_disk), oracle=function).run()
     assert run_of(small_disk).committed() == [1]
     assert len(Ledger(run_of(small_disk)).answers(2)) == BATCH
 
     subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
-    ActiveLearner(tree(small_disk, workers=workers), oracle=function).run()
+    ActiveLearner(tree(small_disk), oracle=function).run()
 
     require_same(small_disk, unbroken)
     assert function.answered == ROUNDS * BATCH

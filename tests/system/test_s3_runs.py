@@ -115,7 +115,7 @@ def test_a_driver_that_is_killed_in_a_round_is_resumed_at_once_to_the_same_files
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["crash_driver"])
     address = ray.get_runtime_context().gcs_address
-    arguments = (whole, str(tmp_path / "asked"), "event:2:train:20", address, str(tmp_path / "said"))
+    arguments = (whole, str(tmp_path / "asked"), "event:2:train:20", address)
     process = processes.Process(target=drive, args=arguments)
     process.start()
     assert killed(process)

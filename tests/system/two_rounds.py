@@ -103,7 +103,7 @@ def driver(storage: Path, crash: str, shards: int = 0, workers: int = 0, own_ray
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["crash_driver"])
     address = None if own_ray else ray.get_runtime_context().gcs_address
-    arguments = (tree(storage, shards, workers), str(storage / "asked"), crash, address, str(storage / "said"))
+    arguments = (tree(storage, shards, workers), str(storage / "asked"), crash, address)
     process = processes.Process(target=drive, args=arguments)
     process.start()
     return process

@@ -37,6 +37,10 @@ def test_a_restored_state_learns_at_the_rates_and_weights_of_the_configuration_i
     assert not torch.equal(weights(after), weights(same)), "the step was made at the old rates"
 
 
+def test_a_scorer_is_not_ordered_to_the_arithmetic_of_the_device_that_trained_it() -> None:
+    assert TrainState.create(config(precision="auto"), 8, 1, 2).scorer().precision == "auto"
+
+
 def test_a_damaged_file_is_refused_by_name() -> None:
     state, _ = trained(config(), 1)
     files = state.to_files()

@@ -1,0 +1,40 @@
+"""A cluster of this machine loses a node under a sweep and one under training workers: both go on with what is left."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from small_sweeps import ROUNDS, results_of, sweep_tree, write_sweep
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+SCRIPT = Path(__file__).with_name("lost_nodes.py")
+SPACE = {"train.learning_rate_g": {"grid": [2e-4, 4e-4, 8e-4]}}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("lost")
+
+
+@pytest.fixture(scope="module")
+def said(folder: Path, decoded: Path) -> str:
+    """Run both on one cluster, and return what the script says."""
+    sweep = sweep_tree(folder, decoded, SPACE, searcher="grid", early_stop={"scheduler": "none"})
+    command = [sys.executable, str(SCRIPT), str(write_sweep(folder, sweep))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def test_a_node_that_is_lost_takes_no_trial_with_it(said: str, folder: Path) -> None:
+    assert "gone 1 states ['finished', 'finished', 'finished']" in said
+    assert [(trial.state, len(trial.curve)) for trial in results_of(folder).trials] == [("finished", ROUNDS)] * 3
+
+
+def test_workers_whose_node_is_taken_back_go_on_with_what_is_left_within_a_minute(said: str) -> None:
+    told = re.search(r"workers \['2', '1'\] after (\d+) s", said)
+    assert told is not None, said
+    assert int(told[1]) < 60
