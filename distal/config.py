@@ -141,7 +141,7 @@ class TrainConfig(Section):
         "image (r1, r2: 0.05 at 8 px, 0.8 at 32 px)",
     )
     lazy_interval: Count = Field(
-        1, description="apply lazy regularizers (r1, r2) every n-th step with weight n: saves time, adds noise"
+        1, description="apply lazy regularizers (r1, r2, wgan_gp) every n-th step with weight n: saves time, adds noise"
     )
     head_weight: Weight = Field(1.0, description="weight of the head's cross-entropy on labeled rows, in D's loss")
     pseudo_label_weight: Weight = Field(

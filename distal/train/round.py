@@ -39,7 +39,8 @@ def advance(state: TrainState, rows: TrainingRows, comm: Communicator) -> dict[s
         state.device,
         state.layout,
     )
-    losses = update(state.G, state.D, state.averaged_D, state.optimizers, batch, state.objective, state.step, comm)
+    networks = (state.G, state.D, state.averaged_D, state.optimizers)
+    losses = update(*networks, batch, state.objective, state.step, comm, state.regularizers)
     state.step += 1
     beta = decay(state.step, train.ema_half_life)
     average_(state.averaged_G, state.G, beta)

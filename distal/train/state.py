@@ -30,13 +30,16 @@ FILES = {
     for network in ("generator", "discriminator")
     for name in (network, f"averaged_{network}", f"optimizer_{network}")
 }
+REGULARIZERS = "regularizers.safetensors"
+"""What regularizers keep from step to step; there is no such file where none keeps anything."""
+
 MANIFEST = {"sha256", "net", "step", "image_size", "channels", "classes"}
 SHAPE = ("image_size", "channels", "classes")
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 class TrainState:
-    """Own G, D, their averages, both optimizers and the number of steps done.
+    """Own G, D, their averages, both optimizers, what regularizers keep and the number of steps done.
 
     Every random number of step t comes from streams named by the seed and t, so this is all there is to save.
     """
@@ -50,6 +53,11 @@ class TrainState:
         self.layout = torch.channels_last if network.convolutional else torch.contiguous_format
         arithmetic = resolve(config.train.precision, self.device, network.convolutional)
         self.objective = Objective.resolve(config.train, image_size * image_size, arithmetic, self.device)
+        self.regularizers = {
+            name: {key: torch.zeros((), device=self.device) for key in r.state}
+            for name, (r, _) in self.objective.regularizers.items()
+            if r.state
+        }
         self.step = 0
         shape = (image_size, channels, classes, config.seed)
         self.G = self._placed(build_generator(config.net, *shape))
@@ -104,6 +112,9 @@ class TrainState:
         files = {f"{name}.safetensors": pack(m.state_dict()) for name, m in self._modules().items()}
         for name, module, optimizer in self._optimized():
             files[f"optimizer_{name}.safetensors"] = pack(_moments(module, optimizer))
+        if self.regularizers:
+            kept = {f"{name}.{key}": t for name, own in self.regularizers.items() for key, t in own.items()}
+            files[REGULARIZERS] = pack(kept)
         manifest = {
             "format": 1,
             "step": self.step,
@@ -142,6 +153,14 @@ class TrainState:
             _load_weights(module, _unpacked(files, f"{name}.safetensors"), f"{name}.safetensors")
         for name, module, optimizer in state._optimized():
             _restore_moments(module, optimizer, _unpacked(files, f"optimizer_{name}.safetensors"), name)
+        # A run that takes over another's checkpoint may weigh other regularizers: those begin at zero.
+        kept = _unpacked(files, REGULARIZERS) if REGULARIZERS in files else {}
+        for name, own in state.regularizers.items():
+            for key, tensor in own.items():
+                saved = kept.get(f"{name}.{key}", tensor)
+                if saved.shape != tensor.shape:
+                    raise _damaged(REGULARIZERS, "its tensors are not those of the regularizers")
+                tensor.copy_(saved)
         return state
 
     def _optimized(self) -> list[tuple[str, nn.Module, torch.optim.Optimizer]]:

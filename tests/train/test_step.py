@@ -10,7 +10,7 @@ from distal.train import TrainState
 from distal.train.augment import draws
 from distal.train.batch import draw_batch
 from distal.train.round import advance
-from distal.train.step import condition, generator_losses
+from distal.train.step import Step, condition, generator_losses
 
 
 def plain_update(state: TrainState) -> dict[str, float]:
@@ -74,7 +74,8 @@ def test_the_generator_phase_gives_d_no_gradient() -> None:
     batch = draw_batch(labeled_rows(), 1, 12, 0.25, 64, 2, 0, 1, torch.device("cpu"), torch.contiguous_format)
     state.D.requires_grad_(False)
     c = condition(state.averaged_D, batch, 2, state.objective)
-    loss, _ = generator_losses(state.D, state.G(batch.latents, c.y_fake), batch, c, state.objective, 1)
+    step = Step(state.G, state.D, batch, c, state.objective, 1, Alone(), {})
+    loss, _ = generator_losses(step, state.G(batch.latents, c.y_fake))
     loss.backward()
     after = [p.grad for p in state.D.parameters() if p.grad is not None]
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
