@@ -11,6 +11,7 @@ from torch import Tensor
 
 from distal.communicator import Communicator
 from distal.errors import ConfigError
+from distal.nets.batchnorm import connect
 from distal.train.augment import draws
 from distal.train.batch import draw_batch
 from distal.train.ema import average_, decay
@@ -65,6 +66,8 @@ def train_round(
             f"train.batch_size: {state.config.train.batch_size} rows cannot be divided among {comm.size} workers; "
             f"expected at least {2 * comm.size}."
         )
+    connect(state.G, comm)
+    connect(state.D, comm)
     with _threads(state):
         return _train(state, rows, comm, steps, on_progress)
 

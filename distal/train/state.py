@@ -14,6 +14,7 @@ from distal.config import Config, NetConfig
 from distal.errors import RunError, TrainingError
 from distal.losses.supervised import one_hot
 from distal.nets import Discriminator, Generator, build_discriminator, build_generator, get_network
+from distal.nets.batchnorm import mixes_batch
 from distal.nets.precision import autocast, resolve
 from distal.nets.scorer import Scorer, to_bytes_image
 from distal.nets.weights import pack, unpack
@@ -62,8 +63,10 @@ class TrainState:
         shape = (image_size, channels, classes, config.seed)
         self.G = self._placed(build_generator(config.net, *shape))
         self.D = self._placed(build_discriminator(config.net, *shape))
-        self.averaged_G: Generator = copy.deepcopy(self.G).requires_grad_(False)
-        self.averaged_D: Discriminator = copy.deepcopy(self.D).requires_grad_(False)
+        if mixes_batch(self.D):
+            self.objective.require_no_gradient_of_a_row(config.net.name)
+        self.averaged_G: Generator = copy.deepcopy(self.G).requires_grad_(False).eval()
+        self.averaged_D: Discriminator = copy.deepcopy(self.D).requires_grad_(False).eval()
         self.optimizers = (
             _adam(self.G.parameters(), config.train.learning_rate_g),
             _adam(self.D.parameters(), config.train.learning_rate_d),
@@ -170,7 +173,7 @@ class TrainState:
         """Raise TrainingError unless every loss and weight is finite: the last update spoils weights, not losses."""
         bad = [f"{name}={value:.3g}" for name, value in losses.items() if not abs(value) < float("inf")]
         for name, module in self._modules().items():
-            if not all(bool(p.isfinite().all()) for p in module.parameters()):
+            if not all(bool(t.isfinite().all()) for t in module.state_dict().values()):
                 bad.append(f"weights of {name.replace('_', ' ')}")
         if not bad:
             return

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from distal.communicator import Communicator
 from distal.config import TrainConfig
+from distal.errors import ConfigError
 from distal.losses.adversarial import AdversarialLoss, get_adversarial
 from distal.losses.regularizers import Regularizer, StepTensors, get_regularizers
 from distal.losses.supervised import cross_entropy, one_hot, pseudo_label, sample_classes
@@ -54,6 +55,16 @@ class Objective:
             for name, (r, weight) in self.regularizers.items()
             if r.player in (player, "both") and (not r.lazy or step % n == 0)
         }
+
+    def require_no_gradient_of_a_row(self, network: str) -> None:
+        """Raise ConfigError where a regularizer takes the gradient of a row's logit: other rows have a part in it."""
+        wrong = [name for name, (r, _) in self.regularizers.items() if r.per_row]
+        if wrong:
+            off = ", ".join(f"{name}: 0" for name in wrong)
+            raise ConfigError(
+                f"train.regularizers: {', '.join(wrong)} need a discriminator whose rows do not mix, but net.name="
+                f"{network} has a BatchNorm in it.\nSet train.regularizers={{{off}}}, or take another normalization."
+            )
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 from pathlib import Path
 from typing import Any
 
+import dcgan
 import pytest
 import torch
 import torch.distributed as dist
@@ -16,6 +17,7 @@ STEPS = 6
 
 
 CASES = {"dense": {"net": "dense"}, "residual": {"net": "residual"}}
+CASES |= {"dcgan": {"net": "dcgan", "regularizers": {"r1": 0, "r2": 0}}}
 CASES |= {name: {"net": "dense", "regularizers": {name: None}} for name in ALL}
 
 
@@ -27,7 +29,7 @@ def outcome(case: dict[str, Any], comm: Communicator) -> tuple[torch.Tensor, dic
 def one_rank(rank: int, size: int, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=size)
-    with added():
+    with added(), dcgan.added():
         result = {name: outcome(case, ProcessGroup()) for name, case in CASES.items()}
     torch.save(result, f"{folder}/rank{rank}")
     dist.destroy_process_group()
@@ -37,7 +39,7 @@ def test_two_ranks_train_as_one_does(tmp_path: Path) -> None:
     mp.spawn(one_rank, args=(2, str(tmp_path)), nprocs=2)
     ranks = [torch.load(tmp_path / f"rank{r}") for r in range(2)]
     for name, case in CASES.items():
-        with added():
+        with added(), dcgan.added():
             alone, losses = outcome(case, Alone())
         (first, first_losses), (second, second_losses) = ranks[0][name], ranks[1][name]
         assert torch.equal(first, second), name

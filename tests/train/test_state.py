@@ -2,12 +2,13 @@ import hashlib
 import json
 from typing import Any
 
+import dcgan
 import pytest
 import torch
 from training_case import config, labeled_rows, trained, weights
 
 from distal.communicator import Alone
-from distal.errors import RunError, TrainingError
+from distal.errors import ConfigError, RunError, TrainingError
 from distal.nets.weights import pack, unpack
 from distal.train import TrainState, train_round
 
@@ -22,6 +23,24 @@ def test_saved_restored_and_continued_equals_unbroken_bit_for_bit(net: str) -> N
     train_round(restored, labeled_rows(), Alone(), 5)
     assert torch.equal(weights(restored), weights(unbroken))
     assert restored.to_files() == unbroken.to_files()
+
+
+def test_a_network_with_batchnorm_is_restored_whole_and_generates_by_its_averages() -> None:
+    with dcgan.added():
+        c = config("dcgan", regularizers={"r1": 0, "r2": 0})
+        unbroken, _ = trained(c, 6)
+        broken, _ = trained(c, 3)
+        restored = TrainState.from_files(c, broken.to_files())
+        train_round(restored, labeled_rows(), Alone(), 3)
+    assert restored.to_files() == unbroken.to_files()
+    assert not torch.equal(restored.averaged_G.body[2].running_mean, torch.zeros(8)), "buffers are averaged"
+    z, y = torch.randn(4, 64, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 0, 1])
+    assert torch.equal(restored.generate(z, y)[:1], restored.generate(z[:1], y[:1])), "an image depends on its own row"
+
+
+def test_a_penalty_on_each_rows_gradient_refuses_a_discriminator_that_mixes_rows() -> None:
+    with dcgan.added(), pytest.raises(ConfigError, match="r1, r2 need a discriminator whose rows do not mix"):
+        TrainState.create(config("dcgan"), 8, 1, 2)
 
 
 def test_a_restored_state_learns_at_the_rates_and_weights_of_the_configuration_it_is_given() -> None:
