@@ -13,10 +13,9 @@ from distal.config import Config
 from distal.errors import ConfigError, RunError, nearest_name
 from distal.resolve import NOT_YAML, make_config
 from distal.rundir import CONFIG, RunDirectory, round_path
-from distal.streams import normal
+from distal.train.latents import BLOCK, asked_latents
 from distal.train.state import TrainState
 
-GENERATE_BATCH = 256
 RESOLVED = frozenset(("distal", "fingerprint", "reference_fingerprint", "rows", "image_size", "channels", "classes"))
 """What config.yaml keeps under `resolved`."""
 
@@ -98,10 +97,9 @@ class TrainedGenerator:
             uint8 [n, C, H, W].
         """
         parts = []
-        for start in range(0, len(labels), GENERATE_BATCH):
-            block = torch.from_numpy(labels[start : start + GENERATE_BATCH])
-            shape = (GENERATE_BATCH, self.saved.config.net.latent_dim)
-            latents = normal(shape, seed, "generate", start // GENERATE_BATCH)[: len(block)]
+        for start in range(0, len(labels), BLOCK):
+            block = torch.from_numpy(labels[start : start + BLOCK])
+            latents = asked_latents(seed, start // BLOCK, self.saved.config.net.latent_dim)[: len(block)]
             parts.append(self.state.generate(latents, block).cpu().numpy())
         size, channels = self.saved.resolved["image_size"], self.saved.resolved["channels"]
         return np.concatenate(parts) if parts else np.zeros((0, channels, size, size), np.uint8)

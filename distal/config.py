@@ -131,9 +131,9 @@ class TrainConfig(Section):
         "few labels is trained at all; between, a class of c labels weighs c^(1 - class_balance) in all",
     )
     learning_rate_g: Positive = Field(
-        5e-4, description="Adam's step size for G; 1e-3 ended at twice the distance on digits (3.1, not 1.5)"
+        5e-4, description="step size for G; 1e-3 ended at twice the distance on digits (3.1, not 1.5)"
     )
-    learning_rate_d: Positive = Field(5e-4, description="Adam's step size for D and its head")
+    learning_rate_d: Positive = Field(5e-4, description="step size for D and its head")
     adversarial: str = Field("rpgan", description="adversarial loss by name: rpgan, hinge, non_saturating")
     regularizers: dict[str, Weight | None] = Field(
         default_factory=_penalties,
@@ -154,6 +154,12 @@ class TrainConfig(Section):
     )
     class_weight: Weight = Field(
         0.1, description="weight in G's loss of the head's cross-entropy for the class asked (AC-GAN)"
+    )
+    optimizer: str = Field("adam", description="optimizer by name: adam, adamw, rmsprop, sgd")
+    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        0.0,
+        description="momentum of sgd and rmsprop, beta_1 of adam and adamw; 0 against rotation around the equilibrium "
+        "of two players (Mescheder et al. 2018; R3GAN)",
     )
     ema_half_life: Positive = Field(
         150.0, description="steps in which the averaged G and D forget half; at most a tenth of the steps done"

@@ -22,6 +22,7 @@ from distal.nets import get_network
 from distal.oracle import get_oracle
 from distal.query import get_strategy
 from distal.train.augment import AUGMENTATIONS
+from distal.train.optimizers import OPTIMIZERS
 
 NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
 """What PyYAML raises: for 2024-02-30 or 0x_ the ValueError of Python's own types, for deep nesting RecursionError."""
@@ -95,6 +96,7 @@ def check_names(config: Config) -> None:
             raise ConfigError(f"{key}: {error}") from None
     get_oracle(config.oracle.kind)
     get_network(config.net.name, 8)
+    _known("train.optimizer", config.train.optimizer, OPTIMIZERS)
     _known("train.adversarial", config.train.adversarial, ADVERSARIAL)
     get_extractor(config.evaluate.extractor)
     for name in config.train.regularizers:

@@ -33,8 +33,8 @@ from distal.report.grid import sample_grid
 from distal.results import RoundResult, read_result
 from distal.rundir import RunDirectory, round_path
 from distal.stopping import Stop, decide_stop
-from distal.streams import normal
 from distal.train import TrainingRows, TrainState, train_round
+from distal.train.latents import sample_latents
 
 logger = logging.getLogger(__name__)
 
@@ -254,7 +254,7 @@ def evaluate(
 
     def draw() -> None:
         classes = len(setup.classes)
-        latents = normal((SAMPLES_PER_CLASS * classes, setup.config.net.latent_dim), 0, "samples")
+        latents = sample_latents(SAMPLES_PER_CLASS * classes, setup.config.net.latent_dim)
         labels = torch.arange(classes).repeat_interleave(SAMPLES_PER_CLASS)
         images = state.generate(latents, labels).cpu().numpy()
         grid = sample_grid(images, columns=SAMPLES_PER_CLASS, row_names=setup.classes)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from distal import streams
 from distal.nets.scorer import to_unit
+from distal.train.latents import training_latents
 from distal.train.rows import TrainingRows
 
 
@@ -78,7 +79,7 @@ def draw_batch(
     return Batch(
         images=images.contiguous(memory_format=layout),
         labels=torch.from_numpy(labels[mine_labeled]).to(device),
-        latents=streams.normal((total, latent_dim), rows.seed, "latents", step)[mine].to(device),
+        latents=training_latents(rows.seed, step, total, latent_dim)[mine].to(device),
         class_uniforms=chosen[:, 0],
         augment_real=chosen[:, 1 : 1 + augment_draws],
         augment_fake=chosen[:, 1 + augment_draws :],

@@ -1,9 +1,7 @@
 """Hold a model under training, whole: networks, averages, optimizers and the step, which is the random state."""
 
 import copy
-import hashlib
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -17,26 +15,18 @@ from distal.nets import Discriminator, Generator, build_discriminator, build_gen
 from distal.nets.batchnorm import mixes_batch
 from distal.nets.precision import autocast, resolve
 from distal.nets.scorer import Scorer, to_bytes_image
-from distal.nets.weights import pack, unpack
+from distal.train.checkpoint import Checkpoint, damaged, to_files
+from distal.train.optimizers import build_optimizer, state_by_name
 from distal.train.step import Objective
 
 M = TypeVar("M", bound=nn.Module)
 
-BETAS = (0.0, 0.99)
-"""Adam's: no momentum, the usual choice against rotation around the equilibrium (Mescheder et al. 2018; R3GAN)."""
-
 GENERATE_ROWS = 256
-FILES = {
-    f"{name}.safetensors"
-    for network in ("generator", "discriminator")
-    for name in (network, f"averaged_{network}", f"optimizer_{network}")
-}
-REGULARIZERS = "regularizers.safetensors"
+NAMES = [
+    f"{prefix}{network}" for network in ("generator", "discriminator") for prefix in ("", "averaged_", "optimizer_")
+]
+REGULARIZERS = "regularizers"
 """What regularizers keep from step to step; there is no such file where none keeps anything."""
-
-MANIFEST = {"sha256", "net", "step", "image_size", "channels", "classes"}
-SHAPE = ("image_size", "channels", "classes")
-MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 class TrainState:
@@ -67,9 +57,10 @@ class TrainState:
             self.objective.require_no_gradient_of_a_row(config.net.name)
         self.averaged_G: Generator = copy.deepcopy(self.G).requires_grad_(False).eval()
         self.averaged_D: Discriminator = copy.deepcopy(self.D).requires_grad_(False).eval()
+        train = config.train
         self.optimizers = (
-            _adam(self.G.parameters(), config.train.learning_rate_g),
-            _adam(self.D.parameters(), config.train.learning_rate_d),
+            build_optimizer(train.optimizer, self.G.parameters(), train.learning_rate_g, train.momentum),
+            build_optimizer(train.optimizer, self.D.parameters(), train.learning_rate_d, train.momentum),
         )
 
     def _placed(self, module: M) -> M:
@@ -102,7 +93,8 @@ class TrainState:
         D = copy.deepcopy(self.averaged_D)
         return Scorer(D, self.config.net, size, channels, classes, self.objective.arithmetic, self.device)
 
-    def _modules(self) -> dict[str, nn.Module]:
+    def modules(self) -> dict[str, nn.Module]:
+        """Return the networks and their averages by name."""
         return {
             "generator": self.G,
             "discriminator": self.D,
@@ -112,23 +104,18 @@ class TrainState:
 
     def to_files(self) -> dict[str, bytes]:
         """Return the whole state as files by name: safetensors, and manifest.json with the SHA-256 of each."""
-        files = {f"{name}.safetensors": pack(m.state_dict()) for name, m in self._modules().items()}
-        for name, module, optimizer in self._optimized():
-            files[f"optimizer_{name}.safetensors"] = pack(_moments(module, optimizer))
+        tensors: dict[str, dict[str, Tensor]] = {name: m.state_dict() for name, m in self.modules().items()}
+        tensors |= {f"optimizer_{name}": state_by_name(m, optimizer) for name, m, optimizer in self._optimized()}
         if self.regularizers:
-            kept = {f"{name}.{key}": t for name, own in self.regularizers.items() for key, t in own.items()}
-            files[REGULARIZERS] = pack(kept)
-        manifest = {
-            "format": 1,
+            tensors[REGULARIZERS] = {f"{r}.{key}": t for r, own in self.regularizers.items() for key, t in own.items()}
+        facts = {
             "step": self.step,
             "image_size": self.image_size,
             "channels": self.channels,
             "classes": self.classes,
             "net": self.config.net.model_dump(mode="json"),
-            "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
         }
-        files["manifest.json"] = json.dumps(manifest, indent=2, sort_keys=True).encode()
-        return files
+        return to_files(tensors, facts)
 
     @classmethod
     def from_files(
@@ -142,28 +129,23 @@ class TrainState:
 
         expected: image size, channels and number of classes; with it, nothing of another size is built.
         """
-        manifest = _read_manifest(files.get("manifest.json", b""))
-        for name, digest in manifest["sha256"].items():
-            if hashlib.sha256(files.get(name, b"")).hexdigest() != digest:
-                raise _damaged(name)
-        if not _same_net(manifest["net"], config.net):
+        saved = Checkpoint(files, NAMES, expected)
+        if not _same_net(saved.manifest.get("net"), config.net):
             raise RunError("checkpoint: it was written with another `net` configuration; resume with the run's own.")
-        if expected is not None and (found := tuple(manifest[name] for name in SHAPE)) != expected:
-            raise _damaged("manifest.json", f"its {', '.join(SHAPE)} are {found}, the run's are {expected}")
-        state = cls(config, manifest["image_size"], manifest["channels"], manifest["classes"], device)
-        state.step = manifest["step"]
-        for name, module in state._modules().items():
-            _load_weights(module, _unpacked(files, f"{name}.safetensors"), f"{name}.safetensors")
+        state = cls(config, *saved.shape, device)
+        state.step = saved.manifest["step"]
+        for name, module in state.modules().items():
+            saved.load_weights(name, module)
         for name, module, optimizer in state._optimized():
-            _restore_moments(module, optimizer, _unpacked(files, f"optimizer_{name}.safetensors"), name)
+            saved.load_optimizer(f"optimizer_{name}", module, optimizer)
         # A run that takes over another's checkpoint may weigh other regularizers: those begin at zero.
-        kept = _unpacked(files, REGULARIZERS) if REGULARIZERS in files else {}
+        kept = saved.tensors(REGULARIZERS)
         for name, own in state.regularizers.items():
             for key, tensor in own.items():
-                saved = kept.get(f"{name}.{key}", tensor)
-                if saved.shape != tensor.shape:
-                    raise _damaged(REGULARIZERS, "its tensors are not those of the regularizers")
-                tensor.copy_(saved)
+                value = kept.get(f"{name}.{key}", tensor)
+                if value.shape != tensor.shape:
+                    raise damaged(f"{REGULARIZERS}.safetensors", "its tensors are not those of the regularizers")
+                tensor.copy_(value)
         return state
 
     def _optimized(self) -> list[tuple[str, nn.Module, torch.optim.Optimizer]]:
@@ -172,7 +154,7 @@ class TrainState:
     def require_finite(self, losses: Mapping[str, float], round_steps: str) -> None:
         """Raise TrainingError unless every loss and weight is finite: the last update spoils weights, not losses."""
         bad = [f"{name}={value:.3g}" for name, value in losses.items() if not abs(value) < float("inf")]
-        for name, module in self._modules().items():
+        for name, module in self.modules().items():
             if not all(bool(t.isfinite().all()) for t in module.state_dict().values()):
                 bad.append(f"weights of {name.replace('_', ' ')}")
         if not bad:
@@ -184,80 +166,8 @@ class TrainState:
         )
 
 
-def _read_manifest(data: bytes) -> dict[str, Any]:
-    try:
-        manifest: dict[str, Any] = json.loads(data)
-    except (ValueError, RecursionError):
-        raise _damaged("manifest.json", "it is no JSON") from None
-    if not isinstance(manifest, dict) or not manifest.keys() >= MANIFEST:
-        raise _damaged("manifest.json", f"expected a JSON object with {', '.join(sorted(MANIFEST))}")
-    for name in ("step", *SHAPE):
-        if type(manifest[name]) is not int or not 0 <= manifest[name] < 2**63:
-            raise _damaged("manifest.json", f"its {name} is no count")
-    if not isinstance(manifest["sha256"], dict) or not manifest["sha256"].keys() >= FILES:
-        raise _damaged("manifest.json", "its sha256 does not name every file")
-    return manifest
-
-
 def _same_net(written: Any, net: NetConfig) -> bool:
     try:
         return NetConfig.model_validate(written) == net
     except ValidationError:
         return False
-
-
-def _unpacked(files: Mapping[str, bytes], name: str) -> dict[str, Tensor]:
-    try:
-        return unpack(files[name])
-    except RunError as error:
-        raise _damaged(name, str(error)) from None
-
-
-def _load_weights(module: nn.Module, tensors: Mapping[str, Tensor], name: str) -> None:
-    wanted = module.state_dict()
-    if {key: t.shape for key, t in tensors.items()} != {key: t.shape for key, t in wanted.items()}:
-        raise _damaged(name, "its tensors are not those of the network")
-    module.load_state_dict(tensors)
-
-
-def _damaged(name: str, why: str = "its SHA-256 is not the manifest's") -> RunError:
-    return RunError(
-        f"checkpoint: {name} is missing or damaged ({why}).\n"
-        "Restore it from a copy; or, if this is the last round, delete its COMMITTED and its folder checkpoint:\n"
-        "distal resume then trains it again with the labels that it has."
-    )
-
-
-def _adam(parameters: Iterable[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
-    return torch.optim.Adam(parameters, lr=learning_rate, betas=BETAS, fused=True)
-
-
-def _moments(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return Adam's state by parameter name; empty before the first step."""
-    return {
-        f"{key}.{name}": value
-        for name, p in module.named_parameters()
-        for key, value in optimizer.state.get(p, {}).items()
-    }
-
-
-def _restore_moments(
-    module: nn.Module, optimizer: torch.optim.Optimizer, saved: Mapping[str, Tensor], network: str
-) -> None:
-    wanted = {f"step.{name}": torch.Size([]) for name, _ in module.named_parameters()}
-    wanted |= {f"{key}.{name}": p.shape for name, p in module.named_parameters() for key in MOMENTS}
-    # Empty before the first step, and a parameter that never had a gradient has no moments.
-    if any(wanted.get(key) != t.shape for key, t in saved.items()) or any(
-        f"{key}.{name}" not in saved
-        for name, _ in module.named_parameters()
-        if f"step.{name}" in saved
-        for key in MOMENTS
-    ):
-        raise _damaged(f"optimizer_{network}.safetensors", "its tensors are not those of the optimizer")
-    for name, p in module.named_parameters():
-        if f"step.{name}" not in saved:
-            continue
-        # The fused kernel walks memory, not indices: moments must lie as their parameter does (channels-last).
-        restored = {key: torch.empty_like(p).copy_(saved[f"{key}.{name}"]).detach() for key in MOMENTS}
-        step_device = p.device if p.is_cuda else torch.device("cpu")
-        optimizer.state[p] = {"step": saved[f"step.{name}"].to(step_device), **restored}

@@ -119,6 +119,22 @@ def test_weights_that_are_none_are_refused_though_their_hash_fits(weights: bytes
     assert len(str(caught.value).splitlines()) == 3
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "rmsprop", "sgd"])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_every_optimizer_is_restored_with_what_it_keeps(optimizer: str, momentum: float) -> None:
+    c = config("residual", optimizer=optimizer, momentum=momentum)
+    unbroken, _ = trained(c, 6)
+    restored = TrainState.from_files(c, trained(c, 3)[0].to_files())
+    train_round(restored, labeled_rows(), Alone(), 3)
+    assert restored.to_files() == unbroken.to_files()
+
+
+def test_a_checkpoint_of_another_optimizer_is_refused() -> None:
+    files = trained(config(), 1)[0].to_files()
+    with pytest.raises(RunError, match=r"optimizer_generator\.safetensors .*not those of the optimizer, RMSprop"):
+        TrainState.from_files(config(optimizer="rmsprop"), files)
+
+
 def test_an_optimizer_that_lacks_a_moment_is_refused() -> None:
     name = "optimizer_discriminator.safetensors"
     moments = unpack(trained(config(), 1)[0].to_files()[name])
