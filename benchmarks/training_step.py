@@ -21,11 +21,11 @@ from machine import describe_machine
 from distal.communicator import Alone
 from distal.config import Config
 from distal.losses.supervised import cross_entropy, one_hot, pseudo_label, sample_classes
-from distal.train import TrainingRows, TrainState
+from distal.models import GAN
+from distal.train import TrainingRows
 from distal.train.augment import draws
 from distal.train.batch import draw_batch
 from distal.train.ema import average_, decay
-from distal.train.round import advance
 
 CLASSES, POOL, LABELS = 10, 2000, 100
 BAR = 1.7
@@ -46,7 +46,7 @@ class PlainLoop:
     """Train as a tutorial would."""
 
     def __init__(self, config: Config, size: int, rows: TrainingRows) -> None:
-        self.state = TrainState.create(config, size, 1, CLASSES)
+        self.state = GAN.create(config, size, 1, CLASSES)
         self.rows, self.train = rows, config.train
         self.G = self.state.G.to(memory_format=torch.contiguous_format)
         self.D = self.state.D.to(memory_format=torch.contiguous_format)
@@ -112,9 +112,9 @@ def make_config(arguments: argparse.Namespace, precision: str) -> Config:
 
 
 def require_equal_losses(config: Config, size: int, rows: TrainingRows, steps: int) -> None:
-    ours, plain = TrainState.create(config, size, 1, CLASSES), PlainLoop(config, size, rows)
+    ours, plain = GAN.create(config, size, 1, CLASSES), PlainLoop(config, size, rows)
     for step in range(steps):
-        got, expected = advance(ours, rows, Alone()), plain.step()
+        got, expected = ours.advance(rows, Alone()), plain.step()
         for name, value in expected.items():
             # Other layouts sum in another order; Adam's first steps (sign-like) grow the rounding errors.
             if abs(float(got[name]) - value) > 1e-3 * max(1.0, abs(value)):
@@ -149,8 +149,8 @@ def main() -> None:
         "plain": PlainLoop(make_config(arguments, "fp32"), arguments.size, rows).step
     }
     for precision in ("fp32", "auto"):
-        state = TrainState.create(make_config(arguments, precision), arguments.size, 1, CLASSES)
-        loops[f"distal {precision} ({state.objective.arithmetic})"] = lambda s=state: advance(s, rows, Alone())
+        state = GAN.create(make_config(arguments, precision), arguments.size, 1, CLASSES)
+        loops[f"distal {precision} ({state.objective.arithmetic})"] = lambda s=state: s.advance(rows, Alone())
     seconds: dict[str, list[float]] = {name: [] for name in loops}
     for repeat in range(arguments.repeats + 1):
         for name, once in loops.items():

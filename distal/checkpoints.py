@@ -11,10 +11,10 @@ import yaml
 
 from distal.config import Config
 from distal.errors import ConfigError, RunError, nearest_name
+from distal.models import Model, get_model
 from distal.resolve import NOT_YAML, make_config
 from distal.rundir import CONFIG, RunDirectory, round_path
 from distal.train.latents import BLOCK, asked_latents
-from distal.train.state import TrainState
 
 RESOLVED = frozenset(("distal", "fingerprint", "reference_fingerprint", "rows", "image_size", "channels", "classes"))
 """What config.yaml keeps under `resolved`."""
@@ -84,7 +84,7 @@ class TrainedGenerator:
     """Generate images of asked classes from the weights of one committed round."""
 
     saved: SavedRun
-    state: TrainState
+    state: Model
     round: int
 
     def images(self, labels: npt.NDArray[np.int64], seed: int = 0) -> npt.NDArray[np.uint8]:
@@ -142,7 +142,7 @@ def open_generator(run: RunDirectory, round: int | None = None) -> TrainedGenera
     files = {name: run.read(f"{folder}/{name}") for name in run.list(folder) if name != "losses.json"}
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        state = TrainState.from_files(saved.config, files, device, saved.shape)
+        state = get_model(saved.config.model.kind).from_files(saved.config, files, device, saved.shape)
     except RunError as error:
         raise RunError(f"{run.uri}, round {chosen}: {error}") from None
     return TrainedGenerator(saved, state, chosen)

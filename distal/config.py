@@ -6,7 +6,7 @@ losses, ...) are checked against them in `distal.resolve`, the edge where YAML a
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
@@ -174,6 +174,18 @@ class TrainConfig(Section):
     )
 
 
+class ModelSection(Section):
+    """What learns: a model by its kind, with its own keys beside it."""
+
+    kind: str = Field("gan", description="model by name: gan")
+
+
+class GanConfig(ModelSection):
+    """The GAN's own: its losses and step sizes."""
+
+    kind: Literal["gan"] = Field("gan", description="model by name: gan, or one that a package adds")
+
+
 class EvaluateConfig(Section):
     """What quality is measured against."""
 
@@ -230,6 +242,7 @@ class Config(Section):
     oracle: OracleConfig = Field(default_factory=OracleConfig)
     net: NetConfig = Field(default_factory=NetConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
+    model: SerializeAsAny[GanConfig | ModelSection] = Field(default_factory=GanConfig)
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
     stop: StopConfig = Field(default_factory=StopConfig)
 

@@ -15,9 +15,8 @@ from pydantic.fields import FieldInfo
 
 from distal.config import Config
 from distal.errors import ConfigError, nearest_name
-from distal.losses import ADVERSARIAL
-from distal.losses.regularizers import get_regularizer
 from distal.metrics import get_extractor
+from distal.models import get_model
 from distal.nets import get_network
 from distal.oracle import get_oracle
 from distal.query import get_strategy
@@ -76,11 +75,23 @@ def make_config(tree: Mapping[str, Any]) -> Config:
         ConfigError: naming the first wrong key, what was given, what is allowed, and the nearest known name.
     """
     try:
-        config = Config.model_validate(tree)
+        config = Config.model_validate(_with_model(tree))
     except ValidationError as error:
         raise ConfigError(explain(error)) from None
     check_names(config)
     return config
+
+
+def _with_model(tree: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the tree with its section `model` checked by what its kind says; what is none is left to be refused."""
+    given = tree.get("model") if isinstance(tree, Mapping) else None
+    if not isinstance(given, Mapping) or not isinstance(given.get("kind", "gan"), str):
+        return tree
+    section = get_model(given.get("kind", "gan")).section
+    try:
+        return {**tree, "model": section.model_validate(given)}
+    except ValidationError as error:
+        raise ConfigError(explain(error, section, "model.")) from None
 
 
 def check_names(config: Config) -> None:
@@ -97,10 +108,8 @@ def check_names(config: Config) -> None:
     get_oracle(config.oracle.kind)
     get_network(config.net.name, 8)
     _known("train.optimizer", config.train.optimizer, OPTIMIZERS)
-    _known("train.adversarial", config.train.adversarial, ADVERSARIAL)
+    get_model(config.model.kind).check(config)
     get_extractor(config.evaluate.extractor)
-    for name in config.train.regularizers:
-        get_regularizer(name)
     for name in config.train.augment:
         _known("train.augment", name, AUGMENTATIONS)
     workers = config.train.workers
@@ -222,16 +231,19 @@ def _known(key: str, name: str, known: Iterable[str]) -> None:
         )
 
 
-def explain(error: ValidationError, root: type[BaseModel] = Config) -> str:
-    """Say in three lines which key of a configuration of type `root` is wrong, and what is right."""
+def explain(error: ValidationError, root: type[BaseModel] = Config, prefix: str = "") -> str:
+    """Say in three lines which key of a configuration of type `root` is wrong, and what is right.
+
+    prefix: the dotted section, with its dot, that `root` is of the whole.
+    """
     problems = error.errors(include_url=False)
     first = problems[0]
     location = [str(part) for part in first["loc"]]
-    key = ".".join(location)
+    key = prefix + ".".join(location)
     section, field = _field_at(location, root)
     if first["type"] == "extra_forbidden" and section is not None:
-        near = nearest_key(key, root)
-        hint = f"did you mean '{near}'?" if near else ""
+        near = nearest_key(key.removeprefix(prefix), root)
+        hint = f"did you mean '{prefix}{near}'?" if near else ""
         lines = [f"{key}: unknown key{'; ' + hint if hint else '.'}", f"Known here: {', '.join(section.model_fields)}."]
     else:
         given = _shown(first["input"])
@@ -257,8 +269,9 @@ def nearest_key(key: str, root: type[BaseModel] = Config) -> str:
 def _keys(section: type[BaseModel], prefix: str) -> Iterator[str]:
     for name, field in section.model_fields.items():
         yield prefix + name
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _keys(field.annotation, f"{prefix}{name}.")
+        nested = _section_in(field)
+        if nested is not None:
+            yield from _keys(nested, f"{prefix}{name}.")
 
 
 def _shown(given: object) -> str:
@@ -275,13 +288,16 @@ def _field_at(location: list[str], root: type[BaseModel]) -> tuple[type[BaseMode
         if part not in section.model_fields:
             break
         field = section.model_fields[part]
-        inner = field.annotation
-        candidates = [inner, *get_args(inner)]
-        nested = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
+        nested = _section_in(field)
         if nested is None:
             return section, field
         section = nested
     return section, field
+
+
+def _section_in(field: FieldInfo) -> type[BaseModel] | None:
+    candidates = [field.annotation, *get_args(field.annotation)]
+    return next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
 
 
 def _described(section: BaseModel, indent: int) -> Iterable[str]:

@@ -25,6 +25,7 @@ from distal.data.table import ImageTable
 from distal.ledger import Ledger, Query
 from distal.logs import label_records
 from distal.metrics import Evaluator, Score
+from distal.models import Model, get_model
 from distal.oracle import Oracle
 from distal.pool.shard import Scored
 from distal.progress import Event, Listener, ignore
@@ -33,7 +34,7 @@ from distal.report.grid import sample_grid
 from distal.results import RoundResult, read_result
 from distal.rundir import RunDirectory, round_path
 from distal.stopping import Stop, decide_stop
-from distal.train import TrainingRows, TrainState, train_round
+from distal.train import TrainingRows, train_round
 from distal.train.latents import sample_latents
 
 logger = logging.getLogger(__name__)
@@ -146,12 +147,12 @@ def decode(setup: Setup, comm: Communicator) -> None:
         setup.images.skipped(start, min(start + DECODE_BLOCKS, blocks))
 
 
-def restore(setup: Setup, comm: Communicator) -> TrainState:
+def restore(setup: Setup, comm: Communicator) -> Model:
     """Return the state after the last committed round, or a fresh one before the first."""
     committed = on_first_rank(comm, lambda: setup.run.committed())
     if committed:
         return _load(setup, comm, committed[-1])
-    return TrainState.create(
+    return get_model(setup.config.model.kind).create(
         setup.config, setup.images.image_size, setup.images.channels, len(setup.classes), comm.device
     )
 
@@ -166,7 +167,7 @@ def should_stop(setup: Setup, ledger: Ledger) -> Stop | None:
     return decide_stop(setup.config, distances, asked, setup.available - asked)
 
 
-def acquire(setup: Setup, ledger: Ledger, shards: Shards, state: TrainState, round: int, listen: Listener) -> Query:
+def acquire(setup: Setup, ledger: Ledger, shards: Shards, state: Model, round: int, listen: Listener) -> Query:
     """Choose the rows to ask next: score the shards, merge their candidates, write the query before it is asked."""
     written = ledger.read_query(round)
     if written is not None:
@@ -204,9 +205,9 @@ def annotate(ledger: Ledger, oracle: Oracle, query: Query, listen: Listener) -> 
 
 
 def train(
-    setup: Setup, ledger: Ledger, state: TrainState, comm: Communicator, round: int, listen: Listener
-) -> tuple[TrainState, dict[str, float]]:
-    """Update G and D for a round's steps on every rank, and leave a checkpoint; return it and the mean losses."""
+    setup: Setup, ledger: Ledger, state: Model, comm: Communicator, round: int, listen: Listener
+) -> tuple[Model, dict[str, float]]:
+    """Update the model for a round's steps on every rank, and leave a checkpoint; return it and the mean losses."""
     folder = round_path(round, "checkpoint")
     if on_first_rank(comm, lambda: setup.run.has(f"{folder}/manifest.json")):
         losses = on_first_rank(comm, lambda: json.loads(setup.run.read(f"{folder}/losses.json")))
@@ -241,9 +242,9 @@ def train(
 
 
 def evaluate(
-    setup: Setup, evaluator: Evaluator, state: TrainState, comm: Communicator, round: int, listen: Listener
+    setup: Setup, evaluator: Evaluator, state: Model, comm: Communicator, round: int, listen: Listener
 ) -> list[Score]:
-    """Score G and the head against the held-out images on every rank, and draw the sample grid."""
+    """Score what is generated, and the classifier, against the held-out images on every rank; draw the sample grid."""
 
     def on_progress(done: int, total: int) -> None:
         if comm.rank == 0:
@@ -268,7 +269,7 @@ def commit(
     setup: Setup,
     ledger: Ledger,
     evaluator: Evaluator,
-    state: TrainState,
+    state: Model,
     round: int,
     losses: dict[str, float],
     scores: list[Score],
@@ -298,13 +299,13 @@ def round_seconds(seconds: float) -> float:
     return float(f"{seconds:.3f}")
 
 
-def _load(setup: Setup, comm: Communicator, round: int) -> TrainState:
+def _load(setup: Setup, comm: Communicator, round: int) -> Model:
     folder = round_path(round, "checkpoint")
     run = setup.run
     files = on_first_rank(comm, lambda: {name: run.read(f"{folder}/{name}") for name in run.list(folder)})
     files.pop("losses.json", None)
     shape = (setup.images.image_size, setup.images.channels, len(setup.classes))
-    return TrainState.from_files(setup.config, files, comm.device, shape)
+    return get_model(setup.config.model.kind).from_files(setup.config, files, comm.device, shape)
 
 
 def _timed(seconds: dict[str, float], phase: str, action: Callable[[], T]) -> T:

@@ -6,9 +6,9 @@ import pytest
 
 from distal.checkpoints import open_generator
 from distal.errors import RunError
+from distal.models import GAN
 from distal.resolve import make_config, print_config
 from distal.rundir import RunDirectory, round_path
-from distal.train import TrainState
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def run(tmp_path):
     resolved |= {"image_size": 8, "channels": 1, "classes": ["cat", "dog"]}
     run = RunDirectory.open(str(tmp_path), "r")
     run.write("config.yaml", print_config(config, resolved).encode())
-    for name, data in TrainState.create(config, 8, 1, 2).to_files().items():
+    for name, data in GAN.create(config, 8, 1, 2).to_files().items():
         run.write(round_path(1, "checkpoint", name), data)
     run.commit(1)
     return run

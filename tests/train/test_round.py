@@ -11,7 +11,8 @@ from training_case import ROWS, config, labeled_rows, trained, weights
 
 from distal.communicator import Alone, Communicator, ProcessGroup
 from distal.errors import ConfigError, TrainingError
-from distal.train import TrainState, train_round
+from distal.models import GAN
+from distal.train import train_round
 
 STEPS = 6
 
@@ -55,7 +56,7 @@ def test_two_ranks_train_as_one_does(tmp_path: Path) -> None:
 
 def test_progress_is_heard_of_and_ends_with_the_last_step() -> None:
     heard: list[tuple[int, dict[str, float]]] = []
-    state = TrainState.create(config(), 8, 1, 2)
+    state = GAN.create(config(), 8, 1, 2)
     train_round(state, labeled_rows(), Alone(), 45, lambda done, losses: heard.append((done, losses)))
     assert [done for done, _ in heard] == [20, 40, 45]
     assert {"d", "g", "r1", "r2", "head"} <= set(heard[0][1])

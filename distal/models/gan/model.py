@@ -1,23 +1,30 @@
-"""Hold a model under training, whole: networks, averages, optimizers and the step, which is the random state."""
+"""Hold a GAN under training, whole: networks, averages, optimizers and the step, which is the random state."""
 
 import copy
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from distal.config import Config, NetConfig
-from distal.errors import RunError, TrainingError
+from distal.communicator import Communicator
+from distal.config import Config, GanConfig, ModelSection, NetConfig
+from distal.errors import RunError
+from distal.losses import get_adversarial
+from distal.losses.regularizers import get_regularizer
 from distal.losses.supervised import one_hot
+from distal.models.gan.step import Objective, update
 from distal.nets import Discriminator, Generator, build_discriminator, build_generator, get_network
 from distal.nets.batchnorm import mixes_batch
 from distal.nets.precision import autocast, resolve
 from distal.nets.scorer import Scorer, to_bytes_image
+from distal.train.augment import draws
+from distal.train.batch import draw_batch
 from distal.train.checkpoint import Checkpoint, damaged, to_files
+from distal.train.ema import average_, decay
 from distal.train.optimizers import build_optimizer, state_by_name
-from distal.train.step import Objective
+from distal.train.rows import TrainingRows
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -29,11 +36,14 @@ REGULARIZERS = "regularizers"
 """What regularizers keep from step to step; there is no such file where none keeps anything."""
 
 
-class TrainState:
+class GAN:
     """Own G, D, their averages, both optimizers, what regularizers keep and the number of steps done.
 
     Every random number of step t comes from streams named by the seed and t, so this is all there is to save.
     """
+
+    advice = "Halve train.learning_rate_g and train.learning_rate_d, or raise train.regularizers.r1 and r2 tenfold"
+    section: ClassVar[type[ModelSection]] = GanConfig
 
     def __init__(
         self, config: Config, image_size: int, channels: int, classes: int, device: torch.device | str = "cpu"
@@ -69,9 +79,39 @@ class TrainState:
     @classmethod
     def create(
         cls, config: Config, image_size: int, channels: int, classes: int, device: torch.device | str = "cpu"
-    ) -> "TrainState":
+    ) -> "GAN":
         """Start untrained, all weights a function of config.seed. ConfigError for unknown names in config."""
         return cls(config, image_size, channels, classes, device)
+
+    @classmethod
+    def check(cls, config: Config) -> None:
+        """Raise ConfigError where the configuration names what is not known."""
+        get_adversarial(config.train.adversarial)
+        for name in config.train.regularizers:
+            get_regularizer(name)
+
+    def advance(self, rows: TrainingRows, comm: Communicator) -> dict[str, Tensor]:
+        """Make one update of G and D and of their averages; return the losses of the global batch, on the device."""
+        train = self.config.train
+        batch = draw_batch(
+            rows,
+            self.step,
+            train.batch_size,
+            train.labeled_fraction,
+            self.config.net.latent_dim,
+            draws(self.objective.augmentations),
+            comm.rank,
+            comm.size,
+            self.device,
+            self.layout,
+        )
+        networks = (self.G, self.D, self.averaged_D, self.optimizers)
+        losses = update(*networks, batch, self.objective, self.step, comm, self.regularizers)
+        self.step += 1
+        beta = decay(self.step, train.ema_half_life)
+        average_(self.averaged_G, self.G, beta)
+        average_(self.averaged_D, self.D, beta)
+        return losses
 
     @torch.no_grad()
     def generate(self, latents: Tensor, labels: Tensor) -> Tensor:
@@ -92,6 +132,11 @@ class TrainState:
         size, channels, classes = self.image_size, self.channels, self.classes
         D = copy.deepcopy(self.averaged_D)
         return Scorer(D, self.config.net, size, channels, classes, self.objective.arithmetic, self.device)
+
+    @classmethod
+    def read_scorer(cls, data: bytes, device: torch.device | str = "cpu") -> Scorer:
+        """Rebuild a scorer from its `to_bytes`."""
+        return Scorer.from_bytes(data, device)
 
     def modules(self) -> dict[str, nn.Module]:
         """Return the networks and their averages by name."""
@@ -124,7 +169,7 @@ class TrainState:
         files: Mapping[str, bytes],
         device: torch.device | str = "cpu",
         expected: tuple[int, int, int] | None = None,
-    ) -> "TrainState":
+    ) -> "GAN":
         """Restore `to_files` exactly. RunError where a file is missing or damaged or the networks differ.
 
         expected: image size, channels and number of classes; with it, nothing of another size is built.
@@ -150,20 +195,6 @@ class TrainState:
 
     def _optimized(self) -> list[tuple[str, nn.Module, torch.optim.Optimizer]]:
         return [("generator", self.G, self.optimizers[0]), ("discriminator", self.D, self.optimizers[1])]
-
-    def require_finite(self, losses: Mapping[str, float], round_steps: str) -> None:
-        """Raise TrainingError unless every loss and weight is finite: the last update spoils weights, not losses."""
-        bad = [f"{name}={value:.3g}" for name, value in losses.items() if not abs(value) < float("inf")]
-        for name, module in self.modules().items():
-            if not all(bool(t.isfinite().all()) for t in module.state_dict().values()):
-                bad.append(f"weights of {name.replace('_', ' ')}")
-        if not bad:
-            return
-        raise TrainingError(
-            f"training: not finite by update {self.step} ({round_steps}): {', '.join(bad)}.\n"
-            "Halve train.learning_rate_g and train.learning_rate_d, or raise train.regularizers.r1 and r2 tenfold;\n"
-            "if precision is bf16, try train.precision=fp32. The last committed round is intact: distal resume."
-        )
 
 
 def _same_net(written: Any, net: NetConfig) -> bool:

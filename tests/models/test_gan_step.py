@@ -6,14 +6,13 @@ from training_case import config, labeled_rows, trained, weights
 
 from distal.communicator import Alone
 from distal.losses.regularizers import REGULARIZERS, StepTensors, regularizer
-from distal.train import TrainState
+from distal.models import GAN
+from distal.models.gan.step import Step, condition, generator_losses
 from distal.train.augment import draws
 from distal.train.batch import draw_batch
-from distal.train.round import advance
-from distal.train.step import Step, condition, generator_losses
 
 
-def plain_update(state: TrainState) -> dict[str, float]:
+def plain_update(state: GAN) -> dict[str, float]:
     """Do one step as the equations say, with nothing shared, saved or fused: fp32, NCHW, plain Adam on both."""
     train, K = state.config.train, state.classes
     n = draws(state.objective.augmentations)
@@ -53,7 +52,7 @@ def plain_update(state: TrainState) -> dict[str, float]:
 @pytest.mark.parametrize("net", ["dense", "residual"])
 def test_a_step_equals_the_equations_written_out(net: str) -> None:
     c = config(net)
-    ours, plain = (TrainState.create(c, 8, 1, 2) for _ in range(2))
+    ours, plain = (GAN.create(c, 8, 1, 2) for _ in range(2))
     plain.optimizers = tuple(  # type: ignore[assignment]
         torch.optim.Adam(m.parameters(), lr=c.train.learning_rate_g, betas=(0.0, 0.99), fused=False, foreach=False)
         for m in (plain.G, plain.D)
@@ -61,7 +60,7 @@ def test_a_step_equals_the_equations_written_out(net: str) -> None:
     plain.averaged_D = ours.averaged_D  # both draw the same classes
     for _ in range(4):
         expected = plain_update(plain)
-        got = advance(ours, labeled_rows(), Alone())
+        got = ours.advance(labeled_rows(), Alone())
         for name, value in expected.items():
             # float32 sums in another order: 1e-6 a step, grown by Adam's division by small second moments.
             assert float(got[name]) == pytest.approx(value, rel=1e-3, abs=1e-5), name
@@ -82,7 +81,7 @@ def test_the_generator_phase_gives_d_no_gradient() -> None:
 
 
 def test_a_lazy_penalty_is_due_every_nth_step_with_weight_n() -> None:
-    objective = TrainState.create(config(lazy_interval=4, regularizers={"r1": 0.5}), 8, 1, 2).objective
+    objective = GAN.create(config(lazy_interval=4, regularizers={"r1": 0.5}), 8, 1, 2).objective
     assert [step for step in range(9) if objective.due("D", step)] == [0, 4, 8]
     assert objective.due("D", 4)["r1"][1] == pytest.approx(2.0)
     assert objective.due("G", 4) == {}
