@@ -12,6 +12,7 @@ import yaml
 from distal.config import Config
 from distal.errors import ConfigError, RunError, nearest_name
 from distal.models import Model, get_model
+from distal.moved import follow_moved
 from distal.resolve import NOT_YAML, make_config
 from distal.rundir import CONFIG, RunDirectory, round_path
 from distal.train.latents import BLOCK, asked_latents
@@ -60,7 +61,7 @@ def read_saved(run: RunDirectory) -> SavedRun:
     if wrong:
         raise _damaged(run, f"holds what distal never writes under 'resolved': {', '.join(wrong)}")
     try:
-        return SavedRun(make_config(tree), resolved)
+        return SavedRun(make_config(follow_moved(tree)), resolved)
     except ConfigError as error:
         raise _damaged(run, f"is refused: {str(error).partition(chr(10))[0]}") from None
 

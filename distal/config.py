@@ -80,10 +80,6 @@ class OracleConfig(Section):
     )
 
 
-def _penalties() -> dict[str, float | None]:
-    return {"r1": None, "r2": None}
-
-
 class NetConfig(Section):
     """The shapes of generator and discriminator."""
 
@@ -102,7 +98,7 @@ class NetConfig(Section):
 
 
 class TrainConfig(Section):
-    """One round's updates of G and D."""
+    """One round's updates: what all models share."""
 
     workers: Annotated[int, Field(ge=0)] = Field(
         0, description="Ray Train workers; 0 trains in the driver's process, with the same result"
@@ -119,7 +115,7 @@ class TrainConfig(Section):
         None, description="GPUs per worker; null: 1 where the cluster has GPUs now, else 0"
     )
     threads: Count | None = Field(None, description="CPU threads of a worker; null: an even share of the cores")
-    steps: Count = Field(500, description="updates of G and D in a round")
+    steps: Count = Field(500, description="updates in a round")
     batch_size: Annotated[int, Field(ge=2)] = Field(64, description="global batch in images, divided among the workers")
     labeled_fraction: Fraction = Field(
         0.25,
@@ -130,6 +126,39 @@ class TrainConfig(Section):
         description="0 draws labeled rows as they were labeled, 1 every class equally often, so that a rare class with "
         "few labels is trained at all; between, a class of c labels weighs c^(1 - class_balance) in all",
     )
+    optimizer: str = Field("adam", description="optimizer by name: adam, adamw, rmsprop, sgd")
+    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        0.0,
+        description="momentum of sgd and rmsprop, beta_1 of adam and adamw; 0 against rotation around the equilibrium "
+        "of two players (Mescheder et al. 2018; R3GAN)",
+    )
+    ema_half_life: Positive = Field(
+        150.0, description="steps in which the averaged G and D forget half; at most a tenth of the steps done"
+    )
+    augment: list[str] = Field(
+        default_factory=lambda: ["zoom"],
+        description="differentiable augmentations, in order: zoom, translation, flip, cutout, brightness, contrast; "
+        "zoom suits scans and centred objects, and at 8 px a shift of one pixel is too much (distance twice as large)",
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="auto: bf16 autocast where the hardware gains"
+    )
+
+
+def _penalties() -> dict[str, float | None]:
+    return {"r1": None, "r2": None}
+
+
+class ModelSection(Section):
+    """What learns: a model by its kind, with its own keys beside it."""
+
+    kind: str = Field("gan", description="model by name: gan")
+
+
+class GanConfig(ModelSection):
+    """The GAN's own: its losses and step sizes."""
+
+    kind: Literal["gan"] = Field("gan", description="model by name: gan, or one that a package adds")
     learning_rate_g: Positive = Field(
         5e-4, description="step size for G; 1e-3 ended at twice the distance on digits (3.1, not 1.5)"
     )
@@ -155,35 +184,6 @@ class TrainConfig(Section):
     class_weight: Weight = Field(
         0.1, description="weight in G's loss of the head's cross-entropy for the class asked (AC-GAN)"
     )
-    optimizer: str = Field("adam", description="optimizer by name: adam, adamw, rmsprop, sgd")
-    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
-        0.0,
-        description="momentum of sgd and rmsprop, beta_1 of adam and adamw; 0 against rotation around the equilibrium "
-        "of two players (Mescheder et al. 2018; R3GAN)",
-    )
-    ema_half_life: Positive = Field(
-        150.0, description="steps in which the averaged G and D forget half; at most a tenth of the steps done"
-    )
-    augment: list[str] = Field(
-        default_factory=lambda: ["zoom"],
-        description="differentiable augmentations, in order: zoom, translation, flip, cutout, brightness, contrast; "
-        "zoom suits scans and centred objects, and at 8 px a shift of one pixel is too much (distance twice as large)",
-    )
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto: bf16 autocast where the hardware gains"
-    )
-
-
-class ModelSection(Section):
-    """What learns: a model by its kind, with its own keys beside it."""
-
-    kind: str = Field("gan", description="model by name: gan")
-
-
-class GanConfig(ModelSection):
-    """The GAN's own: its losses and step sizes."""
-
-    kind: Literal["gan"] = Field("gan", description="model by name: gan, or one that a package adds")
 
 
 class EvaluateConfig(Section):

@@ -17,6 +17,7 @@ from distal.config import Config
 from distal.errors import ConfigError, nearest_name
 from distal.metrics import get_extractor
 from distal.models import get_model
+from distal.moved import refuse_moved
 from distal.nets import get_network
 from distal.oracle import get_oracle
 from distal.query import get_strategy
@@ -74,6 +75,7 @@ def make_config(tree: Mapping[str, Any]) -> Config:
     Raises:
         ConfigError: naming the first wrong key, what was given, what is allowed, and the nearest known name.
     """
+    refuse_moved(tree)
     try:
         config = Config.model_validate(_with_model(tree))
     except ValidationError as error:
@@ -210,6 +212,10 @@ def place_value(tree: dict[str, Any], key: str, value: Any) -> None:
     Raises:
         ConfigError: the key leads through a value, or ends in a dot.
     """
+    if key == "model.kind" and isinstance(tree.get("model"), dict) and tree["model"].get("kind", value) != value:
+        # The keys of the kind before are not this one's.
+        others = get_model(tree["model"]["kind"]).section.model_fields
+        tree["model"] = {name: old for name, old in tree["model"].items() if name not in others}
     *parents, leaf = key.split(".")
     for depth, parent in enumerate(parents):
         branch = tree.setdefault(parent, {})

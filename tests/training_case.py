@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from distal.communicator import Alone, Communicator
-from distal.config import Config
+from distal.config import Config, GanConfig
 from distal.models import GAN
 from distal.train import TrainingRows, train_round
 
@@ -25,7 +25,10 @@ class Stripes:
 
 def config(net: str = "dense", **train: Any) -> Config:
     plain = {"batch_size": 12, "precision": "fp32", "ema_half_life": 10.0}
-    return Config.model_validate({"seed": 4, "net": {"name": net, "width": 4, "features": 8}, "train": plain | train})
+    given = plain | train
+    own = {key: given.pop(key) for key in list(given) if key in GanConfig.model_fields}
+    sizes = {"name": net, "width": 4, "features": 8}
+    return Config.model_validate({"seed": 4, "net": sizes, "train": given, "model": own})
 
 
 def labeled_rows(n: int = 6, **changes: Any) -> TrainingRows:

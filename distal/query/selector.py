@@ -99,7 +99,7 @@ class Selector:
             raise TrainingError(
                 f"strategy '{self.strategy.name}': {what} of row {row_ids[bad[0]]} is {values[bad[0]]}, "
                 "expected a finite number\n"
-                "the model's outputs are broken: lower train.learning_rate_g and _d, or go back to an earlier round"
+                "the model's outputs are broken: lower model.learning_rate_g and _d, or go back to an earlier round"
             )
 
 

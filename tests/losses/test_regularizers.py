@@ -18,7 +18,7 @@ def test_a_weight_of_zero_leaves_the_regularizer_out() -> None:
 
 
 def test_an_unknown_regularizer_is_refused_with_the_nearest_name() -> None:
-    with pytest.raises(ConfigError, match=r"train\.regularizers: unknown name 'r11'; did you mean 'r1'"):
+    with pytest.raises(ConfigError, match=r"model\.regularizers: unknown name 'r11'; did you mean 'r1'"):
         get_regularizers({"r11": 1.0}, 64)
 
 

@@ -14,7 +14,7 @@ from distal.train.batch import draw_batch
 
 def plain_update(state: GAN) -> dict[str, float]:
     """Do one step as the equations say, with nothing shared, saved or fused: fp32, NCHW, plain Adam on both."""
-    train, K = state.config.train, state.classes
+    own_config, K = state.objective.own, state.classes
     n = draws(state.objective.augmentations)
     layout = torch.contiguous_format
     batch = draw_batch(labeled_rows(), state.step, 12, 0.25, 64, n, 0, 1, torch.device("cpu"), layout)
@@ -32,9 +32,9 @@ def plain_update(state: GAN) -> dict[str, float]:
     d = F.softplus(fake_logits - real_logits).mean()
     head = F.cross_entropy(real_classes[:h], batch.labels)
     confidence, guess = c.predicted.max(1)
-    own = F.cross_entropy(real_classes[h:], guess, reduction="none") * (confidence >= train.pseudo_label_threshold)
+    own = F.cross_entropy(real_classes[h:], guess, reduction="none") * (confidence >= own_config.pseudo_label_threshold)
     weight = 0.05  # the default at 8 px
-    loss = d + weight * (r1 + r2) + train.head_weight * head + train.pseudo_label_weight * own.mean()
+    loss = d + weight * (r1 + r2) + own_config.head_weight * head + own_config.pseudo_label_weight * own.mean()
     state.optimizers[1].zero_grad()
     loss.backward()
     state.optimizers[1].step()
@@ -42,7 +42,7 @@ def plain_update(state: GAN) -> dict[str, float]:
     g = F.softplus(D(real, c.y_real)[0].detach() - fake_logits).mean()
     asked = F.cross_entropy(fake_classes, c.y_fake.argmax(1))
     state.optimizers[0].zero_grad()
-    (g + train.class_weight * asked).backward()
+    (g + own_config.class_weight * asked).backward()
     state.optimizers[0].step()
     state.step += 1
     terms = {"d": d, "r1": r1, "r2": r2, "head": head, "g": g, "class": asked}
@@ -54,7 +54,7 @@ def test_a_step_equals_the_equations_written_out(net: str) -> None:
     c = config(net)
     ours, plain = (GAN.create(c, 8, 1, 2) for _ in range(2))
     plain.optimizers = tuple(  # type: ignore[assignment]
-        torch.optim.Adam(m.parameters(), lr=c.train.learning_rate_g, betas=(0.0, 0.99), fused=False, foreach=False)
+        torch.optim.Adam(m.parameters(), lr=c.model.learning_rate_g, betas=(0.0, 0.99), fused=False, foreach=False)
         for m in (plain.G, plain.D)
     )
     plain.averaged_D = ours.averaged_D  # both draw the same classes

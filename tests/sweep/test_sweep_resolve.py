@@ -10,7 +10,7 @@ from distal.rundir import RunDirectory
 from distal.sweep.resolve import check_sweep, make_sweep, print_sweep, read_saved_sweep, read_sweep
 
 STRATEGIES = {"query.strategy": ["margin", "badge"]}
-RATES = {"train.learning_rate_g": {"loguniform": [1e-4, 1e-3]}}
+RATES = {"model.learning_rate_g": {"loguniform": [1e-4, 1e-3]}}
 CONFIGS = sorted((Path(__file__).parents[2] / "tune_configs").glob("*.yaml"))
 
 
@@ -44,8 +44,8 @@ def test_the_shipped_ones_are_those_that_the_readme_promises() -> None:
         ({"space": {"query.strategi": ["margin"]}}, "space.query.strategi: unknown key; did you mean 'query.strategy'"),
         ({"space": {"query.strategy": ["margni"]}}, "did you mean 'margin'"),
         ({"space": {"query.strategy": []}}, "space.query.strategy.choice: expected a list"),
-        ({"space": {"train.regularizers.r9": [1.0]}}, "unknown name 'r9'"),
-        ({"space": {"train.learning_rate_g": {"uniform": [-1.0, 1.0]}}}, "greater than 0; given: -1.0"),
+        ({"space": {"model.regularizers.r9": [1.0]}}, "unknown name 'r9'"),
+        ({"space": {"model.learning_rate_g": {"uniform": [-1.0, 1.0]}}}, "greater than 0; given: -1.0"),
         ({"space": {"query.batch": {"uniform": [1.5, 3]}}}, "query.batch"),
         ({"space": {"query": [{}]}}, "this is a section"),
         ({"space": {"seed": [1, 2]}}, "list of seeds"),

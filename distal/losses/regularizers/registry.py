@@ -85,6 +85,6 @@ def get_regularizer(name: str) -> Regularizer:
         known = known_names(ENTRY_POINTS, REGULARIZERS)
         hint = nearest_name(name, known)
         raise ConfigError(
-            f"train.regularizers: unknown name '{name}'{'; ' + hint if hint else '.'}\nKnown: {', '.join(known)}."
+            f"model.regularizers: unknown name '{name}'{'; ' + hint if hint else '.'}\nKnown: {', '.join(known)}."
         )
     return REGULARIZERS[name]

@@ -14,7 +14,7 @@ from distal.errors import RunError
 from distal.losses import get_adversarial
 from distal.losses.regularizers import get_regularizer
 from distal.losses.supervised import one_hot
-from distal.models.gan.step import Objective, update
+from distal.models.gan.step import Objective, gan_section, update
 from distal.nets import Discriminator, Generator, build_discriminator, build_generator, get_network
 from distal.nets.batchnorm import mixes_batch
 from distal.nets.precision import autocast, resolve
@@ -42,7 +42,7 @@ class GAN:
     Every random number of step t comes from streams named by the seed and t, so this is all there is to save.
     """
 
-    advice = "Halve train.learning_rate_g and train.learning_rate_d, or raise train.regularizers.r1 and r2 tenfold"
+    advice = "Halve model.learning_rate_g and model.learning_rate_d, or raise model.regularizers.r1 and r2 tenfold"
     section: ClassVar[type[ModelSection]] = GanConfig
 
     def __init__(
@@ -53,7 +53,7 @@ class GAN:
         network = get_network(config.net.name, image_size)
         self.layout = torch.channels_last if network.convolutional else torch.contiguous_format
         arithmetic = resolve(config.train.precision, self.device, network.convolutional)
-        self.objective = Objective.resolve(config.train, image_size * image_size, arithmetic, self.device)
+        self.objective = Objective.resolve(config, image_size * image_size, arithmetic, self.device)
         self.regularizers = {
             name: {key: torch.zeros((), device=self.device) for key in r.state}
             for name, (r, _) in self.objective.regularizers.items()
@@ -67,10 +67,10 @@ class GAN:
             self.objective.require_no_gradient_of_a_row(config.net.name)
         self.averaged_G: Generator = copy.deepcopy(self.G).requires_grad_(False).eval()
         self.averaged_D: Discriminator = copy.deepcopy(self.D).requires_grad_(False).eval()
-        train = config.train
+        train, own = config.train, self.objective.own
         self.optimizers = (
-            build_optimizer(train.optimizer, self.G.parameters(), train.learning_rate_g, train.momentum),
-            build_optimizer(train.optimizer, self.D.parameters(), train.learning_rate_d, train.momentum),
+            build_optimizer(train.optimizer, self.G.parameters(), own.learning_rate_g, train.momentum),
+            build_optimizer(train.optimizer, self.D.parameters(), own.learning_rate_d, train.momentum),
         )
 
     def _placed(self, module: M) -> M:
@@ -86,8 +86,9 @@ class GAN:
     @classmethod
     def check(cls, config: Config) -> None:
         """Raise ConfigError where the configuration names what is not known."""
-        get_adversarial(config.train.adversarial)
-        for name in config.train.regularizers:
+        own = gan_section(config)
+        get_adversarial(own.adversarial)
+        for name in own.regularizers:
             get_regularizer(name)
 
     def advance(self, rows: TrainingRows, comm: Communicator) -> dict[str, Tensor]:

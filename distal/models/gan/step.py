@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from distal.communicator import Communicator
-from distal.config import TrainConfig
+from distal.config import Config, GanConfig
 from distal.errors import ConfigError
 from distal.losses.adversarial import AdversarialLoss, get_adversarial
 from distal.losses.regularizers import Regularizer, StepTensors, get_regularizers
@@ -24,11 +24,18 @@ from distal.train.augment import Augmentation, augment, get_augmentations
 from distal.train.batch import Batch
 
 
+def gan_section(config: Config) -> GanConfig:
+    """Return the section `model` of a GAN's configuration."""
+    if not isinstance(config.model, GanConfig):
+        raise ConfigError(f"model.kind: {config.model.kind} is no GAN.")
+    return config.model
+
+
 @dataclass(frozen=True)
 class Objective:
     """Hold everything that the configuration says about a step, resolved once."""
 
-    train: TrainConfig
+    own: GanConfig
     adversarial: AdversarialLoss
     regularizers: Mapping[str, tuple[Regularizer, float]]
     augmentations: list[Augmentation]
@@ -36,20 +43,21 @@ class Objective:
     device: torch.device
 
     @classmethod
-    def resolve(cls, train: TrainConfig, pixels: int, arithmetic: str, device: torch.device) -> "Objective":
+    def resolve(cls, config: Config, pixels: int, arithmetic: str, device: torch.device) -> "Objective":
         """Look every name up. ConfigError for an unknown one. pixels: height x width of an image."""
+        own = gan_section(config)
         return cls(
-            train,
-            get_adversarial(train.adversarial),
-            get_regularizers(train.regularizers, pixels),
-            get_augmentations(train.augment),
+            own,
+            get_adversarial(own.adversarial),
+            get_regularizers(own.regularizers, pixels),
+            get_augmentations(config.train.augment),
             arithmetic,
             device,
         )
 
     def due(self, player: str, step: int) -> dict[str, tuple[Regularizer, float]]:
         """Return the regularizers of G or D that apply at this step, lazy ones with their weight times the interval."""
-        n = self.train.lazy_interval
+        n = self.own.lazy_interval
         return {
             name: (r, weight * (n if r.lazy else 1))
             for name, (r, weight) in self.regularizers.items()
@@ -62,8 +70,8 @@ class Objective:
         if wrong:
             off = ", ".join(f"{name}: 0" for name in wrong)
             raise ConfigError(
-                f"train.regularizers: {', '.join(wrong)} need a discriminator whose rows do not mix, but net.name="
-                f"{network} has a BatchNorm in it.\nSet train.regularizers={{{off}}}, or take another normalization."
+                f"model.regularizers: {', '.join(wrong)} need a discriminator whose rows do not mix, but net.name="
+                f"{network} has a BatchNorm in it.\nSet model.regularizers={{{off}}}, or take another normalization."
             )
 
 
@@ -130,7 +138,7 @@ class Step:
 def discriminator_losses(step: Step, fake: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     """Return this rank's share of D's loss and of each of its terms, unweighted, by name. fake: without a graph."""
     D, batch, classes, objective = step.D, step.batch, step.classes, step.objective
-    n, labeled, train = len(batch.images), len(batch.labels), objective.train
+    n, labeled, own = len(batch.images), len(batch.labels), objective.own
     with torch.no_grad():
         real = augment(batch.images, batch.augment_real, objective.augmentations)
         x = torch.cat([real, augment(fake, batch.augment_fake, objective.augmentations)])
@@ -147,18 +155,18 @@ def discriminator_losses(step: Step, fake: Tensor) -> tuple[Tensor, dict[str, Te
     if batch.labeled_total:
         known = cross_entropy(class_logits[:labeled], classes.y_real[:labeled])
         terms["head"] = known.sum() / batch.labeled_total
-        loss = loss + train.head_weight * terms["head"]
-        if train.pseudo_label_weight and batch.total > batch.labeled_total:
-            own = pseudo_label(class_logits[labeled:], classes.predicted, train.pseudo_label_threshold)
-            terms["pseudo_label"] = own.sum() / (batch.total - batch.labeled_total)
-            loss = loss + train.pseudo_label_weight * terms["pseudo_label"]
+        loss = loss + own.head_weight * terms["head"]
+        if own.pseudo_label_weight and batch.total > batch.labeled_total:
+            guessed = pseudo_label(class_logits[labeled:], classes.predicted, own.pseudo_label_threshold)
+            terms["pseudo_label"] = guessed.sum() / (batch.total - batch.labeled_total)
+            loss = loss + own.pseudo_label_weight * terms["pseudo_label"]
     return loss, terms
 
 
 def generator_losses(step: Step, fake: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     """Return this rank's share of G's loss and of each of its terms. fake: with its graph; D asks for no gradient."""
     D, batch, classes, objective = step.D, step.batch, step.classes, step.objective
-    train, due = objective.train, objective.due("G", step.number)
+    own, due = objective.own, objective.due("G", step.number)
     fake = augment(fake, batch.augment_fake, objective.augmentations)
     with autocast(objective.arithmetic, objective.device):
         features = D.features(fake)
@@ -177,9 +185,9 @@ def generator_losses(step: Step, fake: Tensor) -> tuple[Tensor, dict[str, Tensor
         for name, (term, weight) in step.penalties("G", *both).items():
             terms[f"{name}_g"] = term
             loss = loss + weight * term
-    if train.class_weight and batch.labeled_total:
+    if own.class_weight and batch.labeled_total:
         terms["class"] = cross_entropy(class_logits, classes.y_fake).sum() / batch.total
-        loss = loss + train.class_weight * terms["class"]
+        loss = loss + own.class_weight * terms["class"]
     return loss, terms
 
 
