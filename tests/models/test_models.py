@@ -66,6 +66,11 @@ def test_a_models_own_section_is_checked_printed_and_read_back(tmp_path: Path) -
         make_config({"model": {"kind": "vae", "beta": -1}})
 
 
+def test_another_kind_may_be_said_of_a_tree_that_holds_the_keys_of_one() -> None:
+    config = override_config(make_config({"model": {"adversarial": "hinge"}}), ["model.kind=vae", "model.beta=0.5"])
+    assert config.model.model_dump() == {"kind": "vae", "beta": 0.5, "learning_rate": 1e-3}
+
+
 def test_an_unknown_model_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(ConfigError, match=r"model\.kind: unknown model 'va'; did you mean 'vae'"):
         make_config({"model": {"kind": "va"}})
