@@ -25,8 +25,8 @@ class GlobalBatchNorm(_BatchNorm):
         wide, shape = x.float(), (1, -1, *[1] * (x.ndim - 2))
         axes = [0, *range(2, x.ndim)]
         rows = wide.new_full((1,), x.numel() // x.shape[1])
-        total, n = summed(torch.cat([wide.sum(axes), rows]), self.comm).split([x.shape[1], 1])
-        n = n.detach()
+        totals = summed(torch.cat([wide.sum(axes), rows]), self.comm)
+        total, n = totals[:-1], totals[-1].detach()
         mean = total / n
         centred = wide - mean.view(shape)
         variance = summed(centred.square().sum(axes), self.comm) / n
@@ -36,7 +36,7 @@ class GlobalBatchNorm(_BatchNorm):
                 beta = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
                 self.running_mean.lerp_(mean, beta)
                 self.running_var.lerp_(variance * n / (n - 1), beta)
-        y = centred * (variance + self.eps).rsqrt().view(shape)
+        y: Tensor = centred * (variance + self.eps).rsqrt().view(shape)
         if self.affine:
             y = y * self.weight.view(shape) + self.bias.view(shape)
         return y.to(x.dtype)

@@ -19,8 +19,8 @@ def average_(mean: nn.Module, module: nn.Module, beta: float) -> None:
     """Replace mean by beta mean + (1 - beta) module, by parameter and by buffer; counts are copied."""
     for m, p in zip(mean.parameters(), module.parameters(), strict=True):
         m.lerp_(p, 1.0 - beta)
-    for m, p in zip(mean.buffers(), module.buffers(), strict=True):
-        if m.is_floating_point():
-            m.lerp_(p, 1.0 - beta)
+    for kept, buffer in zip(mean.buffers(), module.buffers(), strict=True):
+        if kept.is_floating_point():
+            kept.lerp_(buffer, 1.0 - beta)
         else:
-            m.copy_(p)
+            kept.copy_(buffer)
