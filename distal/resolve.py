@@ -53,7 +53,7 @@ def override_config(config: Config, overrides: Iterable[str]) -> Config:
     tree = config.model_dump(mode="json")
     for override in overrides:
         apply_override(tree, override)
-    return make_config(tree)
+    return make_config(_of_its_kind(tree, config))
 
 
 def with_values(config: Config, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,6 +61,14 @@ def with_values(config: Config, values: Mapping[str, Any]) -> dict[str, Any]:
     tree = config.model_dump(mode="json")
     for key, value in values.items():
         place_value(tree, key, value)
+    return _of_its_kind(tree, config)
+
+
+def _of_its_kind(tree: dict[str, Any], before: Config) -> dict[str, Any]:
+    """Leave out what the section `model` held before, where its kind is another now."""
+    own, old = tree["model"], before.model.model_dump(mode="json")
+    if isinstance(own, dict) and own.get("kind") != old["kind"]:
+        tree["model"] = {name: value for name, value in own.items() if name not in old or value != old[name]}
     return tree
 
 
@@ -212,10 +220,6 @@ def place_value(tree: dict[str, Any], key: str, value: Any) -> None:
     Raises:
         ConfigError: the key leads through a value, or ends in a dot.
     """
-    if key == "model.kind" and isinstance(tree.get("model"), dict) and tree["model"].get("kind", value) != value:
-        # The keys of the kind before are not this one's.
-        others = get_model(tree["model"]["kind"]).section.model_fields
-        tree["model"] = {name: old for name, old in tree["model"].items() if name not in others}
     *parents, leaf = key.split(".")
     for depth, parent in enumerate(parents):
         branch = tree.setdefault(parent, {})
