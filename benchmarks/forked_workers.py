@@ -71,11 +71,11 @@ def preload() -> None:
     import ray._private.workers.default_worker  # noqa: F401
 
     import distal.pool.actors  # noqa: F401
+    from distal.models import GAN
     from distal.nets.scorer import Scorer
     from distal.resolve import make_config
-    from distal.train import TrainState
 
-    Scorer.from_bytes(TrainState.create(make_config({}), 8, 1, 10).scorer().to_bytes())
+    Scorer.from_bytes(GAN.create(make_config({}), 8, 1, 10).scorer().to_bytes())
     gc.collect()
     gc.freeze()
 

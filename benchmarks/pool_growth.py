@@ -77,11 +77,11 @@ def start_with_scorer() -> bytes:
     """Start Ray on two cores and return an untrained scorer."""
     from local_ray import start_ray
 
+    from distal.models import GAN
     from distal.resolve import make_config
-    from distal.train import TrainState
 
     start_ray()
-    return TrainState.create(make_config({"net": {"name": "residual"}}), SIZE, 1, 10).scorer().to_bytes()
+    return GAN.create(make_config({"net": {"name": "residual"}}), SIZE, 1, 10).scorer().to_bytes()
 
 
 def measure(folder: Path, sizes: list[int], queue: Any) -> None:

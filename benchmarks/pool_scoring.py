@@ -21,11 +21,11 @@ from synthetic_pool import write_pool
 
 from distal.config import Config
 from distal.data.table import open_images
+from distal.models import GAN
 from distal.nets.scorer import Scorer, to_unit
 from distal.pool.actors import ShardActors
 from distal.query import get_strategy
 from distal.resolve import make_config
-from distal.train import TrainState
 
 RUNS = 5
 SHARDS = 2
@@ -39,7 +39,7 @@ def main() -> None:
     pool = {"path": str(folder / "pool.parquet"), "cache": str(folder / "cache"), "image_size": 32, "channels": 1}
     configs = {p: make_config({"pool": pool, "train": {"precision": p}}) for p in ("fp32", "bf16")}
     images = open_images(configs["fp32"].pool)
-    scorers = {p: TrainState.create(c, 32, 1, 10).scorer().to_bytes() for p, c in configs.items()}
+    scorers = {p: GAN.create(c, 32, 1, 10).scorer().to_bytes() for p, c in configs.items()}
     start_ray(object_store_memory=2**28)
     shards = ShardActors(images, SHARDS, 0.0, 0, cpus=1.0, gpus=0.0, name="benchmark", wait_s=60.0)
     shards.prepare()
@@ -79,7 +79,7 @@ def main() -> None:
 def plain_loop(config: Config, pixels: np.ndarray) -> float:
     """Score as a first version would: NCHW, float32, batches of 256, all cores."""
     torch.set_num_threads(2)
-    discriminator = TrainState.create(config, 32, 1, 10).averaged_D.to(memory_format=torch.contiguous_format).eval()
+    discriminator = GAN.create(config, 32, 1, 10).averaged_D.to(memory_format=torch.contiguous_format).eval()
     started = time.perf_counter()
     with torch.inference_mode():
         for i in range(0, len(pixels), 256):

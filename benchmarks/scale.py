@@ -34,10 +34,10 @@ from scale_round import run_round
 from synthetic_pool import write_pool
 
 from distal.data.table import open_images
+from distal.models import GAN
 from distal.pool.actors import ShardActors
 from distal.query import get_strategy, select
 from distal.resolve import make_config
-from distal.train import TrainState
 
 COUNTS = (1, 2, 4, 8, 16, 32)
 NODES = 4
@@ -88,7 +88,7 @@ def open_shards(folder: Path, name: str, size: int, shards: int) -> tuple[ShardA
     images = open_images(config.pool)
     actors = ShardActors(images, shards, 0.0, 0, min(1.0, cores / shards), 0.0, f"scale-{shards}", wait_s=600.0)
     actors.prepare()
-    return actors, TrainState.create(config, size, 1, 10).scorer().to_bytes()
+    return actors, GAN.create(config, size, 1, 10).scorer().to_bytes()
 
 
 def actor_processes() -> list[psutil.Process]:

@@ -21,11 +21,11 @@ from machine import describe_machine
 from distal.communicator import Alone
 from distal.config import Config
 from distal.losses.supervised import cross_entropy, one_hot, pseudo_label, sample_classes
-from distal.train import TrainingRows, TrainState
+from distal.models import GAN
+from distal.train import TrainingRows
 from distal.train.augment import draws
 from distal.train.batch import draw_batch
 from distal.train.ema import average_, decay
-from distal.train.round import advance
 
 CLASSES, POOL, LABELS = 10, 2000, 100
 BAR = 1.7
@@ -46,17 +46,18 @@ class PlainLoop:
     """Train as a tutorial would."""
 
     def __init__(self, config: Config, size: int, rows: TrainingRows) -> None:
-        self.state = TrainState.create(config, size, 1, CLASSES)
+        self.state = GAN.create(config, size, 1, CLASSES)
         self.rows, self.train = rows, config.train
         self.G = self.state.G.to(memory_format=torch.contiguous_format)
         self.D = self.state.D.to(memory_format=torch.contiguous_format)
         self.averaged_D = self.state.averaged_D.to(memory_format=torch.contiguous_format)
         make = lambda m, lr: torch.optim.Adam(m.parameters(), lr=lr, betas=(0.0, 0.99), foreach=False)  # noqa: E731
-        self.optimizer_G = make(self.G, self.train.learning_rate_g)
-        self.optimizer_D = make(self.D, self.train.learning_rate_d)
+        self.optimizer_G = make(self.G, self.state.objective.own.learning_rate_g)
+        self.optimizer_D = make(self.D, self.state.objective.own.learning_rate_d)
 
     def step(self) -> dict[str, float]:
         state, train, t = self.state, self.train, self.state.step
+        own = state.objective.own
         chosen = state.objective.augmentations
         latent, device = state.config.net.latent_dim, torch.device("cpu")
         batch = draw_batch(
@@ -76,19 +77,19 @@ class PlainLoop:
             fake = a.function(fake, batch.augment_fake[:, at : at + a.draws])
             at += a.draws
 
-        penalize = t % train.lazy_interval == 0
+        penalize = t % own.lazy_interval == 0
         real = real.detach().requires_grad_(penalize)
         detached = fake.detach().requires_grad_(penalize)
         real_logits, classes, _ = self.D(real, y)
         fake_logits, _, _ = self.D(detached, y_fake)
         d = F.softplus(fake_logits - real_logits).mean()
         head = cross_entropy(classes[:known], y[:known]).mean()
-        own = pseudo_label(classes[known:], predicted, train.pseudo_label_threshold).mean()
-        loss = d + train.head_weight * head + train.pseudo_label_weight * own
+        guessed = pseudo_label(classes[known:], predicted, own.pseudo_label_threshold).mean()
+        loss = d + own.head_weight * head + own.pseudo_label_weight * guessed
         if penalize:
             for name, logits, x in (("r1", real_logits, real), ("r2", fake_logits, detached)):
                 (gradient,) = torch.autograd.grad(logits.sum(), x, create_graph=True)
-                weight = state.objective.regularizers[name][1] * train.lazy_interval
+                weight = state.objective.regularizers[name][1] * own.lazy_interval
                 loss = loss + weight * gradient.square().sum() / (2 * n)
         self.optimizer_D.zero_grad()
         loss.backward()
@@ -97,7 +98,7 @@ class PlainLoop:
         fake_logits, classes, _ = self.D(fake, y_fake)
         g = F.softplus(self.D(real.detach(), y)[0].detach() - fake_logits).mean()
         self.optimizer_G.zero_grad()
-        (g + train.class_weight * cross_entropy(classes, y_fake).mean()).backward()
+        (g + own.class_weight * cross_entropy(classes, y_fake).mean()).backward()
         self.optimizer_G.step()
         state.step += 1
         beta = decay(state.step, train.ema_half_life)
@@ -107,14 +108,16 @@ class PlainLoop:
 
 
 def make_config(arguments: argparse.Namespace, precision: str) -> Config:
-    train = {"batch_size": arguments.batch, "precision": precision, "lazy_interval": arguments.interval}
-    return Config.model_validate({"net": {"name": "residual"}, "train": train})
+    train = {"batch_size": arguments.batch, "precision": precision}
+    return Config.model_validate(
+        {"net": {"name": "residual"}, "train": train, "model": {"lazy_interval": arguments.interval}}
+    )
 
 
 def require_equal_losses(config: Config, size: int, rows: TrainingRows, steps: int) -> None:
-    ours, plain = TrainState.create(config, size, 1, CLASSES), PlainLoop(config, size, rows)
+    ours, plain = GAN.create(config, size, 1, CLASSES), PlainLoop(config, size, rows)
     for step in range(steps):
-        got, expected = advance(ours, rows, Alone()), plain.step()
+        got, expected = ours.advance(rows, Alone()), plain.step()
         for name, value in expected.items():
             # Other layouts sum in another order; Adam's first steps (sign-like) grow the rounding errors.
             if abs(float(got[name]) - value) > 1e-3 * max(1.0, abs(value)):
@@ -135,7 +138,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--steps", type=int, default=6, help="steps in a timed block; take a multiple of --interval")
-    parser.add_argument("--interval", type=int, default=1, help="train.lazy_interval of both loops")
+    parser.add_argument("--interval", type=int, default=1, help="own.lazy_interval of both loops")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -149,8 +152,8 @@ def main() -> None:
         "plain": PlainLoop(make_config(arguments, "fp32"), arguments.size, rows).step
     }
     for precision in ("fp32", "auto"):
-        state = TrainState.create(make_config(arguments, precision), arguments.size, 1, CLASSES)
-        loops[f"distal {precision} ({state.objective.arithmetic})"] = lambda s=state: advance(s, rows, Alone())
+        state = GAN.create(make_config(arguments, precision), arguments.size, 1, CLASSES)
+        loops[f"distal {precision} ({state.objective.arithmetic})"] = lambda s=state: s.advance(rows, Alone())
     seconds: dict[str, list[float]] = {name: [] for name in loops}
     for repeat in range(arguments.repeats + 1):
         for name, once in loops.items():

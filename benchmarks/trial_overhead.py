@@ -44,14 +44,14 @@ def compare(folder: Path, trials: int, workers: int) -> None:
     shards = 2 if workers else 0
     needs = {"cpus": 0.5, "shards": shards, "cpus_per_shard": 0.25, "workers": workers, "cpus_per_worker": 1.0}
     settings = {"storage": str(folder), "base": base, "searcher": "grid", "early_stop": {"scheduler": "none"}}
-    space = {"train.learning_rate_g": RATES[:trials]}
+    space = {"model.learning_rate_g": RATES[:trials]}
     tree = {**settings, "space": space, "concurrency": 1, "resources": needs}
-    run_sweep(make_sweep({**tree, "name": "warm", "space": {"train.learning_rate_g": RATES[:1]}}))
+    run_sweep(make_sweep({**tree, "name": "warm", "space": {"model.learning_rate_g": RATES[:1]}}))
     shutil.move(folder / "warm" / "trials" / "evaluation-cache", folder / "evaluation-cache")
 
     started = time.perf_counter()
     for number, rate in enumerate(RATES[:trials]):
-        own = {"name": f"alone-{number}", "storage": str(folder), "train.learning_rate_g": rate, "train.threads": 1}
+        own = {"name": f"alone-{number}", "storage": str(folder), "model.learning_rate_g": rate, "train.threads": 1}
         placed = {"pool.shards": shards, "train.workers": workers}
         if workers:
             placed |= {"pool.cpus_per_shard": 0.25, "train.cpus_per_worker": 1.0}

@@ -15,17 +15,17 @@ import yaml
 
 from distal.config import Config
 from distal.errors import ConfigError, RunError, nearest_name
+from distal.models import Model, get_model
+from distal.moved import follow_moved
 from distal.resolve import parse_config
 from distal.rundir import CONFIG, RunDirectory, round_path
 from distal.seals import DIGEST, is_sealed_yaml, sha256, tree_digest, with_digest
-from distal.streams import normal
-from distal.train.state import TrainState
+from distal.train.latents import BLOCK, asked_latents
 from distal.tree import NOT_YAML
 from distal.version import __version__
 
 logger = logging.getLogger(__name__)
 
-GENERATE_BATCH = 256
 LOSSES, MANIFEST = "losses.json", "manifest.json"
 RESOLVED = frozenset(("distal", "fingerprint", "reference_fingerprint", "rows", "image_size", "channels", "classes"))
 """What config.yaml keeps under `resolved`."""
@@ -80,7 +80,7 @@ def read_saved(run: RunDirectory) -> SavedRun:
     if _numbers(resolved["distal"]) > _numbers(__version__):
         _warn_newer(run.uri, resolved["distal"])
     try:
-        return SavedRun(parse_config(tree), resolved)
+        return SavedRun(parse_config(follow_moved(tree)), resolved)
     except ConfigError as error:
         raise _damaged(run, f"is refused: {str(error).partition(chr(10))[0]}") from None
 
@@ -111,7 +111,7 @@ def _damaged(run: RunDirectory, what: str) -> RunError:
     return RunError(f"{run.place(CONFIG)}: {what}.\nRestore the file from a copy; nothing else of the run was touched.")
 
 
-def write_checkpoint(run: RunDirectory, round: int, state: TrainState, losses: Mapping[str, float]) -> None:
+def write_checkpoint(run: RunDirectory, round: int, state: Model, losses: Mapping[str, float]) -> None:
     """Write what a round's training left: its manifest last, for it says that all is there, and of which round."""
     files = {LOSSES: (json.dumps(losses, indent=1, allow_nan=False) + "\n").encode()} | state.to_files()
     manifest = json.loads(files.pop(MANIFEST)) | {"round": round}
@@ -122,7 +122,7 @@ def write_checkpoint(run: RunDirectory, round: int, state: TrainState, losses: M
 
 
 def read_checkpoint(run: RunDirectory, round: int) -> dict[str, bytes]:
-    """Return the files of a round's checkpoint by name, for `TrainState.from_files`.
+    """Return the files of a round's checkpoint by name, for `Model.from_files`.
 
     Raises:
         RunError: the manifest is damaged or of another round. StorageError: a file is not what was committed.
@@ -165,7 +165,7 @@ class TrainedGenerator:
     """Generate images of asked classes from the weights of one committed round."""
 
     saved: SavedRun
-    state: TrainState
+    state: Model
     round: int
 
     def images(self, labels: npt.NDArray[np.int64], seed: int = 0) -> npt.NDArray[np.uint8]:
@@ -178,10 +178,9 @@ class TrainedGenerator:
             uint8 [n, C, H, W].
         """
         parts = []
-        for start in range(0, len(labels), GENERATE_BATCH):
-            block = torch.from_numpy(labels[start : start + GENERATE_BATCH])
-            shape = (GENERATE_BATCH, self.saved.config.net.latent_dim)
-            latents = normal(shape, seed, "generate", start // GENERATE_BATCH)[: len(block)]
+        for start in range(0, len(labels), BLOCK):
+            block = torch.from_numpy(labels[start : start + BLOCK])
+            latents = asked_latents(seed, start // BLOCK, self.saved.config.net.latent_dim)[: len(block)]
             parts.append(self.state.generate(latents, block).cpu().numpy())
         size, channels = self.saved.resolved["image_size"], self.saved.resolved["channels"]
         return np.concatenate(parts) if parts else np.zeros((0, channels, size, size), np.uint8)
@@ -223,7 +222,7 @@ def open_generator(run: RunDirectory, round: int | None = None) -> TrainedGenera
     files = read_checkpoint(run, chosen)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        state = TrainState.from_files(saved.config, files, device, saved.shape)
+        state = get_model(saved.config.model.kind).from_files(saved.config, files, device, saved.shape)
     except RunError as error:
         raise RunError(f"{run.uri}, round {chosen}: {error}") from None
     return TrainedGenerator(saved, state, chosen)

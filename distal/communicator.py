@@ -83,6 +83,29 @@ class ProcessGroup:
                 tensor.copy_(total.view_as(tensor))
 
 
+class _Sum(torch.autograd.Function):
+    """Sum over the ranks. A rank's rows change the sum, and so every rank's loss: backward sums as well."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: torch.Tensor, comm: Communicator) -> torch.Tensor:
+        ctx.comm = comm
+        total = tensor.clone(memory_format=torch.contiguous_format)
+        comm.sum_([total])
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return summed(gradient, ctx.comm), None
+
+
+def summed(tensor: torch.Tensor, comm: Communicator) -> torch.Tensor:
+    """Return the sum of a tensor over the ranks, differentiable any number of times; every rank must ask for it."""
+    if comm.size == 1:
+        return tensor
+    total: torch.Tensor = _Sum.apply(tensor, comm)  # type: ignore[no-untyped-call]
+    return total
+
+
 def on_first_rank(comm: Communicator, make: Callable[[], T]) -> T:
     """Return what rank 0 makes on every rank; where it raises a DistalError, every rank raises it.
 

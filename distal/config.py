@@ -7,7 +7,7 @@ losses, ...) are checked against them in `distal.resolve`, the edge where YAML a
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializeAsAny
 
 EVALUATION_CACHE = "evaluation-cache"
 """Folder of the storage, shared by its runs, with trained extractors and reference statistics by hash."""
@@ -117,10 +117,6 @@ class OracleConfig(Section):
     )
 
 
-def _penalties() -> dict[str, float | None]:
-    return {"r1": None, "r2": None}
-
-
 class NetConfig(Section):
     """The shapes of generator and discriminator."""
 
@@ -141,7 +137,7 @@ class NetConfig(Section):
 
 
 class TrainConfig(Section):
-    """One round's updates of G and D."""
+    """One round's updates: what all models share."""
 
     workers: Processes = Field(
         0, description="Ray Train workers; 0 trains in the driver's process, with the same result"
@@ -158,7 +154,7 @@ class TrainConfig(Section):
         None, description="GPUs per worker; null: 1 where the cluster has GPUs now, else 0"
     )
     threads: Count | None = Field(None, description="CPU threads of a worker; null: an even share of the cores")
-    steps: Count = Field(500, description="updates of G and D in a round")
+    steps: Count = Field(500, description="updates in a round")
     batch_size: Annotated[int, Field(ge=2, le=65536)] = Field(  # the largest of the field's is BigGAN's 2,048
         64, description="global batch in images, divided among the workers"
     )
@@ -171,10 +167,43 @@ class TrainConfig(Section):
         description="0 draws labeled rows as they were labeled, 1 every class equally often, so that a rare class with "
         "few labels is trained at all; between, a class of c labels weighs c^(1 - class_balance) in all",
     )
-    learning_rate_g: Positive = Field(
-        5e-4, description="Adam's step size for G; 1e-3 ended at twice the distance on digits (3.1, not 1.5)"
+    optimizer: str = Field("adam", description="optimizer by name: adam, adamw, rmsprop, sgd")
+    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        0.0,
+        description="momentum of sgd and rmsprop, beta_1 of adam and adamw; 0 against rotation around the equilibrium "
+        "of two players (Mescheder et al. 2018; R3GAN)",
     )
-    learning_rate_d: Positive = Field(5e-4, description="Adam's step size for D and its head")
+    ema_half_life: Positive = Field(
+        150.0, description="steps in which the averaged G and D forget half; at most a tenth of the steps done"
+    )
+    augment: list[str] = Field(
+        default_factory=lambda: ["zoom"],
+        description="differentiable augmentations, in order: zoom, translation, flip, cutout, brightness, contrast; "
+        "zoom suits scans and centred objects, and at 8 px a shift of one pixel is too much (distance twice as large)",
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="auto: bf16 autocast where the hardware gains; scoring: where that of every shard does"
+    )
+
+
+def _penalties() -> dict[str, float | None]:
+    return {"r1": None, "r2": None}
+
+
+class ModelSection(Section):
+    """What learns: a model by its kind, with its own keys beside it."""
+
+    kind: str = Field("gan", description="model by name: gan")
+
+
+class GanConfig(ModelSection):
+    """The GAN's own: its losses and step sizes."""
+
+    kind: Literal["gan"] = Field("gan", description="model by name: gan, or one that a package adds")
+    learning_rate_g: Positive = Field(
+        5e-4, description="step size for G; 1e-3 ended at twice the distance on digits (3.1, not 1.5)"
+    )
+    learning_rate_d: Positive = Field(5e-4, description="step size for D and its head")
     adversarial: str = Field("rpgan", description="adversarial loss by name: rpgan, hinge, non_saturating")
     regularizers: dict[str, Weight | None] = Field(
         default_factory=_penalties,
@@ -182,7 +211,7 @@ class TrainConfig(Section):
         "image (r1, r2: 0.05 at 8 px, 0.8 at 32 px)",
     )
     lazy_interval: Count = Field(
-        1, description="apply lazy regularizers (r1, r2) every n-th step with weight n: saves time, adds noise"
+        1, description="apply lazy regularizers (r1, r2, wgan_gp) every n-th step with weight n: saves time, adds noise"
     )
     head_weight: Weight = Field(1.0, description="weight of the head's cross-entropy on labeled rows, in D's loss")
     pseudo_label_weight: Weight = Field(
@@ -195,17 +224,6 @@ class TrainConfig(Section):
     )
     class_weight: Weight = Field(
         0.1, description="weight in G's loss of the head's cross-entropy for the class asked (AC-GAN)"
-    )
-    ema_half_life: Positive = Field(
-        150.0, description="steps in which the averaged G and D forget half; at most a tenth of the steps done"
-    )
-    augment: list[str] = Field(
-        default_factory=lambda: ["zoom"],
-        description="differentiable augmentations, in order: zoom, translation, flip, cutout, brightness, contrast; "
-        "zoom suits scans and centred objects, and at 8 px a shift of one pixel is too much (distance twice as large)",
-    )
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto: bf16 autocast where the hardware gains; scoring: where that of every shard does"
     )
 
 
@@ -287,6 +305,7 @@ class Config(Section):
     oracle: OracleConfig = Field(default_factory=OracleConfig)
     net: NetConfig = Field(default_factory=NetConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
+    model: SerializeAsAny[GanConfig | ModelSection] = Field(default_factory=GanConfig)
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
     stop: StopConfig = Field(default_factory=StopConfig)
 

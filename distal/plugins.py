@@ -1,11 +1,12 @@
-"""Find what installed packages add to the registries: strategies, regularizers, networks, extractors, oracles.
+"""Find what installed packages add to the registries: strategies, regularizers, networks, models, extractors, oracles.
 
 A package names it in its own metadata (Python entry points), for example in pyproject.toml:
 
     [project.entry-points."distal.strategies"]
     my_strategy = "my_package.strategies"
 
-The groups are `distal.strategies`, `distal.regularizers`, `distal.networks`, `distal.extractors`, `distal.oracles`.
+The groups are `distal.strategies`, `distal.regularizers`, `distal.networks`, `distal.models`, `distal.extractors`,
+`distal.oracles`.
 """
 
 from collections.abc import Iterable

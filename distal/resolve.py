@@ -15,14 +15,15 @@ from pydantic.fields import FieldInfo
 
 from distal.config import Config
 from distal.errors import ConfigError, nearest_name
-from distal.losses import ADVERSARIAL
-from distal.losses.regularizers import get_regularizer
 from distal.metrics.registry import DISTANCE, EXTRACTORS, find_score
+from distal.models import get_model
+from distal.moved import refuse_moved
 from distal.nets import get_network
 from distal.oracle import get_oracle
 from distal.query import get_strategy
 from distal.seals import seal_yaml
 from distal.train.augment import AUGMENTATIONS
+from distal.train.optimizers import OPTIMIZERS
 from distal.tree import apply_override, place_value, read_yaml
 
 
@@ -30,7 +31,7 @@ def read_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -
     """Read a YAML file (or start from the defaults), apply ``key.sub=value`` overrides, and check the result.
 
     Values of overrides are YAML: ``query.batch=20``, ``pool.classes=[cat, dog]``, ``stop.fid=null``. A mapping of the
-    file, such as train.regularizers, stands for the whole; an override changes one entry. The mapping `resolved`
+    file, such as model.regularizers, stands for the whole; an override changes one entry. The mapping `resolved`
     that a run directory's config.yaml carries is a record of that run and is not read.
 
     Raises:
@@ -52,7 +53,7 @@ def override_config(config: Config, overrides: Iterable[str]) -> Config:
     tree = config.model_dump(mode="json")
     for override in overrides:
         apply_override(tree, override)
-    return parse_config(tree)
+    return parse_config(_of_its_kind(tree, config))
 
 
 def with_values(config: Config, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,6 +61,14 @@ def with_values(config: Config, values: Mapping[str, Any]) -> dict[str, Any]:
     tree = config.model_dump(mode="json")
     for key, value in values.items():
         place_value(tree, key, value)
+    return _of_its_kind(tree, config)
+
+
+def _of_its_kind(tree: dict[str, Any], before: Config) -> dict[str, Any]:
+    """Leave out what the section `model` held before, where its kind is another now."""
+    own, old = tree["model"], before.model.model_dump(mode="json")
+    if isinstance(own, dict) and own.get("kind") != old["kind"]:
+        tree["model"] = {name: value for name, value in own.items() if name not in old or value != old[name]}
     return tree
 
 
@@ -85,10 +94,23 @@ def parse_config(tree: Mapping[str, Any]) -> Config:
     Raises:
         ConfigError: as `make_config`, but for names that live in registries.
     """
+    refuse_moved(tree)
     try:
-        return Config.model_validate(tree)
+        return Config.model_validate(_with_model(tree))
     except ValidationError as error:
         raise ConfigError(explain(error)) from None
+
+
+def _with_model(tree: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the tree with its section `model` checked by what its kind says; what is none is left to be refused."""
+    given = tree.get("model") if isinstance(tree, Mapping) else None
+    if not isinstance(given, Mapping) or not isinstance(given.get("kind", "gan"), str):
+        return tree
+    section = get_model(given.get("kind", "gan")).section
+    try:
+        return {**tree, "model": section.model_validate(given)}
+    except ValidationError as error:
+        raise ConfigError(explain(error, section, "model.")) from None
 
 
 def check_names(config: Config) -> None:
@@ -104,14 +126,13 @@ def check_names(config: Config) -> None:
             raise ConfigError(f"{key}: {error}") from None
     get_oracle(config.oracle.kind)
     get_network(config.net.name, 8)
-    _known("train.adversarial", config.train.adversarial, ADVERSARIAL)
     EXTRACTORS.find(config.evaluate.extractor)
     stop = config.stop
     if stop.goal is not None and stop.fid is not None:
         raise ConfigError("stop.fid: stop.goal is set as well, and a run follows one goal.\nLeave one of them out.")
     find_score(stop.followed.metric if stop.followed else DISTANCE, config.evaluate, "stop.goal.metric")
-    for name in config.train.regularizers:
-        get_regularizer(name)
+    _known("train.optimizer", config.train.optimizer, OPTIMIZERS)
+    get_model(config.model.kind).check(config)
     for name in config.train.augment:
         _known("train.augment", name, AUGMENTATIONS)
     workers = config.train.workers
@@ -164,16 +185,19 @@ def _known(key: str, name: str, known: Iterable[str]) -> None:
         )
 
 
-def explain(error: ValidationError, root: type[BaseModel] = Config) -> str:
-    """Say in three lines which key of a configuration of type `root` is wrong, and what is right."""
+def explain(error: ValidationError, root: type[BaseModel] = Config, prefix: str = "") -> str:
+    """Say in three lines which key of a configuration of type `root` is wrong, and what is right.
+
+    prefix: the dotted section, with its dot, that `root` is of the whole.
+    """
     problems = error.errors(include_url=False)
     first = problems[0]
     location = [str(part) for part in first["loc"]]
-    key = ".".join(location)
+    key = prefix + ".".join(location)
     section, field = _field_at(location, root)
     if first["type"] == "extra_forbidden" and section is not None:
-        near = nearest_key(key, root)
-        hint = f"did you mean '{near}'?" if near else ""
+        near = nearest_key(key.removeprefix(prefix), root)
+        hint = f"did you mean '{prefix}{near}'?" if near else ""
         lines = [f"{key}: unknown key{'; ' + hint if hint else '.'}", f"Known here: {', '.join(section.model_fields)}."]
     else:
         given, said = _shown(first["input"]), first["msg"].removeprefix("Value error, ")
@@ -199,8 +223,9 @@ def nearest_key(key: str, root: type[BaseModel] = Config) -> str:
 def _keys(section: type[BaseModel], prefix: str) -> Iterator[str]:
     for name, field in section.model_fields.items():
         yield prefix + name
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _keys(field.annotation, f"{prefix}{name}.")
+        nested = _section_in(field)
+        if nested is not None:
+            yield from _keys(nested, f"{prefix}{name}.")
 
 
 def _shown(given: object) -> str:
@@ -217,13 +242,16 @@ def _field_at(location: list[str], root: type[BaseModel]) -> tuple[type[BaseMode
         if part not in section.model_fields:
             break
         field = section.model_fields[part]
-        inner = field.annotation
-        candidates = [inner, *get_args(inner)]
-        nested = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
+        nested = _section_in(field)
         if nested is None:
             return section, field
         section = nested
     return section, field
+
+
+def _section_in(field: FieldInfo) -> type[BaseModel] | None:
+    candidates = [field.annotation, *get_args(field.annotation)]
+    return next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
 
 
 def _described(section: BaseModel, indent: int, ascii: bool) -> Iterable[str]:

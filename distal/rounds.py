@@ -27,6 +27,7 @@ from distal.given import joined
 from distal.ledger import Labels, Ledger, Query
 from distal.logs import label_records
 from distal.metrics import DISTANCE, Evaluator, Score, find_score
+from distal.models import Model, get_model
 from distal.oracle import Oracle, annotate
 from distal.pool.shard import Scored
 from distal.progress import Event, Listener, ignore
@@ -36,8 +37,8 @@ from distal.report.rows import REAL, SAMPLES_PER_CLASS, real_grid, row_names
 from distal.results import RoundResult, read_result
 from distal.rundir import RunDirectory, round_path
 from distal.stopping import Outcome, Stop, decide_stop
-from distal.streams import normal
-from distal.train import TrainingRows, TrainState, train_round
+from distal.train import TrainingRows, train_round
+from distal.train.latents import sample_latents
 
 logger = logging.getLogger(__name__)
 
@@ -145,12 +146,12 @@ def draw_real(setup: Setup) -> None:
     setup.run.write(REAL, real_grid(lambda positions: images.pixels(rows[positions]), labels, setup.classes))
 
 
-def restore(setup: Setup, comm: Communicator) -> TrainState:
+def restore(setup: Setup, comm: Communicator) -> Model:
     """Return the state after the last committed round, or a fresh one before the first."""
     committed = on_first_rank(comm, lambda: setup.run.committed())
     if committed:
         return _load(setup, comm, committed[-1])[0]
-    return TrainState.create(
+    return get_model(setup.config.model.kind).create(
         setup.config, setup.images.image_size, setup.images.channels, len(setup.classes), comm.device
     )
 
@@ -168,7 +169,7 @@ def should_stop(setup: Setup, ledger: Ledger) -> Stop | None:
     return decide_stop(setup.config, metric, better, values, asked, setup.available - asked)
 
 
-def acquire(setup: Setup, ledger: Ledger, shards: Shards, state: TrainState, round: int, listen: Listener) -> Query:
+def acquire(setup: Setup, ledger: Ledger, shards: Shards, state: Model, round: int, listen: Listener) -> Query:
     """Choose the rows to ask next: score the shards, merge their candidates, write the query before it is asked."""
     written = ledger.read_query(round)
     if written is not None:
@@ -192,9 +193,9 @@ def acquire(setup: Setup, ledger: Ledger, shards: Shards, state: TrainState, rou
 
 
 def train(
-    setup: Setup, ledger: Ledger, state: TrainState, comm: Communicator, round: int, listen: Listener
-) -> tuple[TrainState, dict[str, float]]:
-    """Update G and D for a round's steps on every rank, and leave a checkpoint; return it and the mean losses."""
+    setup: Setup, ledger: Ledger, state: Model, comm: Communicator, round: int, listen: Listener
+) -> tuple[Model, dict[str, float]]:
+    """Update the model for a round's steps on every rank, and leave a checkpoint; return it and the mean losses."""
     if on_first_rank(comm, lambda: setup.run.has(round_path(round, "checkpoint", "manifest.json"))):
         return _load(setup, comm, round)
     labels = joined(setup.given, on_first_rank(comm, ledger.labels))
@@ -220,9 +221,9 @@ def train(
 
 
 def evaluate(
-    setup: Setup, evaluator: Evaluator, state: TrainState, comm: Communicator, round: int, listen: Listener
+    setup: Setup, evaluator: Evaluator, state: Model, comm: Communicator, round: int, listen: Listener
 ) -> list[Score]:
-    """Score G and the head against the held-out images on every rank, and draw the sample grid."""
+    """Score what is generated, and the classifier, against the held-out images on every rank; draw the sample grid."""
 
     def on_progress(done: int, total: int) -> None:
         listen(Event(round, "evaluate", done, total))
@@ -232,7 +233,7 @@ def evaluate(
 
     def draw() -> None:
         classes = len(setup.classes)
-        latents = normal((SAMPLES_PER_CLASS * classes, setup.config.net.latent_dim), 0, "samples")
+        latents = sample_latents(SAMPLES_PER_CLASS * classes, setup.config.net.latent_dim)
         labels = torch.arange(classes).repeat_interleave(SAMPLES_PER_CLASS)
         images = state.generate(latents, labels).cpu().numpy()
         grid = sample_grid(images, columns=SAMPLES_PER_CLASS, row_names=row_names(setup.classes))
@@ -246,7 +247,7 @@ def commit(
     setup: Setup,
     ledger: Ledger,
     evaluator: Evaluator,
-    state: TrainState,
+    state: Model,
     round: int,
     losses: dict[str, float],
     scores: list[Score],
@@ -277,10 +278,10 @@ def round_seconds(seconds: float) -> float:
     return float(f"{seconds:.3f}")
 
 
-def _load(setup: Setup, comm: Communicator, round: int) -> tuple[TrainState, dict[str, float]]:
+def _load(setup: Setup, comm: Communicator, round: int) -> tuple[Model, dict[str, float]]:
     files = on_first_rank(comm, partial(read_checkpoint, setup.run, round))
     shape = (setup.images.image_size, setup.images.channels, len(setup.classes))
-    state = TrainState.from_files(setup.config, files, comm.device, shape)
+    state = get_model(setup.config.model.kind).from_files(setup.config, files, comm.device, shape)
     return state, read_losses(setup.run, round, files)
 
 

@@ -3,12 +3,13 @@
 import json
 
 import pytest
+import yaml
 
-from distal.checkpoints import open_generator
+from distal.checkpoints import open_generator, read_saved
 from distal.errors import RunError
+from distal.models import GAN
 from distal.resolve import make_config, print_config
 from distal.rundir import RunDirectory, round_path
-from distal.train import TrainState
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def run(tmp_path):
     resolved |= {"image_size": 8, "channels": 1, "classes": ["cat", "dog"]}
     run = RunDirectory.open(str(tmp_path), "r")
     run.write("config.yaml", print_config(config, resolved).encode())
-    for name, data in TrainState.create(config, 8, 1, 2).to_files().items():
+    for name, data in GAN.create(config, 8, 1, 2).to_files().items():
         run.write(round_path(1, "checkpoint", name), data)
     run.commit(1)
     return run
@@ -27,6 +28,18 @@ def run(tmp_path):
 
 def test_a_generator_is_opened_from_a_committed_round(run):
     assert (open_generator(run).round, open_generator(run).class_index("dog")) == (1, 1)
+
+
+def test_a_run_written_before_keys_moved_is_read_and_resumes_as_it_was(run):
+    tree = yaml.safe_load(run.read("config.yaml"))
+    expected = read_saved(run).config
+    own = tree.pop("model")
+    del own["kind"], tree["train"]["optimizer"], tree["train"]["momentum"]
+    tree["train"] |= own | {"class_weight": 0.3}
+    run.write("config.yaml", yaml.safe_dump(tree).encode())
+    model = expected.model.model_copy(update={"class_weight": 0.3})
+    assert read_saved(run).config == expected.model_copy(update={"model": model})
+    assert open_generator(run).round == 1
 
 
 @pytest.mark.parametrize("change", [{"classes": 10**10}, {"classes": 3}, {"image_size": 64}, {"channels": 3}], ids=str)

@@ -61,10 +61,10 @@ def test_a_configuration_may_name_what_a_package_adds() -> None:
         {
             "query": {"strategy": "added_strategy"},
             "net": {"name": "added_network"},
-            "train": {"regularizers": {"r1": None, "r2": None, "added_penalty": 0.1}},
+            "model": {"regularizers": {"r1": None, "r2": None, "added_penalty": 0.1}},
         }
     )
-    assert config.train.regularizers["added_penalty"] == 0.1
+    assert config.model.regularizers["added_penalty"] == 0.1
 
 
 @pytest.mark.usefixtures("installed")
@@ -85,4 +85,4 @@ def test_what_cannot_be_imported_is_named_with_its_package(tree: dict[str, objec
 @pytest.mark.usefixtures("installed")
 def test_names_that_packages_add_are_among_the_known() -> None:
     with pytest.raises(ConfigError, match="did you mean 'added_penalty'"):
-        make_config({"train": {"regularizers": {"added_penalti": 0.1}}})
+        make_config({"model": {"regularizers": {"added_penalti": 0.1}}})

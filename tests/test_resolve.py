@@ -24,9 +24,9 @@ def test_the_defaults_are_a_valid_run_on_the_embedded_digits() -> None:
 
 def test_overrides_reach_nested_keys_and_win_over_the_file(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text("query: {strategy: badge, batch: 3}\nrounds: 7\n")
-    config = read_config(tmp_path / "run.yaml", ["query.strategy=margin", "train.regularizers.r1=0.5", "stop.fid=null"])
+    config = read_config(tmp_path / "run.yaml", ["query.strategy=margin", "model.regularizers.r1=0.5", "stop.fid=null"])
     assert (config.query.strategy, config.query.batch, config.rounds) == ("margin", 3, 7)
-    assert config.train.regularizers["r1"] == 0.5
+    assert config.model.regularizers["r1"] == 0.5
 
 
 def test_what_is_printed_or_described_reads_back_the_same(tmp_path: Path) -> None:
@@ -51,15 +51,15 @@ def test_every_field_has_a_description() -> None:
         ("query.strtegy=margin", ["query.strtegy", "did you mean 'query.strategy'?"]),
         ("stepz=3", ["stepz", "did you mean 'train.steps'?"]),
         ("query.strategy=margn", ["query.strategy", "did you mean 'margin'?"]),
-        ("train.regularizers.r9=1", ["train.regularizers", "r9", "r1"]),
-        ("train.adversarial=wgan", ["train.adversarial", "rpgan"]),
+        ("model.regularizers.r9=1", ["model.regularizers", "r9", "r1"]),
+        ("model.adversarial=wgan", ["model.adversarial", "rpgan"]),
         ("net.name=unet", ["net.name", "residual"]),
         ("evaluate.extractor=resnet", ["evaluate.extractor", "pool-cnn"]),
         ("oracle.kind=human", ["oracle.kind", "files"]),
         ("query.batch=0", ["query.batch", "greater than or equal to 1", "given: 0"]),
         ("query.batch=many", ["query.batch", "'many'"]),
         ("pool.image_size=17", ["pool.image_size", "8, 16, 32 or 64"]),
-        ("train.learning_rate_g=.nan", ["train.learning_rate_g", "finite"]),
+        ("model.learning_rate_g=.nan", ["model.learning_rate_g", "finite"]),
         ("oracle.noise=1.5", ["oracle.noise", "less than or equal to 1"]),
         ("name=../up", ["name", "'../up'"]),
         ("name=evaluation-cache", ["name", "take another name"]),
@@ -81,6 +81,11 @@ def test_a_wrong_value_is_refused_naming_key_given_and_allowed(override: str, ex
     message = refused(override)
     for part in expected:
         assert part in message
+
+
+def test_a_key_that_moved_is_refused_with_its_new_name() -> None:
+    assert refused("train.adversarial=hinge").startswith("train.adversarial is now model.adversarial.")
+    assert refused("train.regularizers.r1=0.1").startswith("train.regularizers is now model.regularizers.")
 
 
 def test_workers_must_divide_the_batch() -> None:
@@ -105,7 +110,7 @@ def test_aliases_that_stand_for_gigabytes_are_refused_without_writing_them_out()
 
 
 def test_differing_keys_are_dotted_and_complete() -> None:
-    one = make_config({"train": {"regularizers": {"r1": 1.0}}})
-    other = override_config(one, ["train.regularizers.r1=2", "seed=5"])
-    assert differing_keys(one, other) == ["seed", "train.regularizers.r1"]
+    one = make_config({"model": {"regularizers": {"r1": 1.0}}})
+    other = override_config(one, ["model.regularizers.r1=2", "seed=5"])
+    assert differing_keys(one, other) == ["seed", "model.regularizers.r1"]
     assert differing_keys(one, one) == []

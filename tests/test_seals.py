@@ -10,10 +10,10 @@ from sealed_run import CLASSES, SHAPE, unseal, write_sealed_run
 from distal.checkpoints import RESOLVED, read_checkpoint, read_losses, read_saved
 from distal.errors import DistalError, RunError, StorageError
 from distal.ledger import Ledger
+from distal.models import GAN
 from distal.results import read_result
 from distal.rundir import CONFIG, RunDirectory, round_path
 from distal.seals import is_sealed_yaml, print_seal, read_seal, seal_yaml, tree_digest, with_digest
-from distal.train import TrainState
 
 FLIPS = 40
 """Of each file."""
@@ -47,7 +47,7 @@ def read(run: RunDirectory, path: str) -> Any:
     if path.endswith("samples.png"):
         return run.read(path)
     files = read_checkpoint(run, round)
-    state = TrainState.from_files(read_saved(run).config, files, "cpu", SHAPE)
+    state = GAN.from_files(read_saved(run).config, files, "cpu", SHAPE)
     return state.to_files(), read_losses(run, round, files)
 
 

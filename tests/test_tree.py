@@ -34,7 +34,7 @@ MAPPINGS = sorted(mappings(Config))
 
 
 def test_the_mappings_of_the_tree_are_found() -> None:
-    assert {"train.regularizers", "oracle.cost"} <= set(MAPPINGS)
+    assert {"model.regularizers", "oracle.cost"} <= set(MAPPINGS)
 
 
 @pytest.mark.parametrize("file", [None, "rounds: 3", "train:\noracle:\nrounds: 3"])
@@ -53,15 +53,15 @@ def test_a_mappings_other_entries_stay_when_one_is_overridden(
 
 
 def test_a_run_and_a_sweeps_base_keep_the_penalty_that_is_not_named(tmp_path: Path) -> None:
-    assert read_config(None, ["train.regularizers.r1=0.1"]).train.regularizers == {"r1": 0.1, "r2": None}
+    assert read_config(None, ["model.regularizers.r1=0.1"]).model.regularizers == {"r1": 0.1, "r2": None}
     (tmp_path / "sweep.yaml").write_text("space: {query.strategy: [margin, badge]}\nbase: {rounds: 3}\n")
-    base, *_ = check_sweep(read_sweep(tmp_path / "sweep.yaml", ["base.train.regularizers.r1=0.1"]))
-    assert base.train.regularizers == {"r1": 0.1, "r2": None}
+    base, *_ = check_sweep(read_sweep(tmp_path / "sweep.yaml", ["base.model.regularizers.r1=0.1"]))
+    assert base.model.regularizers == {"r1": 0.1, "r2": None}
 
 
 def test_a_mapping_in_a_file_stands_for_the_whole(tmp_path: Path) -> None:
-    (tmp_path / "run.yaml").write_text("train: {regularizers: {r1: 0.5}}\n")
-    assert read_config(tmp_path / "run.yaml").train.regularizers == {"r1": 0.5}
+    (tmp_path / "run.yaml").write_text("model: {regularizers: {r1: 0.5}}\n")
+    assert read_config(tmp_path / "run.yaml").model.regularizers == {"r1": 0.5}
 
 
 @pytest.mark.parametrize("text", ["rounds: 3\nname: a\nrounds: 4\n", "query: {batch: 3, batch: 4}\n"])

@@ -65,5 +65,5 @@ def get_adversarial(name: str) -> AdversarialLoss:
     """Return the loss of this name, or raise ConfigError with the known names."""
     if name not in ADVERSARIAL:
         hint = nearest_name(name, ADVERSARIAL)
-        raise ConfigError(f"train.adversarial: unknown loss {name!r}; {hint}\nknown: {', '.join(ADVERSARIAL)}")
+        raise ConfigError(f"model.adversarial: unknown loss {name!r}; {hint}\nknown: {', '.join(ADVERSARIAL)}")
     return ADVERSARIAL[name]

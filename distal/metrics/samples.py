@@ -14,7 +14,7 @@ from distal.metrics.frechet import Gaussian, Moments, frechet_distance
 from distal.metrics.pool_cnn import Judge
 from distal.metrics.reference import IntArray
 from distal.metrics.statistics import BATCH, KERNEL_ROWS, gather_rows
-from distal.streams import normal
+from distal.train.latents import evaluation_latents
 
 Generate = Callable[[Tensor, Tensor], Tensor]
 Listener = Callable[[int, int], None]
@@ -87,7 +87,7 @@ def evaluation_batch(batch: int, samples: int, latent_dim: int, classes: int) ->
     the classes.
     """
     positions = torch.arange(batch * BATCH, min((batch + 1) * BATCH, samples))
-    return normal((BATCH, latent_dim), 0, "evaluation", batch)[: len(positions)], positions % classes
+    return evaluation_latents(batch, BATCH, latent_dim)[: len(positions)], positions % classes
 
 
 def generate_features(

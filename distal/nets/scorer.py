@@ -67,6 +67,7 @@ class Scorer:
     def to_bytes(self) -> bytes:
         """Return safetensors bytes with a JSON header; nothing in them is executed when they are read."""
         header = {
+            "model": "gan",
             "net": self.net.model_dump(mode="json"),
             "image_size": self.image_size,
             "channels": self.channels,

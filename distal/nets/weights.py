@@ -11,6 +11,7 @@ from torch import nn
 
 from distal import streams
 from distal.errors import RunError
+from distal.nets.batchnorm import globalized
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -20,24 +21,28 @@ RESIDUAL_OUT = "residual_out"
 
 
 def initialised(build: Callable[[], M], seed: int, *name: streams.Name) -> M:
-    """Build a module whose weights are a function of the seed and the name alone.
+    """Build a module whose weights and buffers are a function of the seed and the name alone.
 
-    Every parameter is normal with variance 1 / fan-in (2 / fan-in where a rectifier follows is left to the layers'
-    own gain: with residual branches starting at zero the difference is one constant), biases are zero, and branches
-    named `residual_out` start at zero. The global random state is neither read nor changed.
+    A plain Linear or Conv2d is normal with variance 1 / fan-in (2 / fan-in where a rectifier follows is left to the
+    layers' own gain: with residual branches starting at zero the difference is one constant), its bias zero; it is all
+    zero within a branch named `residual_out`. Any other layer, a subclass of these included, starts as its own
+    constructor and `reset_parameters` say, under a torch generator seeded from the same stream. The global random state
+    is neither read nor changed. A BatchNorm becomes one over the global batch.
     """
-    with torch.device("meta"):
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(int(streams.stream(seed, "init", *name).integers(2**63)))
         module = build()
-    # What to_empty() does, but for empty_like() of a meta tensor, which imports sympy: half a second in every actor.
-    module = module._apply(lambda t: torch.empty(t.shape, dtype=t.dtype))  # type: ignore[no-untyped-call]
+    globalized(module)
     with torch.no_grad():
-        for key, parameter in module.named_parameters():
-            parts = key.split(".")
-            if parts[-1] == "bias" or RESIDUAL_OUT in parts:
-                parameter.zero_()
-            else:
-                fan_in = parameter[0].numel()
-                parameter.copy_(streams.normal(tuple(parameter.shape), seed, "init", *name, key) * fan_in**-0.5)
+        for path, layer in module.named_modules():
+            if type(layer) not in (nn.Linear, nn.Conv2d):
+                continue
+            for key, parameter in layer.named_parameters(path, recurse=False):
+                if key.endswith("bias") or RESIDUAL_OUT in key.split("."):
+                    parameter.zero_()
+                else:
+                    fan_in = parameter[0].numel()
+                    parameter.copy_(streams.normal(tuple(parameter.shape), seed, "init", *name, key) * fan_in**-0.5)
     return module
 
 

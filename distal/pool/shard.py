@@ -13,8 +13,8 @@ from distal.data.chunks import Skipped
 from distal.data.split import held_out
 from distal.data.table import ImageTable
 from distal.errors import StrategyError
+from distal.models import read_scorer
 from distal.nets.precision import hardware_gains
-from distal.nets.scorer import Scorer
 from distal.query import Selector, Strategy, View
 
 Ids = npt.NDArray[np.int64]
@@ -90,7 +90,7 @@ class Shard:
         """Score every row as the strategy needs it and make the shard ready for a selection.
 
         Args:
-            scorer: `Scorer.to_bytes()`, or None where the strategy needs no model. asked: sorted row ids of the whole
+            scorer: a `Scorer.to_bytes()`, or None where the strategy needs no model. asked: sorted row ids of the whole
                 pool that were asked before, or whose label was given; they are not asked (again). labeled: those of
                 them that have a label.
             gains: whether the hardware of every shard gains from bfloat16, so that all score alike; None where this
@@ -118,7 +118,7 @@ class Shard:
         return getattr(self.selector, method)(*args)
 
     def _score(self, scorer_bytes: bytes, wanted: frozenset[str], gains: bool | None) -> dict[str, torch.Tensor]:
-        scorer = Scorer.from_bytes(scorer_bytes, self.device, gains)
+        scorer = read_scorer(scorer_bytes, self.device, gains)
         parts: dict[str, list[torch.Tensor]] = {name: [] for name in wanted}
         with torch.inference_mode():
             for block in self.blocks:

@@ -124,7 +124,7 @@ class Selector:
                 "mend it, then run distal resume."
             )
         raise TrainingError(
-            f"{wrong}The model's outputs are broken: lower train.learning_rate_g and _d, or go back to a round before."
+            f"{wrong}The model's outputs are broken: lower model.learning_rate_g and _d, or go back to a round before."
         )
 
 

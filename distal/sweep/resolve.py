@@ -259,13 +259,16 @@ def _check_learned_search(sweep: SweepConfig, space: Space) -> None:
 
 def _check_population(sweep: SweepConfig, base: Config, space: Space) -> None:
     stop = sweep.early_stop
-    foreign = [d.key for d in space.dimensions if not d.key.startswith("train.") or d.when is not None]
+    own = ("train.", "model.")
+    fixed = ("model.kind", "train.optimizer")  # a checkpoint of one is none of another
+    fits = [d.key.startswith(own) and d.key not in fixed and d.when is None for d in space.dimensions]
+    foreign = [d.key for d, fit in zip(space.dimensions, fits, strict=True) if not fit]
     if sweep.searcher != "random" or len(sweep.seeds) > 1:
         raise ConfigError("early_stop.scheduler: 'pbt' grows one population; take searcher: random and one seed.")
     if foreign:
         raise ConfigError(
-            f"space.{foreign[0]}: 'pbt' changes values within a run; that goes for keys under train., without 'when'.\n"
-            "Search the others with asha."
+            f"space.{foreign[0]}: 'pbt' changes values within a run; that goes for keys under train. and\n"
+            "model. alone, without 'when'. Search the others with asha."
         )
     if stop.interval >= base.rounds:
         raise ConfigError(

@@ -150,7 +150,7 @@ class Space:
 
 
 def parse_space(tree: Mapping[str, Any]) -> Space:
-    """Read a mapping such as ``{"train.learning_rate_g": {"loguniform": [1e-4, 1e-3]}}``.
+    """Read a mapping such as ``{"model.learning_rate_g": {"loguniform": [1e-4, 1e-3]}}``.
 
     A plain list stands for ``choice``. ``when: {key: value or list}`` makes a dimension depend on another.
 
@@ -193,8 +193,8 @@ def describe_point(point: Mapping[str, Any]) -> str:
 def short_keys(keys: Iterable[str]) -> dict[str, str]:
     """Return for each dotted key its last part, or the whole key where two end alike.
 
-    >>> short_keys(["train.learning_rate_g", "query.batch"])
-    {'train.learning_rate_g': 'learning_rate_g', 'query.batch': 'batch'}
+    >>> short_keys(["model.learning_rate_g", "query.batch"])
+    {'model.learning_rate_g': 'learning_rate_g', 'query.batch': 'batch'}
     """
     keys = list(keys)
     last = [key.rpartition(".")[2] for key in keys]

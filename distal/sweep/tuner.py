@@ -39,7 +39,7 @@ def tune(
     """Search the space with whole runs of the base configuration, and return what came of it.
 
     Args:
-        space: searched keys, as ``{"train.regularizers.r1": {"loguniform": [0.01, 1.0]}}``; a list is a choice.
+        space: searched keys, as ``{"model.regularizers.r1": {"loguniform": [0.01, 1.0]}}``; a list is a choice.
         base: configuration of the runs: a Config, a mapping, a YAML file, or None for the defaults.
         resume: take up a sweep that was interrupted. watch: hears of each round.
         settings: other keys of `SweepConfig`, such as ``trials=20, seeds=[0, 1], concurrency=4``.

@@ -1,7 +1,6 @@
-"""Training: the rows of a step, the step, the state, the round."""
+"""What every model shares in training: rows, batches, augmentation, averages, optimizers, checkpoints, the loop."""
 
-from distal.train.round import train_round
+from distal.train.round import Trainable, train_round
 from distal.train.rows import TrainingRows
-from distal.train.state import TrainState
 
-__all__ = ["TrainState", "TrainingRows", "train_round"]
+__all__ = ["Trainable", "TrainingRows", "train_round"]

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from distal import streams
 from distal.nets.scorer import to_unit
+from distal.train.latents import training_latents
 from distal.train.rows import TrainingRows
 
 
@@ -18,7 +19,7 @@ class Batch:
 
     images: float32 [n, C, H, W] in [-1, 1]; the first len(labels) are labeled. labels: int64 [l]. latents: float32
     [n, z]. class_uniforms: float32 [n], which turn soft predictions into classes to generate. augment_real and
-    augment_fake: float32 [n, draws].
+    augment_fake: float32 [n, draws]. seed, step: name its streams. positions: int64 [n], its rows in the global batch.
     """
 
     images: Tensor
@@ -29,11 +30,19 @@ class Batch:
     augment_fake: Tensor
     total: int
     labeled_total: int
+    seed: int
+    step: int
+    positions: Tensor
 
     @property
     def share(self) -> float:
         """Return this rank's share of the global batch: what its means weigh in the sum over ranks."""
         return len(self.images) / self.total
+
+    def uniforms(self, name: str, draws: int) -> Tensor:
+        """Draw uniforms for the regularizer of this name, float32 [n, draws] in [0, 1)."""
+        drawn = streams.stream(self.seed, "regularizer", name, self.step).random((self.total, draws), dtype=np.float32)
+        return torch.from_numpy(drawn)[self.positions].to(self.images.device)
 
 
 def part(n: int, rank: int, size: int) -> npt.NDArray[np.int64]:
@@ -70,10 +79,13 @@ def draw_batch(
     return Batch(
         images=images.contiguous(memory_format=layout),
         labels=torch.from_numpy(labels[mine_labeled]).to(device),
-        latents=streams.normal((total, latent_dim), rows.seed, "latents", step)[mine].to(device),
+        latents=training_latents(rows.seed, step, total, latent_dim)[mine].to(device),
         class_uniforms=chosen[:, 0],
         augment_real=chosen[:, 1 : 1 + augment_draws],
         augment_fake=chosen[:, 1 + augment_draws :],
         total=total,
         labeled_total=count,
+        seed=rows.seed,
+        step=step,
+        positions=mine,
     )

@@ -30,7 +30,7 @@ def test_a_run_arrives_as_it_was_checked_here_but_for_the_address(tmp_path: Path
 def test_a_file_with_a_sweeps_keys_arrives_as_a_sweep_with_its_base_complete(tmp_path: Path) -> None:
     (tmp_path / "base.yaml").write_text("rounds: 4\n")
     path = tmp_path / "sweep.yaml"
-    path.write_text("base: base.yaml\nspace: {train.regularizers.r1: [0.1, 1.0]}\ntrials: 2\n")
+    path.write_text("base: base.yaml\nspace: {model.regularizers.r1: [0.1, 1.0]}\ntrials: 2\n")
     parcel = pack(str(path), [PLACE])
     arrived = unpack(sent(parcel, tmp_path))
     assert isinstance(arrived, SweepConfig)

@@ -9,11 +9,11 @@ import torch
 from distal.config import Config
 from distal.data.table import open_images
 from distal.errors import ConfigError, StrategyError
+from distal.models import GAN
 from distal.pool.local import LocalShard
 from distal.pool.shard import Shard
 from distal.query import Strategy, get_strategy, select
 from distal.resolve import make_config
-from distal.train import TrainState
 
 NONE = np.zeros(0, dtype=np.int64)
 
@@ -24,7 +24,7 @@ def break_down(view: object) -> torch.Tensor:
 
 @pytest.fixture
 def scorer(small_config: Callable[..., Config]) -> bytes:
-    return TrainState.create(small_config(), 8, 1, 10).scorer().to_bytes()
+    return GAN.create(small_config(), 8, 1, 10).scorer().to_bytes()
 
 
 @pytest.mark.parametrize("strategy", ["random", "margin", "badge"])

@@ -8,9 +8,9 @@ import torch
 from distal.config import Config
 from distal.data.split import held_out
 from distal.data.table import ImageTable, open_images
+from distal.models import GAN
 from distal.pool.shard import Shard, divide_blocks
 from distal.query import Selection, get_strategy, select
-from distal.train import TrainState
 
 NONE = np.zeros(0, dtype=np.int64)
 
@@ -35,7 +35,7 @@ def images(small_config: Callable[..., Config]) -> ImageTable:
 
 @pytest.fixture
 def scorer(small_config: Callable[..., Config]) -> bytes:
-    return TrainState.create(small_config(), 8, 1, 10).scorer().to_bytes()
+    return GAN.create(small_config(), 8, 1, 10).scorer().to_bytes()
 
 
 def query(images: ImageTable, scorer: bytes, strategy: str, shards: int, asked: np.ndarray = NONE) -> Selection:

@@ -16,7 +16,7 @@ from distal.sweep.trials import RoundPoint, State, Trial, trial_name
 
 SPACE: dict[str, Any] = {
     "query.strategy": {"choice": ["badge", "margin", "random"]},
-    "train.learning_rate_g": {"loguniform": [1e-4, 1e-2]},
+    "model.learning_rate_g": {"loguniform": [1e-4, 1e-2]},
     "train.steps": {"randint": [50, 400]},
     "train.augment": {"choice": [[], ["shift", "cutout"]]},
     "query.candidates": {"quniform": [2, 8, 2], "when": {"query.strategy": "badge"}},
@@ -56,9 +56,9 @@ def results_of(
 
 def distance_at(point: Point, seed: int) -> float:
     """Return a made-up distance: mostly of the rate, somewhat of the strategy, a little of chance."""
-    rate = math.log10(point["train.learning_rate_g"])
+    rate = math.log10(point["model.learning_rate_g"])
     strategy = {"badge": 0.0, "margin": 0.15}.get(point["query.strategy"], 0.5)
-    noise = 0.08 * np.random.default_rng([seed, int(1e7 * point["train.learning_rate_g"])]).standard_normal()
+    noise = 0.08 * np.random.default_rng([seed, int(1e7 * point["model.learning_rate_g"])]).standard_normal()
     return float(math.exp(1.0 + 0.9 * (rate + 3.0) ** 2 + strategy + noise))
 
 

@@ -13,7 +13,7 @@ from distal.rundir import RunDirectory, round_path
 from distal.sweep.resolve import SWEEP, check_sweep, make_sweep, print_sweep
 from distal.sweep.trials import ENDED, TRIAL, TRIALS, trial_name, write_note
 
-SPACE = {"query.strategy": ["margin", "badge"], "train.learning_rate_g": {"loguniform": [1e-4, 1e-3]}}
+SPACE = {"query.strategy": ["margin", "badge"], "model.learning_rate_g": {"loguniform": [1e-4, 1e-3]}}
 
 
 class SweepFolder:

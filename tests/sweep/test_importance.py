@@ -12,13 +12,13 @@ from distal.sweep.importance import LEAST_TRIALS, importance
 from distal.sweep.space import parse_space
 
 TWO: dict[str, Any] = {
-    "train.learning_rate_g": {"loguniform": [1e-4, 1e-2]},
+    "model.learning_rate_g": {"loguniform": [1e-4, 1e-2]},
     "train.steps": {"randint": [50, 400]},
 }
 CONDITIONAL = {
     "query.strategy": {"choice": ["badge", "margin"]},
     "query.candidates": {"uniform": [2, 8], "when": {"query.strategy": "badge"}},
-    "train.learning_rate_g": TWO["train.learning_rate_g"],  # so that no two points are the same
+    "model.learning_rate_g": TWO["model.learning_rate_g"],  # so that no two points are the same
 }
 
 
@@ -28,8 +28,8 @@ def _sweep(tmp_path: Path, space: dict[str, Any], value: Any, count: int = 60, *
 
 
 def test_the_key_that_decides_comes_first_and_the_shares_add_up_to_one(tmp_path: Path) -> None:
-    found = importance(_sweep(tmp_path, TWO, lambda p: 1e4 * p["train.learning_rate_g"]))
-    assert found.shares[0].key == "train.learning_rate_g"
+    found = importance(_sweep(tmp_path, TWO, lambda p: 1e4 * p["model.learning_rate_g"]))
+    assert found.shares[0].key == "model.learning_rate_g"
     assert found.shares[0].share > 0.9
     assert sum(share.share for share in found.shares) == pytest.approx(1.0)
     assert found.r2 is not None
@@ -83,7 +83,7 @@ def test_failed_and_unfinished_trials_do_not_count(tmp_path: Path) -> None:
 
 
 def test_a_trial_that_ended_before_its_strategy_asked_does_not_count(tmp_path: Path) -> None:
-    space = {"query.strategy": ["badge", "margin"], "train.learning_rate_g": TWO["train.learning_rate_g"]}
+    space = {"query.strategy": ["badge", "margin"], "model.learning_rate_g": TWO["model.learning_rate_g"]}
     points = parse_space(space).draw(0, 12)
     ended = [trial(point, 3.0 + i, state="stopped", rounds=1 + i % 2) for i, point in enumerate(points)]
     assert "in round 2 or later; here are 6" in importance(results_of(ended, tmp_path, space)).reason

@@ -12,15 +12,15 @@ from distal.rundir import RunDirectory
 from distal.sweep.lineage import adopt, current_runs, generations
 from distal.sweep.trials import TRIAL, read_results
 
-SPACE = {"train.learning_rate_g": {"loguniform": [1e-4, 1e-3]}}
-OLD, NEW = {"train.learning_rate_g": 2e-4}, {"train.learning_rate_g": 4e-4}
+SPACE = {"model.learning_rate_g": {"loguniform": [1e-4, 1e-3]}}
+OLD, NEW = {"model.learning_rate_g": 2e-4}, {"model.learning_rate_g": 4e-4}
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> SweepFolder:
     folder = SweepFolder(tmp_path, space=SPACE)
     folder.add(OLD, [9.0, 8.0], None, name="member-000")
-    folder.add({"train.learning_rate_g": 5e-4}, [5.0, 4.0, 3.0], None, name="member-001")
+    folder.add({"model.learning_rate_g": 5e-4}, [5.0, 4.0, 3.0], None, name="member-001")
     return folder
 
 
@@ -33,7 +33,7 @@ def test_the_next_generation_has_the_others_rounds_under_its_own_values(folder: 
     assert target.name == "member-000.g1"
     assert [result.distance for result in read_results(target)] == [5.0, 4.0]
     config = read_saved(target).config
-    assert (config.name, config.train.learning_rate_g) == ("member-000.g1", 4e-4)
+    assert (config.name, config.model.learning_rate_g) == ("member-000.g1", 4e-4)
     assert target.read("rounds/0002/checkpoint/manifest.json") == b"weights of round 2"
     assert target.list("rounds/0001/checkpoint") == []
 
@@ -77,7 +77,7 @@ def test_only_the_values_differ_from_the_run_that_was_taken_over(folder: SweepFo
     target = take_over(folder)
     source = folder.directory.inside("trials", "member-001")
     mine, theirs = (yaml.safe_load(run.read("config.yaml")) for run in (target, source))
-    mine["train"]["learning_rate_g"] = theirs["train"]["learning_rate_g"]
+    mine["model"]["learning_rate_g"] = theirs["model"]["learning_rate_g"]
     mine["name"] = theirs["name"]
     assert mine["resolved"].pop("digest") != theirs["resolved"].pop("digest")
     assert mine == theirs

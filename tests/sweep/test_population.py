@@ -11,7 +11,7 @@ from distal.sweep.resolve import make_sweep
 from distal.sweep.search import make_scheduler
 from distal.sweep.space import parse_space
 
-SPACE = {"train.learning_rate_g": {"loguniform": [1e-4, 1e-2]}, "train.lazy_interval": {"randint": [1, 5]}}
+SPACE = {"model.learning_rate_g": {"loguniform": [1e-4, 1e-2]}, "model.lazy_interval": {"randint": [1, 5]}}
 BASE = make_config({"rounds": 9, "query": {"batch": 5}})
 
 
@@ -66,6 +66,6 @@ def test_nobody_is_chosen_when_all_have_ended() -> None:
 
 
 def test_what_is_changed_stays_within_the_ranges() -> None:
-    config = {"trial": {"point": {"train.learning_rate_g": 0.5, "train.lazy_interval": 7}, "seed": 3}}
+    config = {"trial": {"point": {"model.learning_rate_g": 0.5, "model.lazy_interval": 7}, "seed": 3}}
     clipped = population()._custom_explore_fn(config)
-    assert clipped == {"trial": {"point": {"train.learning_rate_g": 1e-2, "train.lazy_interval": 4}, "seed": 3}}
+    assert clipped == {"trial": {"point": {"model.learning_rate_g": 1e-2, "model.lazy_interval": 4}, "seed": 3}}

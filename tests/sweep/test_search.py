@@ -14,9 +14,9 @@ BASE = make_config({"rounds": 9, "query": {"batch": 5}})
 CONDITIONAL = {
     "query.strategy": ["random", "badge"],
     "query.cold_start": {"choice": ["random", "coreset"], "when": {"query.strategy": "badge"}},
-    "train.learning_rate_g": {"loguniform": [1e-4, 1e-2]},
-    "train.lazy_interval": {"randint": [1, 5]},
-    "train.class_weight": {"quniform": [0.0, 1.0, 0.25]},
+    "model.learning_rate_g": {"loguniform": [1e-4, 1e-2]},
+    "model.lazy_interval": {"randint": [1, 5]},
+    "model.class_weight": {"quniform": [0.0, 1.0, 0.25]},
 }
 
 
@@ -33,10 +33,10 @@ def test_optuna_leaves_out_what_a_condition_excludes_and_keeps_to_the_ranges() -
         point = searcher.suggest(str(number))["point"]
         seen.add(point["query.strategy"])
         assert ("query.cold_start" in point) == (point["query.strategy"] == "badge")
-        assert 1e-4 <= point["train.learning_rate_g"] <= 1e-2
-        assert point["train.lazy_interval"] in (1, 2, 3, 4)
-        assert point["train.class_weight"] in (0.0, 0.25, 0.5, 0.75, 1.0)
-        searcher.on_trial_complete(str(number), {"objective": point["train.learning_rate_g"]})
+        assert 1e-4 <= point["model.learning_rate_g"] <= 1e-2
+        assert point["model.lazy_interval"] in (1, 2, 3, 4)
+        assert point["model.class_weight"] in (0.0, 0.25, 0.5, 0.75, 1.0)
+        searcher.on_trial_complete(str(number), {"objective": point["model.learning_rate_g"]})
     assert seen == {"random", "badge"}
 
 
@@ -45,9 +45,9 @@ def test_an_interrupted_search_asks_for_its_old_points_first() -> None:
     known = [
         {
             "query.strategy": "random",
-            "train.learning_rate_g": 3e-4,
-            "train.lazy_interval": 2,
-            "train.class_weight": 0.5,
+            "model.learning_rate_g": 3e-4,
+            "model.lazy_interval": 2,
+            "model.class_weight": 0.5,
         }
     ]
     searcher = make_searcher(sweep_of(searcher="optuna"), parse_space(CONDITIONAL), "min", known)
@@ -57,7 +57,7 @@ def test_an_interrupted_search_asks_for_its_old_points_first() -> None:
 
 def test_bohb_and_optuna_draw_other_points_when_they_are_taken_up() -> None:
     pytest.importorskip("optuna")
-    space = {"train.learning_rate_g": {"loguniform": [1e-4, 1e-2]}}
+    space = {"model.learning_rate_g": {"loguniform": [1e-4, 1e-2]}}
     first = make_searcher(sweep_of(space, searcher="optuna"), parse_space(space), "min", [])
     assert first is not None
     known = [first.suggest("0")["point"]]

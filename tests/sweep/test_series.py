@@ -9,7 +9,7 @@ from made_sweep import BATCH, results_of, trial
 
 from distal.sweep.series import MOST, TOP, gather
 
-RATE = {"train.learning_rate_g": {"loguniform": [1e-4, 1e-2]}}
+RATE = {"model.learning_rate_g": {"loguniform": [1e-4, 1e-2]}}
 STRATEGIES = {"train.augment": {"choice": [[], ["shift"]]}, "query.strategy": ["margin", "badge"]}
 
 
@@ -66,7 +66,7 @@ def test_failed_trials_and_missing_values_are_left_out(tmp_path: Path) -> None:
 def test_the_best_points_are_drawn_where_there_is_no_choice(tmp_path: Path) -> None:
     space = {**RATE, "query.strategy": ["badge"]}
     rates = [1e-4 * i for i in range(1, 10)]
-    trials = [trial({"train.learning_rate_g": rate, "query.strategy": "badge"}, 1e4 * rate) for rate in rates]
+    trials = [trial({"model.learning_rate_g": rate, "query.strategy": "badge"}, 1e4 * rate) for rate in rates]
     curves = gather(results_of(trials, tmp_path, space))
     assert len(curves.series) == TOP
     assert curves.left_out == 3

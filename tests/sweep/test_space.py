@@ -12,7 +12,7 @@ from distal.sweep.space import Choice, Range, describe_point, parse_space, point
 CONDITIONAL = {
     "query.strategy": {"choice": ["random", "badge"]},
     "query.cold_start": {"choice": ["random", "coreset"], "when": {"query.strategy": "badge"}},
-    "train.learning_rate_g": {"loguniform": [1e-4, 1e-2]},
+    "model.learning_rate_g": {"loguniform": [1e-4, 1e-2]},
 }
 
 
@@ -53,7 +53,7 @@ def test_a_small_space_gives_each_of_its_points_once() -> None:
 def test_a_condition_decides_which_keys_a_point_has(seed: int) -> None:
     for point in parse_space(CONDITIONAL).draw(seed, 4):
         assert ("query.cold_start" in point) == (point["query.strategy"] == "badge")
-        assert 1e-4 <= point["train.learning_rate_g"] <= 1e-2
+        assert 1e-4 <= point["model.learning_rate_g"] <= 1e-2
 
 
 @given(low=st.floats(1e-6, 10), width=st.floats(1e-3, 100), uniform=st.floats(0, 1, exclude_max=True))
@@ -119,6 +119,6 @@ def test_what_cannot_be_meant_is_refused(tree: dict[str, Any], words: str) -> No
 
 
 def test_a_point_is_described_by_the_last_parts_of_its_keys() -> None:
-    assert describe_point({"query.strategy": "badge", "train.regularizers.r1": 0.12345}) == "strategy badge, r1 0.123"
+    assert describe_point({"query.strategy": "badge", "model.regularizers.r1": 0.12345}) == "strategy badge, r1 0.123"
     assert describe_point({"a.x": 1, "b.x": 2}) == "a.x 1, b.x 2"
     assert describe_point({"a": ["flip", "zoom"], "b": None, "c": True}) == "a [flip, zoom], b null, c true"

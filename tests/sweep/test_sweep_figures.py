@@ -148,8 +148,8 @@ def test_a_conditional_key_that_is_missing_has_its_own_place(tmp_path: Path) -> 
 
 
 def test_values_outside_the_space_are_drawn_too(tmp_path: Path) -> None:
-    space: dict[str, Any] = {"train.learning_rate_g": {"loguniform": [1e-3, 1e-2]}, "query.strategy": ["margin"]}
-    trials = [trial({"train.learning_rate_g": 1e-4, "query.strategy": "badge"}, 2.0)]
+    space: dict[str, Any] = {"model.learning_rate_g": {"loguniform": [1e-3, 1e-2]}, "query.strategy": ["margin"]}
+    trials = [trial({"model.learning_rate_g": 1e-4, "query.strategy": "badge"}, 2.0)]
     texts = _texts(_space(made_sweep.results_of(trials, tmp_path, space)))
     assert {"0.0001", "badge", "margin"} <= set(texts)
 

@@ -11,7 +11,7 @@ from distal.rundir import RunDirectory
 from distal.sweep.resolve import check_point, check_sweep, make_sweep, print_sweep, read_saved_sweep, read_sweep
 
 STRATEGIES = {"query.strategy": ["margin", "badge"]}
-RATES = {"train.learning_rate_g": {"loguniform": [1e-4, 1e-3]}}
+RATES = {"model.learning_rate_g": {"loguniform": [1e-4, 1e-3]}}
 CONFIGS = sorted((Path(__file__).parents[2] / "tune_configs").glob("*.yaml"))
 
 
@@ -45,13 +45,13 @@ def test_the_shipped_ones_are_those_that_the_readme_promises() -> None:
         ({"space": {"query.strategi": ["margin"]}}, "space.query.strategi: unknown key; did you mean 'query.strategy'"),
         ({"space": {"query.strategy": ["margni"]}}, "did you mean 'margin'"),
         ({"space": {"query.strategy": []}}, "space.query.strategy.choice: expected a list"),
-        ({"space": {"train.regularizers.r9": [1.0]}}, "unknown name 'r9'"),
-        ({"space": {"train.learning_rate_g": {"uniform": [-1.0, 1.0]}}}, "greater than 0; given: -1.0"),
         ({"space": {"train.steps": {"uniform": [1.5, 3]}}}, "space.train.steps"),
         (
             {"space": {"query.batch": [10, 20]}},
             "query.batch: this key is not searched: trials are compared",
         ),
+        ({"space": {"model.regularizers.r9": [1.0]}}, "unknown name 'r9'"),
+        ({"space": {"model.learning_rate_g": {"uniform": [-1.0, 1.0]}}}, "greater than 0; given: -1.0"),
         ({"space": {"query": [{}]}}, "this is a section"),
         ({"space": {"seed": [1, 2]}}, "list of seeds"),
         ({"space": {"pool.image_size": [8, 16]}}, "incomparable"),

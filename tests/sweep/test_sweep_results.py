@@ -11,9 +11,9 @@ from distal.resolve import read_config
 from distal.sweep.results import Results
 from distal.sweep.trials import TRIALS
 
-GOOD = {"query.strategy": "badge", "train.learning_rate_g": 5e-4}
-FAIR = {"query.strategy": "margin", "train.learning_rate_g": 2e-4}
-POOR = {"query.strategy": "margin", "train.learning_rate_g": 9e-4}
+GOOD = {"query.strategy": "badge", "model.learning_rate_g": 5e-4}
+FAIR = {"query.strategy": "margin", "model.learning_rate_g": 2e-4}
+POOR = {"query.strategy": "margin", "model.learning_rate_g": 9e-4}
 
 
 @pytest.fixture
@@ -82,13 +82,13 @@ def test_the_best_configuration_is_one_that_run_takes(folder: SweepFolder) -> No
     results.write()
     config = read_config(Path(folder.directory.uri) / "best.yaml")
     assert config == results.best_config
-    assert (config.query.strategy, config.train.learning_rate_g, config.name) == ("badge", 5e-4, "sweep-best")
+    assert (config.query.strategy, config.model.learning_rate_g, config.name) == ("badge", 5e-4, "sweep-best")
 
 
 def test_a_value_that_did_not_reach_its_run_is_not_what_the_table_says(folder: SweepFolder) -> None:
-    folder.add(GOOD, [2.0], had={**GOOD, "train.learning_rate_g": 7e-4})
+    folder.add(GOOD, [2.0], had={**GOOD, "model.learning_rate_g": 7e-4})
     frame = Results.read(folder.directory).dataframe()
-    assert frame["train.learning_rate_g"].tolist() == [7e-4]
+    assert frame["model.learning_rate_g"].tolist() == [7e-4]
 
 
 def test_a_trial_that_another_generation_replaced_is_left_out(folder: SweepFolder) -> None:
@@ -125,7 +125,7 @@ def test_the_tables_hold_every_trial_and_every_round(folder: SweepFolder) -> Non
     rows = pq.read_table(place / "results.parquet").to_pylist()
     assert [row["state"] for row in rows] == ["stopped", "finished"]
     assert [row["query.strategy"] for row in rows] == ["badge", "margin"]
-    assert [row["train.learning_rate_g"] for row in rows] == [5e-4, None]
+    assert [row["model.learning_rate_g"] for row in rows] == [5e-4, None]
     curves = pq.read_table(place / "curves.parquet").to_pylist()
     assert [(row["trial"], row["asked"], row["distance"]) for row in curves][:2] == [
         (rows[0]["trial"], 10, 4.0),

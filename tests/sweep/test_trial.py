@@ -11,7 +11,7 @@ from distal.sweep.results import Results
 from distal.sweep.trial import SweepTrial, TrialJob
 from distal.sweep.trials import ENDED, read_note
 
-POINT = {"query.strategy": "badge", "train.learning_rate_g": 5e-4}
+POINT = {"query.strategy": "badge", "model.learning_rate_g": 5e-4}
 
 
 @pytest.fixture
@@ -47,9 +47,9 @@ def test_one_that_was_given_up_is_not_run_any_further_and_stays_given_up(folder:
 
 
 def test_a_point_that_the_configuration_refuses_is_recorded_as_failed(folder: SweepFolder) -> None:
-    result = begin(folder, {"query.strategy": "badge", "train.learning_rate_g": -1.0}).step()
+    result = begin(folder, {"query.strategy": "badge", "model.learning_rate_g": -1.0}).step()
     assert result["done"]
-    assert "train.learning_rate_g" in result["failed"]
+    assert "model.learning_rate_g" in result["failed"]
     (trial,) = Results.read(folder.directory).trials
     assert trial.state == "failed"
 
@@ -74,7 +74,7 @@ def test_a_process_that_is_started_for_a_trial_and_steps_another_forgets_no_fail
 
 
 def test_a_value_that_did_not_reach_its_run_is_refused(folder: SweepFolder) -> None:
-    folder.add(POINT, [9.0], None, had={**POINT, "train.learning_rate_g": 7e-4})
+    folder.add(POINT, [9.0], None, had={**POINT, "model.learning_rate_g": 7e-4})
     trial = begin(folder, POINT)
     with pytest.raises(TrainingError, match=r"did not reach its run, which has 0\.0007"):
         trial._require_reached()

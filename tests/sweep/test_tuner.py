@@ -9,7 +9,7 @@ from sweep_folders import SweepFolder
 from distal.cli import main
 from distal.sweep import tuner
 
-BADGE, MARGIN = ({"query.strategy": name, "train.learning_rate_g": 5e-4} for name in ("badge", "margin"))
+BADGE, MARGIN = ({"query.strategy": name, "model.learning_rate_g": 5e-4} for name in ("badge", "margin"))
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_the_terminal_says_with_the_best_point_what_the_report_says_against_it(
 ) -> None:
     folder.add(BADGE, [3.0, 2.0])
     folder.add(MARGIN, [4.0, 3.0])
-    folder.add(MARGIN | {"train.learning_rate_g": 1e-4}, [], "failed")
+    folder.add(MARGIN | {"model.learning_rate_g": 1e-4}, [], "failed")
     assert main(["tune", folder.directory.uri, "--resume"]) == 0
     told = capsys.readouterr().out
     assert "Best is strategy badge" in told

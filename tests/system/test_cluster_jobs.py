@@ -114,7 +114,7 @@ def test_the_same_run_sent_twice_is_one_job_that_both_follow_and_stop_ends(
 def test_a_sweep_sent_as_a_job_finds_what_it_finds_in_this_process(
     cluster: LocalCluster, local_ray: None, run_tree: dict[str, Any], tmp_path: Path
 ) -> None:
-    space = {"train.learning_rate_g": {"grid": [2e-4, 8e-4]}}
+    space = {"model.learning_rate_g": {"grid": [2e-4, 8e-4]}}
     trees = {}
     for place in ("there", "here"):
         (tmp_path / place).mkdir()

@@ -11,7 +11,7 @@ from small_sweeps import ROUNDS, results_of, sweep_tree, write_sweep
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 SCRIPT = Path(__file__).with_name("lost_nodes.py")
-SPACE = {"train.learning_rate_g": {"grid": [2e-4, 4e-4, 8e-4]}}
+SPACE = {"model.learning_rate_g": {"grid": [2e-4, 4e-4, 8e-4]}}
 
 
 @pytest.fixture(scope="module")

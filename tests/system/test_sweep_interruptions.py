@@ -16,7 +16,7 @@ from distal.sweep.tuner import run_sweep
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
-SPACE = {"train.learning_rate_g": {"grid": [2e-4, 4e-4, 8e-4]}}
+SPACE = {"model.learning_rate_g": {"grid": [2e-4, 4e-4, 8e-4]}}
 START_S = 150.0
 
 

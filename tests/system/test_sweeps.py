@@ -23,7 +23,7 @@ from distal.sweep.watch import Progress
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300), pytest.mark.usefixtures("local_ray")]
 
-STRATEGIES = {"query.strategy": {"grid": ["random", "margin"]}, "train.learning_rate_g": [1e-5, 1e-3]}
+STRATEGIES = {"query.strategy": {"grid": ["random", "margin"]}, "model.learning_rate_g": [1e-5, 1e-3]}
 
 
 LEAVINGS = ("distal-train-*",)
@@ -68,7 +68,7 @@ def test_every_searched_value_reached_its_run(found: tuple[Path, list[Any]]) -> 
     combinations = set()
     for trial in results.trials:
         values = flatten(read_saved(results.directory.inside("trials", trial.name)).config)
-        combinations.add((values["query.strategy"], values["train.learning_rate_g"]))
+        combinations.add((values["query.strategy"], values["model.learning_rate_g"]))
     assert combinations == {(s, r) for s in ("random", "margin") for r in (1e-5, 1e-3)}
 
 
@@ -129,14 +129,14 @@ def test_another_space_is_not_taken_up_under_the_name(found: tuple[Path, list[An
 
 
 def test_a_trial_that_fails_is_recorded_and_the_others_go_on(tmp_path: Path, decoded: Path) -> None:
-    space = {"train.learning_rate_g": [1e-3, 1e30]}
+    space = {"model.learning_rate_g": [1e-3, 1e30]}
     sweep = sweep_tree(tmp_path, decoded, space, searcher="grid", early_stop={"scheduler": "none"})
     results = run_sweep(make_sweep(sweep))
-    states = {trial.point["train.learning_rate_g"]: trial for trial in results.trials}
+    states = {trial.point["model.learning_rate_g"]: trial for trial in results.trials}
     assert states[1e-3].state == "finished"
     assert states[1e30].state == "failed"
     assert "not finite" in states[1e30].reason
-    assert results.best.point == {"train.learning_rate_g": 1e-3}
+    assert results.best.point == {"model.learning_rate_g": 1e-3}
 
 
 def test_a_metric_without_a_value_from_the_start_ends_in_words_not_in_a_winner(tmp_path: Path, decoded: Path) -> None:
@@ -168,7 +168,7 @@ def test_a_trial_whose_process_is_killed_goes_on_from_its_last_round(tmp_path: P
 
 
 def test_a_population_takes_over_and_changes_values_within_a_run(tmp_path: Path, decoded: Path) -> None:
-    space = {"train.learning_rate_g": {"loguniform": [1e-6, 1e-3]}, "train.regularizers.r1": {"uniform": [0.0, 1.0]}}
+    space = {"model.learning_rate_g": {"loguniform": [1e-6, 1e-3]}, "model.regularizers.r1": {"uniform": [0.0, 1.0]}}
     stop = {"scheduler": "pbt", "interval": 1, "quantile": 0.5}
     tree = sweep_tree(tmp_path, decoded, space, trials=2, early_stop=stop)
     results = run_sweep(make_sweep(tree))
@@ -182,7 +182,7 @@ def test_a_population_takes_over_and_changes_values_within_a_run(tmp_path: Path,
         rounds = note["origin"]["round"]
         mine = results.directory.inside("trials", heir.name)
         assert mine.read("rounds/0001/labels.parquet") == source.read("rounds/0001/labels.parquet")
-        assert flatten(read_saved(mine).config)["train.learning_rate_g"] == heir.point["train.learning_rate_g"]
+        assert flatten(read_saved(mine).config)["model.learning_rate_g"] == heir.point["model.learning_rate_g"]
         assert len(heir.curve) == ROUNDS > rounds
     resume_after_a_lost_round(results.directory, tree, [trial.name for trial in results.trials])
 
@@ -197,14 +197,14 @@ def resume_after_a_lost_round(directory: RunDirectory, tree: dict[str, Any], nam
 
 
 def test_a_population_goes_on_without_a_member_that_fails(tmp_path: Path, decoded: Path) -> None:
-    space = {"train.learning_rate_g": [1e-3, 1e30]}
+    space = {"model.learning_rate_g": [1e-3, 1e30]}
     stop = {"scheduler": "pbt", "interval": 2, "quantile": 0.5}
     results = run_sweep(make_sweep(sweep_tree(tmp_path, decoded, space, trials=2, early_stop=stop)))
     assert sorted(trial.state for trial in results.trials) == ["failed", "finished"]
 
 
 def test_what_hyperband_selects_comes_to_its_end(tmp_path: Path, decoded: Path) -> None:
-    space = {"train.learning_rate_g": {"loguniform": [1e-6, 1e-3]}}
+    space = {"model.learning_rate_g": {"loguniform": [1e-6, 1e-3]}}
     stop = {"scheduler": "hyperband", "grace": 1, "reduction": 2}
     tree = sweep_tree(tmp_path, decoded, space, trials=6, early_stop=stop, base={"rounds": 4})
     results = run_sweep(make_sweep(tree))
@@ -215,7 +215,7 @@ def test_what_hyperband_selects_comes_to_its_end(tmp_path: Path, decoded: Path) 
 
 def test_a_learned_search_is_taken_up_with_what_it_knew(tmp_path: Path, decoded: Path) -> None:
     pytest.importorskip("optuna")
-    space = {"train.learning_rate_g": {"loguniform": [1e-5, 1e-3]}}
+    space = {"model.learning_rate_g": {"loguniform": [1e-5, 1e-3]}}
     own = {"searcher": "optuna", "concurrency": 1, "early_stop": {"grace": 1}, "base": {"rounds": 2}}
     tree = sweep_tree(tmp_path, decoded, space, trials=2, **own)
     first = run_sweep(make_sweep(tree))

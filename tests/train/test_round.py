@@ -1,25 +1,37 @@
 from pathlib import Path
+from typing import Any
 
+import dcgan
 import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from regularizer_cases import ALL, added
 from training_case import ROWS, config, labeled_rows, trained, weights
 
-from distal.communicator import Alone, ProcessGroup
+from distal.communicator import Alone, Communicator, ProcessGroup
 from distal.errors import ConfigError, TrainingError
-from distal.train import TrainState, train_round
+from distal.models import GAN
+from distal.train import train_round
 
 STEPS = 6
+
+
+CASES = {"dense": {"net": "dense"}, "residual": {"net": "residual"}}
+CASES |= {"dcgan": {"net": "dcgan", "regularizers": {"r1": 0, "r2": 0}}}
+CASES |= {name: {"net": "dense", "regularizers": {name: None}} for name in ALL}
+
+
+def outcome(case: dict[str, Any], comm: Communicator) -> tuple[torch.Tensor, dict[str, float]]:
+    state, losses = trained(config(**case), STEPS, comm)
+    return weights(state), losses
 
 
 def one_rank(rank: int, size: int, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=size)
-    result = {}
-    for net in ("dense", "residual"):
-        state, losses = trained(config(net), STEPS, ProcessGroup())
-        result[net] = (weights(state), losses)
+    with added(), dcgan.added():
+        result = {name: outcome(case, ProcessGroup()) for name, case in CASES.items()}
     torch.save(result, f"{folder}/rank{rank}")
     dist.destroy_process_group()
 
@@ -27,23 +39,24 @@ def one_rank(rank: int, size: int, folder: str) -> None:
 def test_two_ranks_train_as_one_does(tmp_path: Path) -> None:
     mp.spawn(one_rank, args=(2, str(tmp_path)), nprocs=2)
     ranks = [torch.load(tmp_path / f"rank{r}") for r in range(2)]
-    for net in ("dense", "residual"):
-        state, losses = trained(config(net), STEPS)
-        (first, first_losses), (second, second_losses) = ranks[0][net], ranks[1][net]
-        assert torch.equal(first, second)
-        assert first_losses == second_losses
-        for name, value in losses.items():
-            assert first_losses[name] == pytest.approx(value, rel=1e-4, abs=1e-6), name
+    for name, case in CASES.items():
+        with added(), dcgan.added():
+            alone, losses = outcome(case, Alone())
+        (first, first_losses), (second, second_losses) = ranks[0][name], ranks[1][name]
+        assert torch.equal(first, second), name
+        assert first_losses == second_losses, name
+        for term, value in losses.items():
+            assert first_losses[term] == pytest.approx(value, rel=1e-4, abs=1e-6), (name, term)
         # Adam divides by the root of the second moment: where a gradient is itself a rounding error, its sign and with
         # it a whole step of 1e-3 an update is open. So: the typical weight to rounding, no weight beyond that bound.
-        difference = (first - weights(state)).abs()
-        assert difference.mean() < 1e-6
-        assert difference.max() < STEPS * 1e-3
+        difference = (first - alone).abs()
+        assert difference.mean() < 1e-6, name
+        assert difference.max() < STEPS * 1e-3, name
 
 
 def test_progress_is_heard_of_and_ends_with_the_last_step() -> None:
     heard: list[tuple[int, dict[str, float]]] = []
-    state = TrainState.create(config(), 8, 1, 2)
+    state = GAN.create(config(), 8, 1, 2)
     train_round(state, labeled_rows(), Alone(), 45, lambda done, losses: heard.append((done, losses)))
     assert [done for done, _ in heard] == [20, 40, 45]
     assert {"d", "g", "r1", "r2", "head"} <= set(heard[0][1])

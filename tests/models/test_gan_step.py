@@ -6,16 +6,15 @@ from training_case import config, labeled_rows, trained, weights
 
 from distal.communicator import Alone
 from distal.losses.regularizers import REGULARIZERS, StepTensors, regularizer
-from distal.train import TrainState
+from distal.models import GAN
+from distal.models.gan.step import Step, condition, generator_losses
 from distal.train.augment import draws
 from distal.train.batch import draw_batch
-from distal.train.round import advance
-from distal.train.step import condition, generator_losses
 
 
-def plain_update(state: TrainState) -> dict[str, float]:
+def plain_update(state: GAN) -> dict[str, float]:
     """Do one step as the equations say, with nothing shared, saved or fused: fp32, NCHW, plain Adam on both."""
-    train, K = state.config.train, state.classes
+    own_config, K = state.objective.own, state.classes
     n = draws(state.objective.augmentations)
     layout = torch.contiguous_format
     batch = draw_batch(labeled_rows(), state.step, 12, 0.25, 64, n, 0, 1, torch.device("cpu"), layout)
@@ -33,9 +32,9 @@ def plain_update(state: TrainState) -> dict[str, float]:
     d = F.softplus(fake_logits - real_logits).mean()
     head = F.cross_entropy(real_classes[:h], batch.labels)
     confidence, guess = c.predicted.max(1)
-    own = F.cross_entropy(real_classes[h:], guess, reduction="none") * (confidence >= train.pseudo_label_threshold)
+    own = F.cross_entropy(real_classes[h:], guess, reduction="none") * (confidence >= own_config.pseudo_label_threshold)
     weight = 0.05  # the default at 8 px
-    loss = d + weight * (r1 + r2) + train.head_weight * head + train.pseudo_label_weight * own.mean()
+    loss = d + weight * (r1 + r2) + own_config.head_weight * head + own_config.pseudo_label_weight * own.mean()
     state.optimizers[1].zero_grad()
     loss.backward()
     state.optimizers[1].step()
@@ -43,7 +42,7 @@ def plain_update(state: TrainState) -> dict[str, float]:
     g = F.softplus(D(real, c.y_real)[0].detach() - fake_logits).mean()
     asked = F.cross_entropy(fake_classes, c.y_fake.argmax(1))
     state.optimizers[0].zero_grad()
-    (g + train.class_weight * asked).backward()
+    (g + own_config.class_weight * asked).backward()
     state.optimizers[0].step()
     state.step += 1
     terms = {"d": d, "r1": r1, "r2": r2, "head": head, "g": g, "class": asked}
@@ -53,15 +52,15 @@ def plain_update(state: TrainState) -> dict[str, float]:
 @pytest.mark.parametrize("net", ["dense", "residual"])
 def test_a_step_equals_the_equations_written_out(net: str) -> None:
     c = config(net)
-    ours, plain = (TrainState.create(c, 8, 1, 2) for _ in range(2))
+    ours, plain = (GAN.create(c, 8, 1, 2) for _ in range(2))
     plain.optimizers = tuple(  # type: ignore[assignment]
-        torch.optim.Adam(m.parameters(), lr=c.train.learning_rate_g, betas=(0.0, 0.99), fused=False, foreach=False)
+        torch.optim.Adam(m.parameters(), lr=c.model.learning_rate_g, betas=(0.0, 0.99), fused=False, foreach=False)
         for m in (plain.G, plain.D)
     )
     plain.averaged_D = ours.averaged_D  # both draw the same classes
     for _ in range(4):
         expected = plain_update(plain)
-        got = advance(ours, labeled_rows(), Alone())
+        got = ours.advance(labeled_rows(), Alone())
         for name, value in expected.items():
             # float32 sums in another order: 1e-6 a step, grown by Adam's division by small second moments.
             assert float(got[name]) == pytest.approx(value, rel=1e-3, abs=1e-5), name
@@ -74,14 +73,15 @@ def test_the_generator_phase_gives_d_no_gradient() -> None:
     batch = draw_batch(labeled_rows(), 1, 12, 0.25, 64, 2, 0, 1, torch.device("cpu"), torch.contiguous_format)
     state.D.requires_grad_(False)
     c = condition(state.averaged_D, batch, 2, state.objective)
-    loss, _ = generator_losses(state.D, state.G(batch.latents, c.y_fake), batch, c, state.objective, 1)
+    step = Step(state.G, state.D, batch, c, state.objective, 1, Alone(), {})
+    loss, _ = generator_losses(step, state.G(batch.latents, c.y_fake))
     loss.backward()
     after = [p.grad for p in state.D.parameters() if p.grad is not None]
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
 def test_a_lazy_penalty_is_due_every_nth_step_with_weight_n() -> None:
-    objective = TrainState.create(config(lazy_interval=4, regularizers={"r1": 0.5}), 8, 1, 2).objective
+    objective = GAN.create(config(lazy_interval=4, regularizers={"r1": 0.5}), 8, 1, 2).objective
     assert [step for step in range(9) if objective.due("D", step)] == [0, 4, 8]
     assert objective.due("D", 4)["r1"][1] == pytest.approx(2.0)
     assert objective.due("G", 4) == {}

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from distal.communicator import Communicator
-from distal.config import TrainConfig
+from distal.config import Config, GanConfig
+from distal.errors import ConfigError
 from distal.losses.adversarial import AdversarialLoss, get_adversarial
 from distal.losses.regularizers import Regularizer, StepTensors, get_regularizers
 from distal.losses.supervised import cross_entropy, one_hot, pseudo_label, sample_classes
@@ -23,11 +24,18 @@ from distal.train.augment import Augmentation, augment, get_augmentations
 from distal.train.batch import Batch
 
 
+def gan_section(config: Config) -> GanConfig:
+    """Return the section `model` of a GAN's configuration."""
+    if not isinstance(config.model, GanConfig):
+        raise ConfigError(f"model.kind: {config.model.kind} is no GAN.")
+    return config.model
+
+
 @dataclass(frozen=True)
 class Objective:
     """Hold everything that the configuration says about a step, resolved once."""
 
-    train: TrainConfig
+    own: GanConfig
     adversarial: AdversarialLoss
     regularizers: Mapping[str, tuple[Regularizer, float]]
     augmentations: list[Augmentation]
@@ -35,25 +43,36 @@ class Objective:
     device: torch.device
 
     @classmethod
-    def resolve(cls, train: TrainConfig, pixels: int, arithmetic: str, device: torch.device) -> "Objective":
+    def resolve(cls, config: Config, pixels: int, arithmetic: str, device: torch.device) -> "Objective":
         """Look every name up. ConfigError for an unknown one. pixels: height x width of an image."""
+        own = gan_section(config)
         return cls(
-            train,
-            get_adversarial(train.adversarial),
-            get_regularizers(train.regularizers, pixels),
-            get_augmentations(train.augment),
+            own,
+            get_adversarial(own.adversarial),
+            get_regularizers(own.regularizers, pixels),
+            get_augmentations(config.train.augment),
             arithmetic,
             device,
         )
 
     def due(self, player: str, step: int) -> dict[str, tuple[Regularizer, float]]:
         """Return the regularizers of G or D that apply at this step, lazy ones with their weight times the interval."""
-        n = self.train.lazy_interval
+        n = self.own.lazy_interval
         return {
             name: (r, weight * (n if r.lazy else 1))
             for name, (r, weight) in self.regularizers.items()
             if r.player in (player, "both") and (not r.lazy or step % n == 0)
         }
+
+    def require_no_gradient_of_a_row(self, network: str) -> None:
+        """Raise ConfigError where a regularizer takes the gradient of a row's logit: other rows have a part in it."""
+        wrong = [name for name, (r, _) in self.regularizers.items() if r.per_row]
+        if wrong:
+            off = ", ".join(f"{name}: 0" for name in wrong)
+            raise ConfigError(
+                f"model.regularizers: {', '.join(wrong)} need a discriminator whose rows do not mix, but net.name="
+                f"{network} has a BatchNorm in it.\nSet model.regularizers={{{off}}}, or take another normalization."
+            )
 
 
 @dataclass(frozen=True)
@@ -77,65 +96,98 @@ def condition(averaged: Discriminator, batch: Batch, classes: int, objective: Ob
     return Conditions(torch.cat([known, predicted]), torch.cat([known, one_hot(drawn, classes)]), predicted)
 
 
-def discriminator_losses(
-    D: Discriminator, fake: Tensor, batch: Batch, classes: Conditions, objective: Objective, step: int
-) -> tuple[Tensor, dict[str, Tensor]]:
+@dataclass(frozen=True)
+class Step:
+    """Hold what both phases of update number `number` (from 0) share on one rank.
+
+    state: of each regularizer that keeps any, its tensors by name.
+    """
+
+    G: Generator
+    D: Discriminator
+    batch: Batch
+    classes: Conditions
+    objective: Objective
+    number: int
+    comm: Communicator
+    state: Mapping[str, Mapping[str, Tensor]]
+
+    def penalties(
+        self, player: str, images: Tensor, features: Tensor, logits: Tensor
+    ) -> dict[str, tuple[Tensor, float]]:
+        """Return this rank's share of each regularizer of G or D that is due, with its weight, by name."""
+        y = torch.cat([self.classes.y_real, self.classes.y_fake])
+        tensors = StepTensors(
+            self.G,
+            self.D,
+            images,
+            features,
+            logits,
+            y,
+            self.batch.latents,
+            self.batch.total,
+            self.comm,
+            self.objective.arithmetic,
+            self.state,
+            self.batch.uniforms,
+        )
+        due = self.objective.due(player, self.number)
+        return {name: (r.function(tensors) * self.batch.share, weight) for name, (r, weight) in due.items()}
+
+
+def discriminator_losses(step: Step, fake: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     """Return this rank's share of D's loss and of each of its terms, unweighted, by name. fake: without a graph."""
-    n, labeled, train = len(batch.images), len(batch.labels), objective.train
-    due = objective.due("D", step)
+    D, batch, classes, objective = step.D, step.batch, step.classes, step.objective
+    n, labeled, own = len(batch.images), len(batch.labels), objective.own
     with torch.no_grad():
         real = augment(batch.images, batch.augment_real, objective.augmentations)
         x = torch.cat([real, augment(fake, batch.augment_fake, objective.augmentations)])
-    x.requires_grad_(bool(due))
-    y = torch.cat([classes.y_real, classes.y_fake])
+    x.requires_grad_(bool(objective.due("D", step.number)))
     with autocast(objective.arithmetic, objective.device):
         features = D.features(x)
-        logits = D.logits(features, y).float()
+        logits = D.logits(features, torch.cat([classes.y_real, classes.y_fake])).float()
         class_logits = D.classify(features[:n])
     terms = {"d": objective.adversarial.discriminator(logits[:n], logits[n:]) * batch.share}
     loss = terms["d"]
-    tensors = StepTensors(x, logits, y)
-    for name, (r, weight) in due.items():
-        terms[name] = r.function(tensors) * batch.share
-        loss = loss + weight * terms[name]
+    for name, (term, weight) in step.penalties("D", x, features, logits).items():
+        terms[name] = term
+        loss = loss + weight * term
     if batch.labeled_total:
         known = cross_entropy(class_logits[:labeled], classes.y_real[:labeled])
         terms["head"] = known.sum() / batch.labeled_total
-        loss = loss + train.head_weight * terms["head"]
-        if train.pseudo_label_weight and batch.total > batch.labeled_total:
-            own = pseudo_label(class_logits[labeled:], classes.predicted, train.pseudo_label_threshold)
-            terms["pseudo_label"] = own.sum() / (batch.total - batch.labeled_total)
-            loss = loss + train.pseudo_label_weight * terms["pseudo_label"]
+        loss = loss + own.head_weight * terms["head"]
+        if own.pseudo_label_weight and batch.total > batch.labeled_total:
+            guessed = pseudo_label(class_logits[labeled:], classes.predicted, own.pseudo_label_threshold)
+            terms["pseudo_label"] = guessed.sum() / (batch.total - batch.labeled_total)
+            loss = loss + own.pseudo_label_weight * terms["pseudo_label"]
     return loss, terms
 
 
-def generator_losses(
-    D: Discriminator, fake: Tensor, batch: Batch, classes: Conditions, objective: Objective, step: int
-) -> tuple[Tensor, dict[str, Tensor]]:
+def generator_losses(step: Step, fake: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     """Return this rank's share of G's loss and of each of its terms. fake: with its graph; D asks for no gradient."""
-    train = objective.train
-    due = objective.due("G", step)
+    D, batch, classes, objective = step.D, step.batch, step.classes, step.objective
+    own, due = objective.own, objective.due("G", step.number)
     fake = augment(fake, batch.augment_fake, objective.augmentations)
     with autocast(objective.arithmetic, objective.device):
         features = D.features(fake)
         fake_logits = D.logits(features, classes.y_fake).float()
         class_logits = D.classify(features)
-    real_logits, real = torch.zeros_like(fake_logits), batch.images
+    real_logits = torch.zeros_like(fake_logits)
     if objective.adversarial.relative or due:
         with torch.no_grad(), autocast(objective.arithmetic, objective.device):
             real = augment(batch.images, batch.augment_real, objective.augmentations)
-            real_logits = D.logits(D.features(real), classes.y_real).float()
+            real_features = D.features(real)
+            real_logits = D.logits(real_features, classes.y_real).float()
     terms = {"g": objective.adversarial.generator(real_logits, fake_logits) * batch.share}
     loss = terms["g"]
     if due:
-        y = torch.cat([classes.y_real, classes.y_fake])
-        tensors = StepTensors(torch.cat([real, fake]), torch.cat([real_logits, fake_logits]), y)
-        for name, (r, weight) in due.items():
-            terms[f"{name}_g"] = r.function(tensors) * batch.share
-            loss = loss + weight * terms[f"{name}_g"]
-    if train.class_weight and batch.labeled_total:
+        both = [torch.cat(pair) for pair in ((real, fake), (real_features, features), (real_logits, fake_logits))]
+        for name, (term, weight) in step.penalties("G", *both).items():
+            terms[f"{name}_g"] = term
+            loss = loss + weight * term
+    if own.class_weight and batch.labeled_total:
         terms["class"] = cross_entropy(class_logits, classes.y_fake).sum() / batch.total
-        loss = loss + train.class_weight * terms["class"]
+        loss = loss + own.class_weight * terms["class"]
     return loss, terms
 
 
@@ -165,10 +217,11 @@ def update(
     optimizers: tuple[torch.optim.Optimizer, torch.optim.Optimizer],
     batch: Batch,
     objective: Objective,
-    step: int,
+    number: int,
     comm: Communicator,
+    state: Mapping[str, Mapping[str, Tensor]],
 ) -> dict[str, Tensor]:
-    """Make step number `step` (from 0): D's phase, then G's, on the same generated images; return the terms by name.
+    """Make update `number` (from 0): D's phase, then G's, on the same generated images; return the terms by name.
 
     G runs once: D's phase sees its images without their graph, G's phase uses the graph. D's weights ask for no
     gradient in G's phase.
@@ -176,10 +229,11 @@ def update(
     classes = condition(averaged_D, batch, G.classes, objective)
     with autocast(objective.arithmetic, objective.device):
         fake = G(batch.latents, classes.y_fake).float()
-    loss, terms = discriminator_losses(D, fake.detach(), batch, classes, objective, step)
+    step = Step(G, D, batch, classes, objective, number, comm, state)
+    loss, terms = discriminator_losses(step, fake.detach())
     done = descend(D, optimizers[1], loss, terms, comm)
     D.requires_grad_(False)
-    loss, terms = generator_losses(D, fake, batch, classes, objective, step)
+    loss, terms = generator_losses(step, fake)
     done |= descend(G, optimizers[0], loss, terms, comm)
     D.requires_grad_(True)
     return done

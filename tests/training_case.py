@@ -6,8 +6,9 @@ import numpy as np
 import torch
 
 from distal.communicator import Alone, Communicator
-from distal.config import Config
-from distal.train import TrainingRows, TrainState, train_round
+from distal.config import Config, GanConfig
+from distal.models import GAN
+from distal.train import TrainingRows, train_round
 
 ROWS = 200
 
@@ -24,7 +25,10 @@ class Stripes:
 
 def config(net: str = "dense", **train: Any) -> Config:
     plain = {"batch_size": 12, "precision": "fp32", "ema_half_life": 10.0}
-    return Config.model_validate({"seed": 4, "net": {"name": net, "width": 4, "features": 8}, "train": plain | train})
+    given = plain | train
+    own = {key: given.pop(key) for key in list(given) if key in GanConfig.model_fields}
+    sizes = {"name": net, "width": 4, "features": 8}
+    return Config.model_validate({"seed": 4, "net": sizes, "train": given, "model": own})
 
 
 def labeled_rows(n: int = 6, **changes: Any) -> TrainingRows:
@@ -32,14 +36,12 @@ def labeled_rows(n: int = 6, **changes: Any) -> TrainingRows:
     return TrainingRows(Stripes(), ROWS, np.zeros(0, np.int64), None, ids, ids % 2, seed=4, **changes)
 
 
-def trained(
-    c: Config, steps: int, comm: Communicator | None = None, labels: int = 6
-) -> tuple[TrainState, dict[str, float]]:
-    state = TrainState.create(c, image_size=8, channels=1, classes=2)
+def trained(c: Config, steps: int, comm: Communicator | None = None, labels: int = 6) -> tuple[GAN, dict[str, float]]:
+    state = GAN.create(c, image_size=8, channels=1, classes=2)
     losses = train_round(state, labeled_rows(labels), comm or Alone(), steps)
     return state, losses
 
 
-def weights(state: TrainState) -> torch.Tensor:
+def weights(state: GAN) -> torch.Tensor:
     modules = (state.G, state.D, state.averaged_G, state.averaged_D)
     return torch.cat([p.detach().flatten() for m in modules for p in m.parameters()])

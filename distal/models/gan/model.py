@@ -1,0 +1,205 @@
+"""Hold a GAN under training, whole: networks, averages, optimizers and the step, which is the random state."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from distal.communicator import Communicator
+from distal.config import Config, GanConfig, ModelSection, NetConfig
+from distal.errors import RunError
+from distal.losses import get_adversarial
+from distal.losses.regularizers import get_regularizer
+from distal.losses.supervised import one_hot
+from distal.models.gan.step import Objective, gan_section, update
+from distal.nets import Discriminator, Generator, build_discriminator, build_generator, get_network
+from distal.nets.batchnorm import mixes_batch
+from distal.nets.precision import autocast, resolve
+from distal.nets.scorer import Scorer, to_bytes_image
+from distal.train.augment import draws
+from distal.train.batch import draw_batch
+from distal.train.checkpoint import Checkpoint, damaged, to_files
+from distal.train.ema import average_, decay
+from distal.train.optimizers import build_optimizer, state_by_name
+from distal.train.rows import TrainingRows
+
+M = TypeVar("M", bound=nn.Module)
+
+GENERATE_ROWS = 256
+NAMES = [
+    f"{prefix}{network}" for network in ("generator", "discriminator") for prefix in ("", "averaged_", "optimizer_")
+]
+REGULARIZERS = "regularizers"
+"""What regularizers keep from step to step; there is no such file where none keeps anything."""
+
+
+class GAN:
+    """Own G, D, their averages, both optimizers, what regularizers keep and the number of steps done.
+
+    Every random number of step t comes from streams named by the seed and t, so this is all there is to save.
+    """
+
+    advice = "Halve model.learning_rate_g and model.learning_rate_d, or raise model.regularizers.r1 and r2 tenfold"
+    section: ClassVar[type[ModelSection]] = GanConfig
+
+    def __init__(
+        self, config: Config, image_size: int, channels: int, classes: int, device: torch.device | str = "cpu"
+    ) -> None:
+        self.config, self.image_size, self.channels, self.classes = config, image_size, channels, classes
+        self.device = torch.device(device)
+        network = get_network(config.net.name, image_size)
+        self.layout = torch.channels_last if network.convolutional else torch.contiguous_format
+        arithmetic = resolve(config.train.precision, self.device, network.convolutional)
+        self.objective = Objective.resolve(config, image_size * image_size, arithmetic, self.device)
+        self.regularizers = {
+            name: {key: torch.zeros((), device=self.device) for key in r.state}
+            for name, (r, _) in self.objective.regularizers.items()
+            if r.state
+        }
+        self.step = 0
+        shape = (image_size, channels, classes, config.seed)
+        self.G = self._placed(build_generator(config.net, *shape))
+        self.D = self._placed(build_discriminator(config.net, *shape))
+        if mixes_batch(self.D):
+            self.objective.require_no_gradient_of_a_row(config.net.name)
+        self.averaged_G: Generator = copy.deepcopy(self.G).requires_grad_(False).eval()
+        self.averaged_D: Discriminator = copy.deepcopy(self.D).requires_grad_(False).eval()
+        train, own = config.train, self.objective.own
+        self.optimizers = (
+            build_optimizer(train.optimizer, self.G.parameters(), own.learning_rate_g, train.momentum),
+            build_optimizer(train.optimizer, self.D.parameters(), own.learning_rate_d, train.momentum),
+        )
+
+    def _placed(self, module: M) -> M:
+        return module.to(self.device, memory_format=self.layout)  # type: ignore[call-overload,no-any-return]
+
+    @classmethod
+    def create(
+        cls, config: Config, image_size: int, channels: int, classes: int, device: torch.device | str = "cpu"
+    ) -> "GAN":
+        """Start untrained, all weights a function of config.seed. ConfigError for unknown names in config."""
+        return cls(config, image_size, channels, classes, device)
+
+    @classmethod
+    def check(cls, config: Config) -> None:
+        """Raise ConfigError where the configuration names what is not known."""
+        own = gan_section(config)
+        get_adversarial(own.adversarial)
+        for name in own.regularizers:
+            get_regularizer(name)
+
+    def advance(self, rows: TrainingRows, comm: Communicator) -> dict[str, Tensor]:
+        """Make one update of G and D and of their averages; return the losses of the global batch, on the device."""
+        train = self.config.train
+        batch = draw_batch(
+            rows,
+            self.step,
+            train.batch_size,
+            train.labeled_fraction,
+            self.config.net.latent_dim,
+            draws(self.objective.augmentations),
+            comm.rank,
+            comm.size,
+            self.device,
+            self.layout,
+        )
+        networks = (self.G, self.D, self.averaged_D, self.optimizers)
+        losses = update(*networks, batch, self.objective, self.step, comm, self.regularizers)
+        self.step += 1
+        beta = decay(self.step, train.ema_half_life)
+        average_(self.averaged_G, self.G, beta)
+        average_(self.averaged_D, self.D, beta)
+        return losses
+
+    @torch.no_grad()
+    def generate(self, latents: Tensor, labels: Tensor) -> Tensor:
+        """Return uint8 images [n, C, H, W] of the averaged G for latents [n, latent_dim] and int64 labels [n].
+
+        A class without any label yet may be asked for: the images are then of whatever the untrained embedding says.
+        """
+        images = []
+        for z, y in zip(torch.split(latents, GENERATE_ROWS), torch.split(labels, GENERATE_ROWS), strict=True):
+            classes = one_hot(y.to(self.device), self.classes)
+            with autocast(self.objective.arithmetic, self.device):
+                images.append(to_bytes_image(self.averaged_G(z.to(self.device), classes)))
+        empty = torch.zeros(0, self.channels, self.image_size, self.image_size, dtype=torch.uint8, device=self.device)
+        return torch.cat([empty, *images])
+
+    def scorer(self) -> Scorer:
+        """Return a scorer with a copy of the averaged D, which decides by its own hardware what "auto" is."""
+        size, channels, classes = self.image_size, self.channels, self.classes
+        D = copy.deepcopy(self.averaged_D)
+        return Scorer(D, self.config.net, size, channels, classes, self.config.train.precision, self.device)
+
+    @classmethod
+    def read_scorer(cls, data: bytes, device: torch.device | str = "cpu", gains: bool | None = None) -> Scorer:
+        """Rebuild a scorer from its `to_bytes`."""
+        return Scorer.from_bytes(data, device, gains)
+
+    def modules(self) -> dict[str, nn.Module]:
+        """Return the networks and their averages by name."""
+        return {
+            "generator": self.G,
+            "discriminator": self.D,
+            "averaged_generator": self.averaged_G,
+            "averaged_discriminator": self.averaged_D,
+        }
+
+    def to_files(self) -> dict[str, bytes]:
+        """Return the whole state as files by name: safetensors, and manifest.json with the SHA-256 of each."""
+        tensors: dict[str, dict[str, Tensor]] = {name: m.state_dict() for name, m in self.modules().items()}
+        tensors |= {f"optimizer_{name}": state_by_name(m, optimizer) for name, m, optimizer in self._optimized()}
+        if self.regularizers:
+            tensors[REGULARIZERS] = {f"{r}.{key}": t for r, own in self.regularizers.items() for key, t in own.items()}
+        facts = {
+            "step": self.step,
+            "image_size": self.image_size,
+            "channels": self.channels,
+            "classes": self.classes,
+            "net": self.config.net.model_dump(mode="json"),
+        }
+        return to_files(tensors, facts)
+
+    @classmethod
+    def from_files(
+        cls,
+        config: Config,
+        files: Mapping[str, bytes],
+        device: torch.device | str = "cpu",
+        expected: tuple[int, int, int] | None = None,
+    ) -> "GAN":
+        """Restore `to_files` exactly. RunError where a file is missing or damaged or the networks differ.
+
+        expected: image size, channels and number of classes; with it, nothing of another size is built.
+        """
+        saved = Checkpoint(files, NAMES, expected)
+        if not _same_net(saved.manifest.get("net"), config.net):
+            raise RunError("checkpoint: it was written with another `net` configuration; resume with the run's own.")
+        state = cls(config, *saved.shape, device)
+        state.step = saved.manifest["step"]
+        for name, module in state.modules().items():
+            saved.load_weights(name, module)
+        for name, module, optimizer in state._optimized():
+            saved.load_optimizer(f"optimizer_{name}", module, optimizer)
+        # A run that takes over another's checkpoint may weigh other regularizers: those begin at zero.
+        kept = saved.tensors(REGULARIZERS)
+        for name, own in state.regularizers.items():
+            for key, tensor in own.items():
+                value = kept.get(f"{name}.{key}", tensor)
+                if value.shape != tensor.shape:
+                    raise damaged(f"{REGULARIZERS}.safetensors", "its tensors are not those of the regularizers")
+                tensor.copy_(value)
+        return state
+
+    def _optimized(self) -> list[tuple[str, nn.Module, torch.optim.Optimizer]]:
+        return [("generator", self.G, self.optimizers[0]), ("discriminator", self.D, self.optimizers[1])]
+
+
+def _same_net(written: Any, net: NetConfig) -> bool:
+    try:
+        return NetConfig.model_validate(written) == net
+    except ValidationError:
+        return False

@@ -1,0 +1,64 @@
+"""Say what a model is to everything else: something that is updated, generates, scores, and is kept in files."""
+
+from collections.abc import Mapping
+from typing import ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+from distal.config import Config, ModelSection
+from distal.nets.scorer import Scores
+from distal.train.round import Trainable
+
+
+class Scorer(Protocol):
+    """Score images with weights that are not trained any more."""
+
+    def __call__(self, images: Tensor, /) -> Scores:
+        """Return what strategies see of uint8 images [n, C, H, W]."""
+
+    def to_bytes(self) -> bytes:
+        """Return `nets.weights.pack`'s bytes, whose header has the model's kind under `model`."""
+
+
+class Model(Trainable, Protocol):
+    """Be a model under training: what a round needs of it, besides `Trainable`.
+
+    section: its section `model:` of the configuration, a ModelSection with its own kind and keys.
+    """
+
+    section: ClassVar[type[ModelSection]]
+    device: torch.device
+
+    @classmethod
+    def check(cls, config: Config) -> None:
+        """Raise ConfigError where the section names what is not known."""
+
+    @classmethod
+    def create(
+        cls, config: Config, image_size: int, channels: int, classes: int, device: torch.device | str = "cpu"
+    ) -> "Model":
+        """Start untrained, all weights a function of config.seed."""
+
+    @classmethod
+    def from_files(
+        cls,
+        config: Config,
+        files: Mapping[str, bytes],
+        device: torch.device | str = "cpu",
+        expected: tuple[int, int, int] | None = None,
+    ) -> "Model":
+        """Restore `to_files` exactly; expected: image size, channels, classes. RunError where that cannot be."""
+
+    @classmethod
+    def read_scorer(cls, data: bytes, device: torch.device | str = "cpu", gains: bool | None = None) -> Scorer:
+        """Rebuild a scorer from its `to_bytes`. gains: whether "auto" may count on bfloat16; None asks this device."""
+
+    def to_files(self) -> dict[str, bytes]:
+        """Return everything as files by name, the manifest as `manifest.json` (see `train.checkpoint`)."""
+
+    def generate(self, latents: Tensor, labels: Tensor) -> Tensor:
+        """Return uint8 images [n, C, H, W] for latents [n, net.latent_dim] and int64 labels [n], row by row."""
+
+    def scorer(self) -> Scorer:
+        """Return what scores the pool, with weights of its own."""

@@ -1,0 +1,82 @@
+"""A run's rounds in this process, without Ray, as the learner runs them."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from distal.communicator import Alone
+from distal.config import Config
+from distal.ledger import Ledger
+from distal.oracle import build_oracle
+from distal.pool.shard import Scored, Shard, divide_blocks
+from distal.progress import Event
+from distal.query import Strategy
+from distal.results import RoundResult
+from distal.rounds import Setup, run_rounds
+from distal.rundir import RunDirectory
+from distal.setup import Opened
+from distal.stopping import Outcome
+
+Ids = np.ndarray[Any, np.dtype[np.int64]]
+
+
+class Shards:
+    """Stand for shard actors in this process."""
+
+    def __init__(self, opened: Opened, count: int = 2) -> None:
+        images, seed = opened.images, opened.config.seed
+        self.shards = [Shard(images, a, b, opened.holdout, seed) for a, b in divide_blocks(images.blocks, count)]
+        self.available = sum(shard.prepare().available for shard in self.shards)
+
+    def open_round(
+        self, round: int, strategy: Strategy, scorer: bytes | None, asked: Ids, labeled: Ids
+    ) -> list[Scored]:
+        return [shard.open_round(round, strategy, scorer, asked, labeled) for shard in self.shards]
+
+    def call(self, method: str, *args: Any) -> list[Any]:
+        return [shard.select(method, *args) for shard in self.shards]
+
+
+class Run:
+    """Run rounds in this process as the learner does."""
+
+    def __init__(self, config: Config) -> None:
+        self.directory = RunDirectory.open(config.storage, config.name)
+        opened = Opened(config, self.directory)
+        self.shards = Shards(opened)
+        with self.directory.lock():
+            opened.write(self.directory)
+            self.setup: Setup = opened.setup(self.directory, [], self.shards.available, None)
+        self.oracle: Any = build_oracle(opened.config, opened.images, opened.classes, self.directory, None)
+        self.events: list[Event] = []
+
+    def go(self, on_commit: Callable[[RoundResult], bool] = lambda result: True) -> Outcome:
+        return run_rounds(self.setup, self.shards, self.oracle, Alone(), self.events.append, on_commit)
+
+    @property
+    def folder(self) -> Path:
+        assert self.directory.local is not None
+        return self.directory.local
+
+
+def contents(folder: Path) -> dict[str, Any]:
+    """Return every file of the rounds, without wall-clock fields."""
+    found: dict[str, Any] = {}
+    run = RunDirectory.open(str(folder.parent), folder.name)
+    for path in sorted(folder.glob("rounds/**/*")):
+        name = str(path.relative_to(folder))
+        if path.name == "metrics.json":
+            found[name] = {k: v for k, v in json.loads(path.read_text()).items() if k != "seconds"}
+        elif path.name == "labels.parquet":
+            answers = Ledger(run).answers(int(path.parent.name))
+            found[name] = [dataclasses.replace(a, time=0.0) for a in answers]
+        elif path.name == "COMMITTED":
+            sealed = json.loads(path.read_text())["sha256"]
+            found[name] = {k: v for k, v in sealed.items() if k not in ("labels.parquet", "metrics.json")}
+        elif path.is_file():
+            found[name] = path.read_bytes()
+    return found
