@@ -29,12 +29,6 @@ def _not_reserved(name: str) -> str:
     return name
 
 
-def _no_blank(name: str) -> str:
-    if not name.strip():
-        raise ValueError("a class needs a name")
-    return name
-
-
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Weight = Annotated[float, Field(ge=0.0)]
@@ -62,7 +56,7 @@ class PoolConfig(Section):
         "label",
         description="column of hidden labels, read by the dataset oracle and the evaluation alone; may be absent",
     )
-    classes: list[Annotated[str, AfterValidator(_no_blank)]] | None = Field(
+    classes: list[str] | None = Field(
         None, min_length=2, description="class names in label order; taken from the Parquet schema where it has them"
     )
     image_size: Literal[8, 16, 32, 64] | None = Field(

@@ -307,11 +307,6 @@ def _classes(classes: tuple[str, ...] | None) -> tuple[str, ...]:
             "pool.classes: the pool has neither labels nor class names, so the generator's classes are unknown.\n"
             "Name them, for example: pool.classes=[good, scratch, dent]"
         )
-    if not all(name.strip() for name in classes):
-        raise ConfigError(
-            "pool.classes: the pool has a class without a name.\n"
-            "Name its classes there, or in the pool; a row without a label is null, not empty text."
-        )
     if len(classes) < 2:
         raise ConfigError(
             f"pool.classes: only one class is known ({', '.join(classes)}); a class-conditional generator needs two.\n"

@@ -7,10 +7,10 @@ import numpy as np
 
 from distal.checkpoints import write_checkpoint
 from distal.ledger import Answer, Ledger, Query
+from distal.models import GAN
 from distal.report.grid import sample_grid
 from distal.resolve import make_config, print_config
 from distal.rundir import CONFIG, RunDirectory, round_path
-from distal.train import TrainState
 
 CLASSES = ["cat", "dog"]
 SHAPE = (8, 1, len(CLASSES))
@@ -24,7 +24,7 @@ def write_sealed_run(storage: Path) -> RunDirectory:
     config = make_config(tree)
     run = RunDirectory.open(str(storage), "r")
     run.write(CONFIG, print_config(config, RESOLVED).encode())
-    ledger, state = Ledger(run, len(CLASSES)), TrainState.create(config, *SHAPE)
+    ledger, state = Ledger(run, len(CLASSES)), GAN.create(config, *SHAPE)
     for round in (1, 2):
         rows = np.arange(4, dtype=np.int64) + 10 * round
         ledger.write_query(Query(round, rows, np.linspace(1, 0, 4, dtype=np.float32), "margin"))

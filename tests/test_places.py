@@ -3,16 +3,12 @@
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from resolved_facts import RESOLVED
 
 from distal import cli
 from distal.config import Config
-from distal.data.digits import encode_png
-from distal.errors import ConfigError, RunError
+from distal.errors import RunError
 from distal.evaluate import evaluate_round
 from distal.places import absolute, places, with_absolute_places
 from distal.resolve import flatten, make_config, print_config
@@ -113,10 +109,3 @@ def test_evaluate_refuses_another_pool_than_the_runs(tmp_path: Path, monkeypatch
     monkeypatch.setattr("distal.evaluate.open_generator", lambda run, round: SimpleNamespace(saved=saved))
     with pytest.raises(RunError, match="the pool changed since this run began"):
         evaluate_round(RunDirectory.open(str(tmp_path), "r"), ["pool.path=digits"])
-
-
-def test_a_class_without_a_name_is_refused(tmp_path: Path) -> None:
-    rows = [{"bytes": encode_png(np.full((8, 8), 9 * i, np.uint8)), "path": ""} for i in range(20)]
-    pq.write_table(pa.table({"image": rows, "label": ["", "cat"] * 10}), tmp_path / "pool.parquet")
-    with pytest.raises(ConfigError, match="a class without a name"):
-        Opened(make_config({"rounds": 1, "query": {"batch": 2}, "pool": {"path": str(tmp_path / "pool.parquet")}}))

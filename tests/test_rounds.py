@@ -66,7 +66,9 @@ def test_a_run_that_lost_its_last_phases_says_what_is_next_and_is_resumed_to_the
     for name in lost:
         path = run.folder / "rounds/0002" / name
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    assert f"next       round 2: {next_step}" in describe_status(run.directory)
+    assert f"next       round 2: {next_step}" in describe_status(
+        RunDirectory.open(str(run.folder.parent), run.folder.name)
+    )
     resumed = Run(small_config())
     resumed.go()
     assert contents(resumed.folder) == unbroken
@@ -127,7 +129,7 @@ def test_the_listener_hears_the_phases_in_the_order_of_the_picture(run: Run) -> 
     run.go()
     heard = [e.phase for e in run.events]
     phases = ["acquire", "annotate", "train", "evaluate", "commit"]
-    assert [phase for phase, _ in groupby(heard)] == [*phases[:2], "reference", *phases[2:], *phases]
+    assert [phase for phase, _ in groupby(heard)] == [*phases[:2], "extractor", "reference", *phases[2:], *phases]
 
 
 def test_the_rounds_are_counted_that_the_label_budget_pays_for(small_config: Callable[..., Config]) -> None:

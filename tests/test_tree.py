@@ -15,11 +15,11 @@ from distal.sweep.resolve import check_sweep, read_sweep
 from distal.tree import apply_override, read_yaml
 
 
-def mappings(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Yield the dotted key of every mapping in a configuration tree."""
-    for name, field in section.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from mappings(field.annotation, f"{prefix}{name}.")
+def mappings(section: BaseModel, prefix: str = "") -> Iterator[str]:
+    """Find the keys that hold mappings; by value, for the section `model` is that of its kind."""
+    for name, field in type(section).model_fields.items():
+        if isinstance(value := getattr(section, name), BaseModel):
+            yield from mappings(value, f"{prefix}{name}.")
         elif get_origin(field.annotation) is dict:
             yield prefix + name
 
@@ -30,7 +30,7 @@ def at(tree: dict[str, Any], key: str) -> dict[str, Any]:
     return tree
 
 
-MAPPINGS = sorted(mappings(Config))
+MAPPINGS = sorted(mappings(Config()))
 
 
 def test_the_mappings_of_the_tree_are_found() -> None:

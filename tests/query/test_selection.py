@@ -139,5 +139,5 @@ def test_a_nan_of_the_strategys_own_is_not_laid_at_the_models_door():
         score(lambda view: np.where(view.row_ids == 40, np.nan, 0.0), pool)
     assert "learning_rate" not in str(told.value)
     pool.embeddings[40, 0] = torch.inf
-    with pytest.raises(TrainingError, match=r"row 40 is nan.*\n.*lower train\.learning_rate_g"):
+    with pytest.raises(TrainingError, match=r"row 40 is nan.*\n.*lower model\.learning_rate_g"):
         score(lambda view: view.embeddings[:, 0] * 0.0, pool)
