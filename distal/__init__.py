@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from distal.oracle import Item
     from distal.query import View, score_strategy
     from distal.results import RoundResult
-    from distal.rounds import Outcome
+    from distal.stopping import Outcome
     from distal.sweep.tuner import tune
 
 __all__ = [

@@ -63,7 +63,6 @@ def test_every_field_has_a_description() -> None:
         ("oracle.noise=1.5", ["oracle.noise", "less than or equal to 1"]),
         ("name=../up", ["name", "'../up'"]),
         ("name=evaluation-cache", ["name", "take another name"]),
-        ("pool.classes=[cat, ' ']", ["pool.classes", "a class needs a name"]),
         ("train.batch_size=1000000000", ["train.batch_size", "65536"]),
         ("net.width=1000000", ["net.width", "1024"]),
         ("net.latent_dim=1000000000", ["net.latent_dim", "4096"]),
