@@ -64,7 +64,7 @@ if not TYPE_CHECKING:  # a type checker that saw a __getattr__ would take any na
         "ActiveLearner": "distal.learner",
         "Answer": "distal.ledger",
         "Item": "distal.oracle",
-        "Outcome": "distal.rounds",
+        "Outcome": "distal.stopping",
         "Query": "distal.ledger",
         "RoundResult": "distal.results",
         "View": "distal.query",
