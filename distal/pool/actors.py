@@ -46,11 +46,11 @@ class HeldShard:
     refused where what it builds on is missing; calls left behind by a caller that died are refused likewise.
     """
 
-    def __init__(self, run: str, *arguments: Any) -> None:
+    def __init__(self, run: str, images: tuple[Any], *arguments: Any) -> None:
         keep_freed_memory()
         label_records(run)
         self._run = run
-        self._shard = Shard(*arguments)
+        self._shard = Shard(ray.get(images[0]), *arguments)
         self._state: str | None = None
 
     def __repr__(self) -> str:
@@ -99,11 +99,13 @@ class ShardActors:
         self.bounds = divide_blocks(images.blocks, shards)
         actor = ray.remote(num_cpus=cpus, num_gpus=gpus, max_restarts=-1, max_task_retries=0)(HeldShard)
         device = "cuda" if gpus else "cpu"
-        once = ray.put(images)  # it grows with the pool's files: not pickled into each actor's creation
+        # It grows with the pool's files: not pickled into each actor's creation. Within a tuple, for of an argument that
+        # is a reference itself Ray complains: it could be gone when the actor restarts, but it is kept here.
+        self._images = (ray.put(images),)
         places = place_shards(self.bounds, images.fingerprint, usable_nodes(ray.nodes()), gpus)
         self.handles = [
             actor.options(name=f"distal:{name}:shard-{i}:{uuid.uuid4().hex[:8]}", **_strategy(node)).remote(
-                name, once, first, last, holdout, seed, device
+                name, self._images, first, last, holdout, seed, device
             )
             for i, ((first, last), node) in enumerate(zip(self.bounds, places, strict=True))
         ]
