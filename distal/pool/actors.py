@@ -99,8 +99,8 @@ class ShardActors:
         self.bounds = divide_blocks(images.blocks, shards)
         actor = ray.remote(num_cpus=cpus, num_gpus=gpus, max_restarts=-1, max_task_retries=0)(HeldShard)
         device = "cuda" if gpus else "cpu"
-        # It grows with the pool's files: not pickled into each actor's creation. Within a tuple, for of an argument that
-        # is a reference itself Ray complains: it could be gone when the actor restarts, but it is kept here.
+        # It grows with the pool's files: not pickled into each actor's creation. In a tuple, for of an argument that is
+        # itself a reference Ray complains: it could be gone when the actor restarts, but it is kept here.
         self._images = (ray.put(images),)
         places = place_shards(self.bounds, images.fingerprint, usable_nodes(ray.nodes()), gpus)
         self.handles = [
