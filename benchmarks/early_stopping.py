@@ -13,7 +13,7 @@ from pathlib import Path
 
 from machine import describe_machine
 
-from distal.rundir import RunDirectory
+from distal.run.directory import RunDirectory
 from distal.sweep.resolve import read_sweep
 from distal.sweep.results import Results
 from distal.sweep.tuner import run_sweep

@@ -20,8 +20,8 @@ from machine import describe_machine
 
 from distal import ActiveLearner
 from distal.resolve import override_config, read_config
-from distal.results import RoundResult, read_result
-from distal.rundir import RunDirectory
+from distal.run.directory import RunDirectory
+from distal.run.results import RoundResult, read_result
 
 DATA = Path(os.environ.get("DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 PRESETS: dict[str, list[str]] = {

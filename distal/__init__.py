@@ -21,13 +21,13 @@ from distal.progress import Event
 from distal.version import __version__
 
 if TYPE_CHECKING:
-    from distal.cluster import connect
-    from distal.display import show_progress
-    from distal.learner import ActiveLearner
-    from distal.ledger import Answer, Query
+    from distal.cli.display import show_progress
+    from distal.driver.cluster import connect
+    from distal.driver.learner import ActiveLearner
     from distal.oracle import Item
     from distal.query import View, score_strategy
-    from distal.results import RoundResult
+    from distal.run.ledger import Answer, Query
+    from distal.run.results import RoundResult
     from distal.stopping import Outcome
     from distal.sweep.tuner import tune
 
@@ -61,16 +61,16 @@ __all__ = [
 
 if not TYPE_CHECKING:  # a type checker that saw a __getattr__ would take any name for one of ours
     _PLACES = {
-        "ActiveLearner": "distal.learner",
-        "Answer": "distal.ledger",
+        "ActiveLearner": "distal.driver.learner",
+        "Answer": "distal.run.ledger",
         "Item": "distal.oracle",
         "Outcome": "distal.stopping",
-        "Query": "distal.ledger",
-        "RoundResult": "distal.results",
+        "Query": "distal.run.ledger",
+        "RoundResult": "distal.run.results",
         "View": "distal.query",
-        "connect": "distal.cluster",
+        "connect": "distal.driver.cluster",
         "score_strategy": "distal.query",
-        "show_progress": "distal.display",
+        "show_progress": "distal.cli.display",
         "tune": "distal.sweep.tuner",
     }
 

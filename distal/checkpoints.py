@@ -18,8 +18,8 @@ from distal.errors import ConfigError, RunError, nearest_name
 from distal.models import Model, get_model
 from distal.moved import follow_moved
 from distal.resolve import parse_config
-from distal.rundir import CONFIG, RunDirectory, round_path
-from distal.seals import DIGEST, is_sealed_yaml, sha256, tree_digest, with_digest
+from distal.run.directory import CONFIG, RunDirectory, round_path
+from distal.run.seals import DIGEST, is_sealed_yaml, sha256, tree_digest, with_digest
 from distal.train.latents import BLOCK, asked_latents
 from distal.tree import NOT_YAML
 from distal.version import __version__

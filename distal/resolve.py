@@ -21,7 +21,7 @@ from distal.moved import refuse_moved
 from distal.nets import get_network
 from distal.oracle import get_oracle
 from distal.query import get_strategy
-from distal.seals import seal_yaml
+from distal.run.seals import seal_yaml
 from distal.train.augment import AUGMENTATIONS
 from distal.train.optimizers import OPTIMIZERS
 from distal.tree import apply_override, place_value, read_yaml

@@ -23,8 +23,6 @@ from distal.communicator import Communicator, on_first_rank
 from distal.config import EVALUATION_CACHE, Config
 from distal.data.split import held_out
 from distal.data.table import ImageTable
-from distal.given import joined
-from distal.ledger import Labels, Ledger, Query
 from distal.logs import label_records
 from distal.metrics import DISTANCE, Evaluator, Score, find_score
 from distal.models import Model, get_model
@@ -34,8 +32,10 @@ from distal.progress import Event, Listener, ignore
 from distal.query import ShardGroup, Strategy, select
 from distal.report.grid import sample_grid
 from distal.report.rows import REAL, SAMPLES_PER_CLASS, real_grid, row_names
-from distal.results import RoundResult, read_result
-from distal.rundir import RunDirectory, round_path
+from distal.run.directory import RunDirectory, round_path
+from distal.run.given import joined
+from distal.run.ledger import Labels, Ledger, Query
+from distal.run.results import RoundResult, read_result
 from distal.stopping import Outcome, Stop, decide_stop
 from distal.train import TrainingRows, train_round
 from distal.train.latents import sample_latents

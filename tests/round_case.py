@@ -10,15 +10,15 @@ import numpy as np
 
 from distal.communicator import Alone
 from distal.config import Config
-from distal.ledger import Ledger
+from distal.driver.preparation import Opened
 from distal.oracle import build_oracle
 from distal.pool.shard import Scored, Shard, divide_blocks
 from distal.progress import Event
 from distal.query import Strategy
-from distal.results import RoundResult
 from distal.rounds import Setup, run_rounds
-from distal.rundir import RunDirectory
-from distal.setup import Opened
+from distal.run.directory import RunDirectory
+from distal.run.ledger import Ledger
+from distal.run.results import RoundResult
 from distal.stopping import Outcome
 
 Ids = np.ndarray[Any, np.dtype[np.int64]]

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from distal.checkpoints import write_checkpoint
-from distal.ledger import Answer, Ledger, Query
 from distal.models import GAN
 from distal.report.grid import sample_grid
 from distal.resolve import make_config, print_config
-from distal.rundir import CONFIG, RunDirectory, round_path
+from distal.run.directory import CONFIG, RunDirectory, round_path
+from distal.run.ledger import Answer, Ledger, Query
 
 CLASSES = ["cat", "dog"]
 SHAPE = (8, 1, len(CLASSES))

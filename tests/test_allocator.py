@@ -7,7 +7,7 @@ import pytest
 
 FAULTS = """
 import resource, torch
-from distal.allocator import keep_freed_memory
+from distal.pool.allocator import keep_freed_memory
 told = {told}
 torch.ones(10 << 20)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -9,7 +9,7 @@ from distal.checkpoints import open_generator, read_saved
 from distal.errors import RunError
 from distal.models import GAN
 from distal.resolve import make_config, print_config
-from distal.rundir import RunDirectory, round_path
+from distal.run.directory import RunDirectory, round_path
 
 
 @pytest.fixture

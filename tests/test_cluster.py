@@ -4,7 +4,8 @@ import pytest
 import ray
 
 import distal
-from distal import cluster, version
+from distal import version
+from distal.driver import cluster
 from distal.errors import ClusterError
 
 COMPLAINT = """Version mismatch: The cluster was started with:

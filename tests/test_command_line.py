@@ -14,7 +14,7 @@ from distal.cli.ending import ending
 from distal.config import Config
 from distal.errors import RunError
 from distal.resolve import make_config, print_config, read_config
-from distal.rundir import RunDirectory
+from distal.run.directory import RunDirectory
 
 
 @pytest.mark.parametrize(("folder", "name"), [("runs", "123"), ("runs", "2024-02-03"), ("läufe 🐈", "0x1f")])

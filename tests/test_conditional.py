@@ -5,10 +5,10 @@ import sys
 import pyarrow.fs
 import pytest
 
-from distal.conditional import COMPARES_AND_SWAPS, conditional_cell
 from distal.errors import StorageError
-from distal.rundir import RunDirectory
-from distal.storage import ObjectFiles
+from distal.run.conditional import COMPARES_AND_SWAPS, conditional_cell
+from distal.run.directory import RunDirectory
+from distal.run.files import ObjectFiles
 
 
 @pytest.fixture(autouse=True)

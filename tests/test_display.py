@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from rich.console import Console
 
-from distal.display import Display
+from distal.cli.display import Display
 from distal.progress import Event
 
 LOSSES: dict[str, float | str] = {f"a_long_name_of_a_loss_{n}": 0.123 for n in range(9)}
@@ -18,7 +18,7 @@ ROUNDS: dict[str, float | str] = {"rounds": 10}
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     now = [0.0]
     with monkeypatch.context() as patch:
-        patch.setattr("distal.display.time.monotonic", lambda: now[0])
+        patch.setattr("distal.cli.display.time.monotonic", lambda: now[0])
         yield now
 
 

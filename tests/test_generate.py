@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from distal import generate
+from distal.cli.generate import write_generated
 from distal.data.importers import import_images
 from distal.errors import ConfigError, StorageError
-from distal.generate import write_generated
 
 CLASSES = ("cat", "../dog", ".hidden/löwe")
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from distal.errors import StorageError
-from distal.given import GIVEN, facts_of, given_labels, joined, keep, read_given, to_parquet
-from distal.rundir import RunDirectory
+from distal.run.directory import RunDirectory
+from distal.run.given import GIVEN, facts_of, given_labels, joined, keep, read_given, to_parquet
 
 MINE = given_labels(np.array([3, 8, 11], dtype=np.int64), np.array([1, 0, 1], dtype=np.int64))
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from distal import ActiveLearner, Config, ConfigError, Event, OracleError, RunError, View
-from distal.ledger import Ledger, Query
-from distal.rundir import RunDirectory
-from distal.setup import Opened
+from distal.driver.preparation import Opened
+from distal.run.directory import RunDirectory
+from distal.run.ledger import Ledger, Query
 
 pytestmark = pytest.mark.system
 
@@ -53,7 +53,7 @@ def test_queries_are_the_same_for_one_shard_and_for_three(local_ray: None, small
 def test_an_open_question_is_settled_before_anything_is_started(
     small_config: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("distal.learner.cluster", None)
+    monkeypatch.setattr("distal.driver.learner.cluster", None)
     config = small_config(oracle={"kind": "files"})
     run = RunDirectory.open(config.storage, config.name)
     Opened(config).write(run)

@@ -5,11 +5,11 @@ import time
 import pyarrow.fs
 import pytest
 
-from distal import leases
 from distal.errors import RunLockedError, StorageAwayError
-from distal.leases import Lease, SettledCell, leased
-from distal.locks import Holder
-from distal.storage import ObjectFiles
+from distal.run import leases
+from distal.run.files import ObjectFiles
+from distal.run.leases import Lease, SettledCell, leased
+from distal.run.locks import Holder
 
 
 class Memory:

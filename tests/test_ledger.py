@@ -20,10 +20,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distal import storage
 from distal.errors import OracleError, RunError, StorageError
-from distal.ledger import LABELS_SCHEMA, QUERY_SCHEMA, Answer, Ledger, Query
-from distal.rundir import RunDirectory
+from distal.run import files as storage
+from distal.run.directory import RunDirectory
+from distal.run.ledger import LABELS_SCHEMA, QUERY_SCHEMA, Answer, Ledger, Query
 
 
 def query(*row_ids: int, round: int = 1) -> Query:
@@ -318,8 +318,8 @@ def test_the_bytes_are_those_of_the_answers_and_not_of_their_order(order, cuts):
 
 RECORDING = """
 import sys, numpy as np
-from distal.ledger import Answer, Ledger, Query
-from distal.rundir import RunDirectory
+from distal.run.ledger import Answer, Ledger, Query
+from distal.run.directory import RunDirectory
 ledger = Ledger(RunDirectory.open(sys.argv[1], "r"))
 ids = np.arange(100_000, dtype=np.int64)
 ledger.write_query(Query(1, ids, np.zeros(len(ids), np.float32), "x"))

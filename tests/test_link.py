@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
+from distal.driver.mailbox import Interrupted, LastReply, Link, Mailbox, Question
 from distal.errors import OracleError
-from distal.link import Interrupted, LastReply, Link, Mailbox, Question
 from distal.progress import Event
 
 

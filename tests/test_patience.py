@@ -4,7 +4,7 @@ import pytest
 
 from distal import patience
 from distal.errors import StorageAwayError, StorageError
-from distal.patience import Patience
+from distal.run.patience import Patience
 
 
 @pytest.fixture

@@ -7,13 +7,13 @@ import pytest
 from resolved_facts import RESOLVED
 
 from distal import cli
+from distal.cli.evaluate import evaluate_round
 from distal.config import Config
+from distal.driver.preparation import Opened
 from distal.errors import RunError
-from distal.evaluate import evaluate_round
 from distal.places import absolute, places, with_absolute_places
 from distal.resolve import flatten, make_config, print_config
-from distal.rundir import RunDirectory
-from distal.setup import Opened
+from distal.run.directory import RunDirectory
 from distal.sweep import tuner
 from distal.sweep.config import SweepConfig
 
@@ -106,6 +106,6 @@ def test_an_empty_name_of_a_run_is_not_taken_for_this_folder(capsys: pytest.Capt
 def test_evaluate_refuses_another_pool_than_the_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = make_config({"name": "r", "storage": str(tmp_path), "pool": {"cache": str(tmp_path / "decoded")}})
     saved = SimpleNamespace(config=config, resolved=RESOLVED)
-    monkeypatch.setattr("distal.evaluate.open_generator", lambda run, round: SimpleNamespace(saved=saved))
+    monkeypatch.setattr("distal.cli.evaluate.open_generator", lambda run, round: SimpleNamespace(saved=saved))
     with pytest.raises(RunError, match="the pool changed since this run began"):
         evaluate_round(RunDirectory.open(str(tmp_path), "r"), ["pool.path=digits"])

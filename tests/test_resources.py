@@ -1,9 +1,9 @@
 import pytest
 
 from distal.config import Config, TrainConfig
+from distal.driver.resources import divide_resources, possible_sizes
 from distal.errors import ClusterError
 from distal.resolve import make_config
-from distal.resources import divide_resources, possible_sizes
 
 
 def config(shards: int, workers: int, **train: float) -> Config:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from distal.errors import StorageError
-from distal.results import read_result
-from distal.rundir import RunDirectory, round_path
+from distal.run.directory import RunDirectory, round_path
+from distal.run.results import read_result
 
 FINE: dict[str, Any] = {
     "goal": "fid",

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from round_case import Ids, Run, contents
 
+from distal.cli.status import describe_status
 from distal.config import Config
 from distal.data import Skipped, held_out
+from distal.driver.preparation import Opened
 from distal.errors import OracleError
-from distal.ledger import Answer, Ledger, Query
-from distal.rundir import RunDirectory
-from distal.setup import Opened
-from distal.status import describe_status
+from distal.run.directory import RunDirectory
+from distal.run.ledger import Answer, Ledger, Query
 from distal.train import TrainingRows
 
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import pyarrow.fs
 import pytest
 
-from distal import leases
 from distal.errors import RunError, RunLockedError, StorageError
-from distal.rundir import RunDirectory, round_path, with_options
+from distal.run import leases
+from distal.run.directory import RunDirectory, round_path, with_options
 
 HOLD = """
 import sys, time
-from distal.rundir import RunDirectory
+from distal.run.directory import RunDirectory
 with RunDirectory.open(sys.argv[1], "r").lock():
     print("held", flush=True)
     if len(sys.argv) > 2:

@@ -9,11 +9,11 @@ from sealed_run import CLASSES, SHAPE, unseal, write_sealed_run
 
 from distal.checkpoints import RESOLVED, read_checkpoint, read_losses, read_saved
 from distal.errors import DistalError, RunError, StorageError
-from distal.ledger import Ledger
 from distal.models import GAN
-from distal.results import read_result
-from distal.rundir import CONFIG, RunDirectory, round_path
-from distal.seals import is_sealed_yaml, print_seal, read_seal, seal_yaml, tree_digest, with_digest
+from distal.run.directory import CONFIG, RunDirectory, round_path
+from distal.run.ledger import Ledger
+from distal.run.results import read_result
+from distal.run.seals import is_sealed_yaml, print_seal, read_seal, seal_yaml, tree_digest, with_digest
 
 FLIPS = 40
 """Of each file."""

@@ -6,8 +6,8 @@ from resolved_facts import RESOLVED
 
 from distal.checkpoints import SavedRun
 from distal.config import Config
+from distal.driver.preparation import SavedImages
 from distal.errors import PoolError
-from distal.setup import SavedImages
 
 
 def test_a_pool_whose_files_were_replaced_gives_no_images() -> None:

@@ -8,11 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 from resolved_facts import RESOLVED
 
+from distal.cli.status import describe_status
 from distal.errors import RunError, StorageError
-from distal.ledger import Answer, Ledger, Query
 from distal.resolve import make_config, print_config
-from distal.rundir import RunDirectory, round_path
-from distal.status import describe_status
+from distal.run.directory import RunDirectory, round_path
+from distal.run.ledger import Answer, Ledger, Query
 
 
 def run_with(tmp_path, **resolved: Any) -> RunDirectory:

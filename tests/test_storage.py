@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow.fs
 import pytest
 
-from distal import storage
 from distal.errors import StorageAwayError, StorageError
-from distal.storage import TEMPORARY, LocalFiles, ObjectFiles, explained, without_keys
+from distal.run import files as storage
+from distal.run.files import TEMPORARY, LocalFiles, ObjectFiles, explained, without_keys
 
 
 class Counted:

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from distal import telemetry
+from distal.driver import telemetry
+from distal.driver.telemetry import Telemetry
 from distal.progress import Event
-from distal.results import RoundResult
-from distal.telemetry import Telemetry
+from distal.run.results import RoundResult
 
 
 class Recorded:

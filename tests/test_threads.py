@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from distal.threads import one_thread
+from distal.nets.threads import one_thread
 
 
 def test_the_threads_are_one_within_and_as_before_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,11 +13,11 @@ from ray.util import placement_group, placement_group_table, remove_placement_gr
 
 from distal import ActiveLearner, Config, ConfigError
 from distal.communicator import Communicator
+from distal.driver.launch import ControllerLostError, PlaceLostError, WorkerGroup
+from distal.driver.workers import PlaceRequest, Workers, find_size
 from distal.errors import TrainingError
-from distal.ledger import Ledger
 from distal.resolve import make_config
-from distal.train.parallel import ControllerLostError, PlaceLostError, WorkerGroup
-from distal.workers import PlaceRequest, Workers, find_size
+from distal.run.ledger import Ledger
 
 pytestmark = pytest.mark.system
 
@@ -96,7 +96,7 @@ def test_a_run_begins_with_one_worker_and_goes_on_with_two_when_there_is_room(
     train = {"workers": 2, "min_workers": 1, "cpus_per_worker": 0.5}
     pool = {"shards": 1, "cpus_per_shard": 0.2}
     learner = ActiveLearner(small_config(query=query, pool=pool, train=train))
-    with caplog.at_level(logging.INFO, logger="distal.workers"):
+    with caplog.at_level(logging.INFO, logger="distal.driver.workers"):
         for result in learner.rounds():
             if result.round == 1:
                 busy()
@@ -136,8 +136,8 @@ class Died:
         self.committed = 0
         self.restarts: list[int] = []
         self._ends = iter(ends)
-        monkeypatch.setattr("distal.workers.launch", self._launch)
-        monkeypatch.setattr("distal.workers.find_size", lambda group, sizes, ended: sizes[-1])
+        monkeypatch.setattr("distal.driver.workers.launch", self._launch)
+        monkeypatch.setattr("distal.driver.workers.find_size", lambda group, sizes, ended: sizes[-1])
 
     def _launch(self, job: Any, group: WorkerGroup, restarts: int = 3) -> None:
         self.restarts.append(restarts)

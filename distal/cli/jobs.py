@@ -93,8 +93,8 @@ def list_jobs(address: Address = None) -> None:
 
 def status(name: JobName, address: Address = None) -> None:
     """Show one job, and how far its run is if its files can be read from here."""
+    from distal.cli.status import describe_status
     from distal.jobs.server import JobServer
-    from distal.status import describe_status
 
     job = JobServer(address).job(name)
     code = "" if job.exit_code is None else f" (exit code {job.exit_code})"
@@ -137,7 +137,7 @@ def execute(path: Annotated[str, typer.Argument(help="The file that `distal subm
     from distal.config import Config
     from distal.jobs.handed import take
     from distal.jobs.parcel import unpack
-    from distal.rundir import RunDirectory
+    from distal.run.directory import RunDirectory
     from distal.sweep.resolve import SWEEP
 
     take()

@@ -15,7 +15,7 @@ from distal.places import absolute
 
 if TYPE_CHECKING:
     from distal.config import Config
-    from distal.rundir import RunDirectory
+    from distal.run.directory import RunDirectory
 
 Overrides = Annotated[
     list[str] | None,
@@ -64,7 +64,7 @@ def resume(path: RunPath, arguments: Changes = None) -> None:
     from distal.checkpoints import read_saved
     from distal.report.advice import take_up
     from distal.resolve import override_config
-    from distal.rundir import RunDirectory
+    from distal.run.directory import RunDirectory
 
     storage, name = storage_and_name(path)
     saved = read_saved(RunDirectory.open(storage, name))
@@ -77,7 +77,7 @@ def resume(path: RunPath, arguments: Changes = None) -> None:
 
 def status(path: RunPath) -> None:
     """Show how far a run is and what comes next, without touching it."""
-    from distal.status import describe_status
+    from distal.cli.status import describe_status
 
     show(describe_status(open_run(path)))
 
@@ -114,8 +114,8 @@ def generate(
         distal generate runs/digits --out s3://bucket/threes/ --class 3
     """
     from distal.checkpoints import open_generator
-    from distal.generate import write_generated
-    from distal.storage import without_keys
+    from distal.cli.generate import write_generated
+    from distal.run.files import without_keys
 
     generator = open_generator(open_run(path), round)
     names = classes or list(generator.saved.classes)
@@ -136,7 +136,7 @@ def evaluate(
     \b
         distal evaluate runs/digits evaluate.path=held-out.parquet evaluate.samples=5000
     """
-    from distal.evaluate import evaluate_round
+    from distal.cli.evaluate import evaluate_round
 
     scores = evaluate_round(open_run(path), arguments or [], round)
     sys.stdout.write(json.dumps([score.to_json() for score in scores], indent=1) + "\n")
@@ -154,9 +154,9 @@ def report(
         distal report runs/photos pool.path=/mnt/archive/photos.parquet
     """
     from distal.checkpoints import read_saved
+    from distal.driver.preparation import SavedImages
     from distal.report.write import write_report
     from distal.resolve import override_config
-    from distal.setup import SavedImages
 
     overrides = arguments or []
     wrong = [override for override in overrides if not override.startswith(("pool.path=", "pool.cache="))]
@@ -170,9 +170,9 @@ def report(
 
 def run_config(config: "Config") -> None:
     """Run a checked configuration, show its progress and its end."""
-    from distal.display import show_progress
-    from distal.learner import ActiveLearner
-    from distal.rundir import RunDirectory
+    from distal.cli.display import show_progress
+    from distal.driver.learner import ActiveLearner
+    from distal.run.directory import RunDirectory
 
     uri = RunDirectory.open(config.storage, config.name).uri
     with ending(f"distal resume {shlex.quote(uri)}"):
@@ -205,6 +205,6 @@ def storage_and_name(path: str) -> tuple[str, str]:
 
 def open_run(path: str) -> "RunDirectory":
     """Open the run directory at <storage>/<name>."""
-    from distal.rundir import RunDirectory
+    from distal.run.directory import RunDirectory
 
     return RunDirectory.open(*storage_and_name(path))

@@ -66,7 +66,7 @@ def run_sweep_config(sweep: "SweepConfig", resume: bool) -> None:
 
 
 def _read(arguments: list[str] | None) -> "SweepConfig":
-    from distal.rundir import RunDirectory
+    from distal.run.directory import RunDirectory
     from distal.sweep.config import SweepConfig
     from distal.sweep.resolve import make_sweep, read_saved_sweep, read_sweep
     from distal.tree import apply_override

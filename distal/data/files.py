@@ -12,7 +12,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from distal.errors import PoolError
-from distal.storage import without_keys
+from distal.run.files import without_keys
 
 log = logging.getLogger(__name__)
 

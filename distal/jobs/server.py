@@ -14,7 +14,7 @@ from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
 import distal
-from distal.cluster import token_advice
+from distal.driver.cluster import token_advice
 from distal.errors import ClusterError, ConfigError
 from distal.jobs.handed import HANDED_FILE, JOB_FILE, SETUP_HOOK
 

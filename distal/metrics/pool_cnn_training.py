@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from distal.metrics.reference import IntArray, ReferenceSplit
+from distal.nets.threads import one_thread
 from distal.streams import normal, row_uniforms, stream
-from distal.threads import one_thread
 
 RECIPE = 1  # raise it with any change to network or training: the cached weights of old recipes are then left alone
 STEPS = (300, 1200)  # at least and at most; between them an eighth of the images

@@ -19,7 +19,7 @@ from distal.oracle.dataset import DatasetOracle
 from distal.oracle.files import FilesOracle
 from distal.oracle.protocol import Images, Oracle
 from distal.plugins import known_names, load_plugin
-from distal.rundir import RunDirectory
+from distal.run.directory import RunDirectory
 
 ENTRY_POINTS = "distal.oracles"
 

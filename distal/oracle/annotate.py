@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from distal.ledger import Answer, Ledger, Query
 from distal.oracle.protocol import Oracle
 from distal.progress import Event, Listener
+from distal.run.ledger import Answer, Ledger, Query
 
 
 def answered(ledger: Ledger, oracle: Oracle, query: Query) -> Iterator[list[Answer]]:

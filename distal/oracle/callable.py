@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from distal.errors import OracleError
-from distal.ledger import Answer, Query
 from distal.oracle.classes import Classes, UnreadableLabelError
 from distal.oracle.originals import original_images
 from distal.oracle.protocol import Images, RowIds
+from distal.run.ledger import Answer, Query
 
 
 @dataclass(frozen=True)

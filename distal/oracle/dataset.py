@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from distal.errors import ConfigError, PoolError
-from distal.ledger import Answer, Query
 from distal.oracle.classes import Classes
 from distal.oracle.protocol import Images, RowIds
+from distal.run.ledger import Answer, Query
 from distal.streams import row_uniforms
 
 

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from PIL import Image
 
 from distal.errors import OracleError
-from distal.ledger import Answer, Ledger, Query
 from distal.oracle.classes import Classes
 from distal.oracle.originals import original_images
 from distal.oracle.protocol import Images, RowIds
 from distal.oracle.sheet import SKIP, Sheet, blank_sheet, read_sheet
-from distal.rundir import RunDirectory, round_path
+from distal.run.directory import RunDirectory, round_path
+from distal.run.ledger import Answer, Ledger, Query
 
 log = logging.getLogger(__name__)
 

@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 
 from distal.data.files import PoolFile, find_files
 from distal.errors import ConfigError, PoolError
-from distal.given import given_labels
-from distal.ledger import Labels
 from distal.oracle.classes import Classes, UnreadableLabelError, shown
 from distal.oracle.sheet import SKIP, csv_rows
+from distal.run.given import given_labels
+from distal.run.ledger import Labels
 
 KEYS = ("row_id", "path")
 

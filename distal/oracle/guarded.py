@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from distal.errors import ConfigError, DistalError, OracleError
-from distal.ledger import Answer, Query
 from distal.oracle.classes import shown
 from distal.oracle.protocol import Oracle, RowIds
+from distal.run.ledger import Answer, Query
 
 METHODS = ("submit", "collect", "waiting")
 GO_ON = "mend it, then run() again (distal resume); all answers before are kept"

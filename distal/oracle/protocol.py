@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from distal.ledger import Answer, Query
+from distal.run.ledger import Answer, Query
 
 RowIds = npt.NDArray[np.int64]
 

@@ -11,10 +11,10 @@ import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from distal.allocator import keep_freed_memory
 from distal.data.table import ImageTable
 from distal.errors import ClusterError, DistalError
 from distal.logs import label_records
+from distal.pool.allocator import keep_freed_memory
 from distal.pool.placement import place_shards, usable_nodes
 from distal.pool.shard import Ready, Scored, Shard, divide_blocks, strategy_failed
 from distal.pool.waiting import Waiting, free_now

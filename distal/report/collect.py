@@ -11,10 +11,10 @@ from typing import Any
 import yaml
 
 from distal.errors import RunError
-from distal.ledger import Ledger
 from distal.report.rows import REAL
-from distal.rundir import RunDirectory, round_path
-from distal.storage import without_keys
+from distal.run.directory import RunDirectory, round_path
+from distal.run.files import without_keys
+from distal.run.ledger import Ledger
 
 PHASES = ("reference", "acquire", "annotate", "train", "evaluate")
 _DRAWABLE = 1e15  # what is larger was not measured, and neither axes nor durations take it

@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from distal.given import number_given
 from distal.metrics.registry import score_title, short_title
 from distal.report.collect import PHASES, Metrics, RoundRecord, RunRecord, ScoreLine
 from distal.report.figures import Line, distance_curves, share_curves, time_bars
 from distal.report.wording import count, duration, number, percent
+from distal.run.given import number_given
 
 _WAIT_DWARFS = (
     5.0  # waiting for people beyond this multiple of all other time would flatten every bar: left out, and said

@@ -18,7 +18,7 @@ from distal.report.advice import next_steps
 from distal.report.collect import AskedRow, RoundRecord, RunRecord, collect
 from distal.report.grid import data_uri, thumbnail
 from distal.report.rows import REAL, is_picture, legend
-from distal.rundir import RunDirectory, round_path
+from distal.run.directory import RunDirectory, round_path
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from ray.tune.logger import TBXLoggerCallback
 
 from distal.config import Config
 from distal.errors import ClusterError, StorageError
-from distal.rundir import RunDirectory
+from distal.run.directory import RunDirectory
 from distal.sweep.config import SweepConfig
 from distal.sweep.lineage import current_runs, generations
 from distal.sweep.placement import trial_bundles

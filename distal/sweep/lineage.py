@@ -8,9 +8,9 @@ import re
 
 from distal.checkpoints import read_saved
 from distal.errors import RunError
-from distal.given import GIVEN
 from distal.resolve import make_config, print_config, with_values
-from distal.rundir import COMMITTED, CONFIG, RunDirectory, round_path
+from distal.run.directory import COMMITTED, CONFIG, RunDirectory, round_path
+from distal.run.given import GIVEN
 from distal.sweep.space import Point
 from distal.sweep.trials import TRIAL, TRIALS, read_note, write_note
 

@@ -13,7 +13,7 @@ import yaml
 from distal.metrics.registry import is_share
 from distal.report.page import Tile
 from distal.report.wording import count, duration, number, percent
-from distal.storage import without_keys
+from distal.run.files import without_keys
 from distal.sweep.results import Candidate, Results
 from distal.sweep.series import valued
 from distal.sweep.space import Dimension, Range, parse_space

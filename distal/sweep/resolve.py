@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from distal.config import Config
 from distal.errors import ConfigError, RunError
 from distal.resolve import explain, flatten, make_config, nearest_key, read_config, with_values
-from distal.rundir import RunDirectory
+from distal.run.directory import RunDirectory
 from distal.sweep.config import SweepConfig
 from distal.sweep.objective import direction
 from distal.sweep.space import LATE, Choice, Point, Range, Space, parse_space

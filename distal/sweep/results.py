@@ -17,7 +17,7 @@ from distal.checkpoints import read_saved
 from distal.config import Config
 from distal.errors import RunError
 from distal.resolve import flatten, make_config, print_config, with_values
-from distal.rundir import RunDirectory
+from distal.run.directory import RunDirectory
 from distal.sweep.config import SweepConfig
 from distal.sweep.lineage import current_runs
 from distal.sweep.objective import WORST, direction

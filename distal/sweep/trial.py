@@ -17,11 +17,11 @@ from ray import tune
 
 from distal.checkpoints import read_saved
 from distal.config import Config
+from distal.driver.learner import ActiveLearner
 from distal.errors import ClusterError, DistalError, RunLockedError, StorageError, TrainingError
-from distal.learner import ActiveLearner
 from distal.resolve import flatten, make_config, with_values
-from distal.results import RoundResult
-from distal.rundir import RunDirectory
+from distal.run.directory import RunDirectory
+from distal.run.results import RoundResult
 from distal.sweep.lineage import adopt, generations
 from distal.sweep.objective import worst
 from distal.sweep.resolve import SWEEP

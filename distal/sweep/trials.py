@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from distal.errors import StorageError
-from distal.results import RoundResult, read_result
-from distal.rundir import RunDirectory
+from distal.run.directory import RunDirectory
+from distal.run.results import RoundResult, read_result
 from distal.sweep.objective import smoothed
 from distal.sweep.space import Point, describe_point, point_id
 

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from distal.cluster import cluster, living_nodes
 from distal.communicator import Alone
 from distal.config import EVALUATION_CACHE, Config
+from distal.driver.cluster import cluster, living_nodes
+from distal.driver.preparation import Opened
 from distal.errors import ClusterError, RunError
 from distal.places import with_absolute_places
 from distal.resolve import differing_keys, make_config, with_values
-from distal.rundir import RunDirectory
-from distal.setup import Opened
+from distal.run.directory import RunDirectory
 from distal.sweep.config import SweepConfig
 from distal.sweep.fit import fit, pauses
 from distal.sweep.lineage import current_runs

@@ -8,7 +8,7 @@ from typing import Any
 from ray.tune import Callback, Stopper
 
 from distal.errors import StorageError
-from distal.rundir import RunDirectory
+from distal.run.directory import RunDirectory
 from distal.sweep.space import Point
 from distal.sweep.trials import ENDED, TRIALS, read_note, write_note
 

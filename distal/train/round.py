@@ -15,7 +15,7 @@ from distal.communicator import Communicator
 from distal.config import Config
 from distal.errors import ConfigError, TrainingError
 from distal.nets.batchnorm import connect
-from distal.threads import one_thread
+from distal.nets.threads import one_thread
 from distal.train.rows import TrainingRows
 
 logger = logging.getLogger(__name__)

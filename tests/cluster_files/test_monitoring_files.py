@@ -10,7 +10,7 @@ import pytest
 import ray
 import yaml
 
-from distal.telemetry import COUNTERS, GAUGES
+from distal.driver.telemetry import COUNTERS, GAUGES
 
 CLUSTER = Path(__file__).parents[2] / "cluster"
 DASHBOARD: dict[str, Any] = json.loads((CLUSTER / "grafana" / "distal.json").read_text())

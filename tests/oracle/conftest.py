@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from distal.ledger import Ledger, Query
-from distal.rundir import RunDirectory
+from distal.run.directory import RunDirectory
+from distal.run.ledger import Ledger, Query
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import pytest
 from pool_of_rows import CLASSES, PoolOfRows, encoded
 
 from distal.errors import OracleError
-from distal.ledger import Ledger
 from distal.oracle.callable import CallableOracle
 from distal.oracle.classes import Classes
+from distal.run.ledger import Ledger
 
 
 def oracle(function, pool=None) -> CallableOracle:

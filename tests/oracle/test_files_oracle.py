@@ -10,10 +10,10 @@ from PIL import Image
 from pool_of_rows import CLASSES, PoolOfRows, encoded
 
 from distal.errors import OracleError, StorageError
-from distal.ledger import Answer, Ledger, Query
 from distal.oracle.classes import Classes
 from distal.oracle.files import FilesOracle
-from distal.rundir import RunDirectory
+from distal.run.directory import RunDirectory
+from distal.run.ledger import Answer, Ledger, Query
 
 CSV = "rounds/0001/to-label/labels.csv"
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from distal.errors import ConfigError, OracleError
-from distal.ledger import Answer, Query
 from distal.oracle.guarded import GuardedOracle, guarded
+from distal.run.ledger import Answer, Query
 
 QUERY = Query(1, np.array([3, 4]), np.zeros(2, np.float32), "random")
 GOOD = Answer(3, 1, "me", 0.0)

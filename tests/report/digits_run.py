@@ -13,9 +13,9 @@ import yaml
 from sklearn.datasets import load_digits
 
 from distal.config import Config
-from distal.ledger import Answer, Ledger, Query
 from distal.report.grid import sample_grid
-from distal.rundir import RunDirectory, round_path
+from distal.run.directory import RunDirectory, round_path
+from distal.run.ledger import Answer, Ledger, Query
 
 DIGITS = tuple(str(d) for d in range(10))
 HASH = "9f2c" + "0123456789abcdef" * 3 + "77aa"

@@ -9,7 +9,7 @@ from digits_run import make_run
 
 from distal.errors import RunError
 from distal.report.collect import collect
-from distal.rundir import RunDirectory, round_path
+from distal.run.directory import RunDirectory, round_path
 
 
 def test_committed_rounds_carry_metrics_and_answers(tmp_path: Path) -> None:

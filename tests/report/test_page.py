@@ -7,10 +7,10 @@ from typing import Any
 
 from digits_run import DIGITS, make_run
 
-from distal.ledger import Answer, Ledger
 from distal.report import page
 from distal.report.collect import RunRecord, collect
-from distal.rundir import RunDirectory, round_path
+from distal.run.directory import RunDirectory, round_path
+from distal.run.ledger import Answer, Ledger
 
 
 def _with_metrics(run: RunDirectory, round: int, **changes: Any) -> RunRecord:

@@ -11,7 +11,7 @@ from digits_run import DIGITS, DigitsTable, make_run
 
 from distal.errors import PoolError
 from distal.report.write import write_report
-from distal.rundir import RunDirectory
+from distal.run.directory import RunDirectory
 
 HOSTILE = ("<script>alert('class')</script>", '"><img src=http://x.invalid onerror=alert(1)>', "$x_1$ & 50%", "_ok")
 VOID = {"meta", "img", "br", "link", "input", "hr"}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from distal.config import Config
-from distal.rundir import RunDirectory
+from distal.run.directory import RunDirectory
 from distal.sweep.config import SweepConfig
 from distal.sweep.results import Results
 from distal.sweep.space import Point, parse_space

@@ -9,7 +9,7 @@ from resolved_facts import RESOLVED
 
 from distal.config import Config
 from distal.resolve import make_config, print_config, with_values
-from distal.rundir import RunDirectory, round_path
+from distal.run.directory import RunDirectory, round_path
 from distal.sweep.resolve import SWEEP, check_sweep, make_sweep, print_sweep
 from distal.sweep.trials import ENDED, TRIAL, TRIALS, trial_name, write_note
 

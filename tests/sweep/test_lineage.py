@@ -8,7 +8,7 @@ from sweep_folders import SweepFolder
 
 from distal.checkpoints import read_saved
 from distal.errors import RunError
-from distal.rundir import RunDirectory
+from distal.run.directory import RunDirectory
 from distal.sweep.lineage import adopt, current_runs, generations
 from distal.sweep.trials import TRIAL, read_results
 

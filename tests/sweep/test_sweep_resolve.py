@@ -7,7 +7,7 @@ import pytest
 
 from distal.errors import ConfigError, RunError
 from distal.resolve import make_config
-from distal.rundir import RunDirectory
+from distal.run.directory import RunDirectory
 from distal.sweep.resolve import check_point, check_sweep, make_sweep, print_sweep, read_saved_sweep, read_sweep
 
 STRATEGIES = {"query.strategy": ["margin", "badge"]}

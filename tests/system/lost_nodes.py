@@ -17,11 +17,11 @@ from ray.core.generated.autoscaler_pb2 import DRAIN_NODE_REASON_PREEMPTION
 from two_rounds import wait_until
 
 from distal.communicator import Communicator
+from distal.driver.launch import WorkerGroup
+from distal.driver.workers import Workers
 from distal.sweep.resolve import read_sweep
 from distal.sweep.tuner import run_sweep
 from distal.sweep.watch import Progress
-from distal.train.parallel import WorkerGroup
-from distal.workers import Workers
 
 NODE = {"num_cpus": 1, "object_store_memory": 2**27}
 DEADLINE_S = 2.0

@@ -10,7 +10,7 @@ from small_pools import write_extractor, write_pool
 from two_rounds import BATCH, final_files, tree
 
 from distal.data.digits import digit_images
-from distal.rundir import RunDirectory
+from distal.run.directory import RunDirectory
 
 POOL_ROWS, HELD_OUT_ROWS = 400, 200
 DIGITS = [str(digit) for digit in range(10)]

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 from two_rounds import share_extractor
 
-from distal.rundir import RunDirectory
+from distal.run.directory import RunDirectory
 from distal.sweep.results import Results
 from distal.sweep.trials import TRIALS
 

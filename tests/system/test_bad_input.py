@@ -18,7 +18,7 @@ from spoiled_place import Place
 
 from distal.cli import main
 from distal.errors import OracleError
-from distal.rundir import RunDirectory
+from distal.run.directory import RunDirectory
 
 pytestmark = pytest.mark.system
 
@@ -71,7 +71,7 @@ def test_bad_input_is_refused_before_any_process_starts(
 ) -> None:
     code, words, arguments = REFUSED_AT_ONCE[name]
     monkeypatch.chdir(place.folder)
-    monkeypatch.setattr("distal.learner.ShardActors", None)
+    monkeypatch.setattr("distal.driver.learner.ShardActors", None)
     monkeypatch.setattr("ray.is_initialized", lambda: False)
     monkeypatch.setattr("ray.init", None)
     assert_refused(arguments(place), code, words, capfd, place.folder)
@@ -96,7 +96,7 @@ def test_a_refused_pool_may_be_run_again_under_its_name_once_it_is_mended(
 
 def test_a_second_driver_is_refused_and_told_who_holds_the_run(place: Place, capfd: pytest.CaptureFixture[str]) -> None:
     run = place.copied()
-    hold = "import sys; from distal.rundir import RunDirectory\n"
+    hold = "import sys; from distal.run.directory import RunDirectory\n"
     hold += "with RunDirectory.open(sys.argv[1], 'finished').lock(): print('held', flush=True); sys.stdin.read()"
     with subprocess.Popen(
         [sys.executable, "-c", hold, str(run.parent)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -13,8 +13,8 @@ from small_sweeps import write_sweep
 from two_rounds import final_files, share_extractor, wait_until
 
 import distal
-from distal.ledger import Ledger
-from distal.rundir import RunDirectory
+from distal.run.directory import RunDirectory
+from distal.run.ledger import Ledger
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 

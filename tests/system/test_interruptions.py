@@ -26,9 +26,9 @@ from two_rounds import (
 )
 
 from distal import ActiveLearner, OracleError, RunLockedError, StorageError, StrategyError
-from distal.ledger import Ledger
+from distal.cli.status import describe_status
 from distal.query import Strategy, View
-from distal.status import describe_status
+from distal.run.ledger import Ledger
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300), pytest.mark.usefixtures("local_ray")]
 

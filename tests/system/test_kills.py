@@ -35,11 +35,11 @@ from two_rounds import (
 )
 
 from distal import ActiveLearner, StorageError
+from distal.cli.status import describe_status
 from distal.data.table import ImageTable
-from distal.ledger import Ledger
+from distal.driver.launch import BOOKKEEPING
 from distal.query import Strategy, View, get_strategy
-from distal.status import describe_status
-from distal.train.parallel import BOOKKEEPING
+from distal.run.ledger import Ledger
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300), pytest.mark.usefixtures("local_ray")]
 

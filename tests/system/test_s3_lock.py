@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from buckets import S3Server
 
-from distal import leases
 from distal.errors import RunLockedError, StorageError
-from distal.locks import Holder
-from distal.rundir import RunDirectory
+from distal.run import leases
+from distal.run.directory import RunDirectory
+from distal.run.locks import Holder
 
 pytestmark = pytest.mark.system
 

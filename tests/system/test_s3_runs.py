@@ -16,10 +16,11 @@ from crash_driver import LabelFunction, at_event, drive
 from s3_runs import files_left, local_tree, run_at, s3_tree, upload, write_digits
 from two_rounds import BATCH, ROUNDS, killed
 
-from distal import ActiveLearner, PoolError, RunLockedError, StorageError, conditional, patience
+from distal import ActiveLearner, PoolError, RunLockedError, StorageError
 from distal.cli import main
-from distal.conditional import RELEASED
-from distal.ledger import Ledger
+from distal.run import conditional, patience
+from distal.run.conditional import RELEASED
+from distal.run.ledger import Ledger
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300), pytest.mark.usefixtures("local_ray")]
 

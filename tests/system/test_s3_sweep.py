@@ -9,7 +9,7 @@ from small_pools import write_extractor
 from small_sweeps import sweep_tree
 
 from distal.errors import RunError
-from distal.rundir import RunDirectory
+from distal.run.directory import RunDirectory
 from distal.sweep.resolve import make_sweep
 from distal.sweep.results import Results
 from distal.sweep.tuner import run_sweep

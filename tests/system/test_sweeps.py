@@ -16,7 +16,7 @@ import distal
 from distal.checkpoints import read_saved
 from distal.errors import ClusterError, RunError
 from distal.resolve import flatten, make_config, read_config, with_values
-from distal.rundir import RunDirectory
+from distal.run.directory import RunDirectory
 from distal.sweep.resolve import make_sweep
 from distal.sweep.tuner import run_sweep
 from distal.sweep.watch import Progress

@@ -18,8 +18,8 @@ import yaml
 from crash_driver import drive
 
 from distal.config import EVALUATION_CACHE
-from distal.ledger import Ledger
-from distal.rundir import RunDirectory
+from distal.run.directory import RunDirectory
+from distal.run.ledger import Ledger
 
 BATCH = 6
 ROUNDS = 2

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from distal.locks import flocked_folder
-from distal.train.parallel import BOOKKEEPING, bookkeeping
+from distal.driver.launch import BOOKKEEPING, bookkeeping
+from distal.run.locks import flocked_folder
 
 
 def test_folders_that_killed_processes_left_are_swept_and_those_of_living_ones_are_not(

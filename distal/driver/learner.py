@@ -17,12 +17,16 @@ from ray.exceptions import RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from distal.checkpoints import open_generator
-from distal.cluster import cluster, living_nodes
 from distal.config import Config
+from distal.driver.cluster import cluster, living_nodes
+from distal.driver.launch import WorkerGroup
+from distal.driver.mailbox import LastReply, Mailbox, Question, WorkersUp
+from distal.driver.preparation import Opened
+from distal.driver.rank import DRIVER_LOCK, Job
+from distal.driver.resources import divide_resources, possible_sizes
+from distal.driver.telemetry import Telemetry
+from distal.driver.workers import Workers
 from distal.errors import ClusterError, ConfigError, DistalError, RunError, StorageError
-from distal.job import DRIVER_LOCK, Job
-from distal.ledger import Ledger
-from distal.link import LastReply, Mailbox, Question, WorkersUp
 from distal.oracle import Oracle, annotate, answered, build_oracle
 from distal.oracle.guarded import GuardedOracle, guarded
 from distal.pool.actors import ShardActors
@@ -32,15 +36,11 @@ from distal.progress import Event, Listener, ignore
 from distal.query import Strategy, as_strategy
 from distal.report.write import write_report
 from distal.resolve import check_names, make_config, read_config
-from distal.resources import divide_resources, possible_sizes
-from distal.results import RoundResult
 from distal.rounds import Setup
-from distal.rundir import RunDirectory
-from distal.setup import Opened
+from distal.run.directory import RunDirectory
+from distal.run.ledger import Ledger
+from distal.run.results import RoundResult
 from distal.stopping import Outcome
-from distal.telemetry import Telemetry
-from distal.train.parallel import WorkerGroup
-from distal.workers import Workers
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from distal.errors import StorageAwayError, StorageError
-from distal.storage import ObjectFiles, denied
+from distal.run.files import ObjectFiles, denied
 
 COMPARES_AND_SWAPS = ("s3", "gs", "gcs")
 """Schemes of URIs whose stores write on condition."""

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from distal.errors import StorageError
-from distal.ledger import Labels, RowIds
-from distal.rundir import RunDirectory
+from distal.run.directory import RunDirectory
+from distal.run.ledger import Labels, RowIds
 
 log = logging.getLogger(__name__)
 

@@ -19,8 +19,8 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from distal.errors import RunLockedError, StorageError
-from distal.locks import Holder, refused
-from distal.storage import Files
+from distal.run.files import Files
+from distal.run.locks import Holder, refused
 
 log = logging.getLogger(__name__)
 

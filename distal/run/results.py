@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from distal.errors import StorageError
-from distal.rundir import RunDirectory, round_path
+from distal.run.directory import RunDirectory, round_path
 
 _LARGEST = 2**63  # integers beyond cannot be formatted as numbers, and no count gets there
 

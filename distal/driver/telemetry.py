@@ -6,7 +6,7 @@ Every metric has the tag `run`; Ray puts `ray_` before its name and `_total` beh
 from ray.util.metrics import Counter, Gauge
 
 from distal.progress import Event, Listener
-from distal.results import RoundResult
+from distal.run.results import RoundResult
 
 COUNTERS = {
     "distal_rows_scored": ("Pool rows scored.", ()),

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from distal.errors import OracleError, RunError, StorageError
-from distal.rundir import RunDirectory, round_path
-from distal.seals import sha256
+from distal.run.directory import RunDirectory, round_path
+from distal.run.seals import sha256
 
 RowIds = npt.NDArray[np.int64]
 

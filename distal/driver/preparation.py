@@ -18,8 +18,6 @@ from distal.data.chunks import Skipped
 from distal.data.split import held_out, holdout_fraction
 from distal.data.table import ImageTable, open_images
 from distal.errors import ConfigError, PoolError, RunError
-from distal.given import GIVEN, facts_of, keep, read_given, to_parquet
-from distal.ledger import Ledger
 from distal.metrics import Evaluator, check_extractor
 from distal.metrics.reference import at_most
 from distal.oracle import Classes
@@ -28,7 +26,9 @@ from distal.places import with_absolute_places
 from distal.query import Strategy, get_strategy
 from distal.resolve import differing_keys, print_config
 from distal.rounds import Setup
-from distal.rundir import RunDirectory
+from distal.run.directory import RunDirectory
+from distal.run.given import GIVEN, facts_of, keep, read_given, to_parquet
+from distal.run.ledger import Ledger
 from distal.train.memory import require_memory
 from distal.version import __version__
 

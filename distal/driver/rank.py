@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from distal.communicator import Communicator, on_first_rank
+from distal.driver.mailbox import Collect, Interrupted, Link, WorkersUp
 from distal.errors import DistalError, StorageError
-from distal.leases import STALE_S
-from distal.ledger import Answer, Query
-from distal.link import Collect, Interrupted, Link, WorkersUp
 from distal.oracle import Oracle, build_oracle
-from distal.results import RoundResult
 from distal.rounds import Setup, Shards, run_rounds
+from distal.run.leases import STALE_S
+from distal.run.ledger import Answer, Query
+from distal.run.results import RoundResult
 from distal.stopping import Outcome
 from distal.train.memory import require_memory
 

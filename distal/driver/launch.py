@@ -16,10 +16,10 @@ from ray.train import ControllerError, FailureConfig, RunConfig, ScalingConfig, 
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
 
-from distal.allocator import keep_freed_memory
 from distal.communicator import Alone, Communicator, ProcessGroup
 from distal.errors import TrainingError
-from distal.locks import flocked_folder
+from distal.pool.allocator import keep_freed_memory
+from distal.run.locks import flocked_folder
 
 MAX_FAILURES = 3
 """Restarts of the worker group; each takes up the run from what is on disk."""

@@ -15,13 +15,13 @@ from urllib.parse import unquote, urlsplit
 import pyarrow as pa
 import pyarrow.fs
 
-from distal.conditional import COMPARES_AND_SWAPS, conditional_cell
 from distal.errors import RunError, StorageError
-from distal.leases import Cell, Lease, SettledCell, lease_holder, leased
-from distal.locks import Holder, flock_holder, flocked
-from distal.patience import Patience
-from distal.seals import ROUND_FILES, print_seal, read_seal, sha256
-from distal.storage import LocalFiles, ObjectFiles
+from distal.run.conditional import COMPARES_AND_SWAPS, conditional_cell
+from distal.run.files import LocalFiles, ObjectFiles
+from distal.run.leases import Cell, Lease, SettledCell, lease_holder, leased
+from distal.run.locks import Holder, flock_holder, flocked
+from distal.run.patience import Patience
+from distal.run.seals import ROUND_FILES, print_seal, read_seal, sha256
 
 log = logging.getLogger(__name__)
 

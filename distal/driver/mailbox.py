@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distal.ledger import Query
 from distal.progress import Event
+from distal.run.ledger import Query
 
 POLL_S = 1.0
 

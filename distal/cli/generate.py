@@ -17,8 +17,8 @@ from distal.errors import ConfigError, StorageError
 from distal.places import absolute
 from distal.report.grid import sample_grid
 from distal.report.rows import row_names
-from distal.rundir import with_options
-from distal.storage import ObjectFiles, without_keys
+from distal.run.directory import with_options
+from distal.run.files import ObjectFiles, without_keys
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]

@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from distal.errors import RunLockedError
-from distal.storage import LocalFiles, explained
+from distal.run.files import LocalFiles, explained
 
 GRACE_S = 0.3
 """Seconds for which a held flock is tried again: `distal status` takes it for an instant to see whether it is free."""

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from distal.checkpoints import open_generator
 from distal.communicator import Alone
 from distal.config import EVALUATION_CACHE
+from distal.driver.preparation import Opened
 from distal.errors import ConfigError
 from distal.metrics import Score
 from distal.resolve import override_config
-from distal.rundir import RunDirectory
-from distal.setup import Opened
+from distal.run.directory import RunDirectory
 
 
 def evaluate_round(run: RunDirectory, overrides: Sequence[str], round: int | None = None) -> list[Score]:

@@ -14,9 +14,9 @@ from dataclasses import replace
 from ray.util import placement_group, placement_group_table, remove_placement_group
 
 from distal.communicator import Communicator
+from distal.driver.launch import MAX_FAILURES, ControllerLostError, PlaceLostError, WorkerGroup, launch
 from distal.errors import TrainingError
 from distal.pool.waiting import Waiting
-from distal.train.parallel import MAX_FAILURES, ControllerLostError, PlaceLostError, WorkerGroup, launch
 
 logger = logging.getLogger(__name__)
 

@@ -4,12 +4,12 @@ import json
 
 from distal.checkpoints import read_saved
 from distal.config import Config
-from distal.given import number_given
-from distal.ledger import Ledger
 from distal.report.advice import changes_to_go_on, take_up
-from distal.results import RoundResult, read_result
-from distal.rundir import RunDirectory, round_path
-from distal.storage import without_keys
+from distal.run.directory import RunDirectory, round_path
+from distal.run.files import without_keys
+from distal.run.given import number_given
+from distal.run.ledger import Ledger
+from distal.run.results import RoundResult, read_result
 
 
 def describe_status(run: RunDirectory) -> str:
