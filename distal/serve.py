@@ -115,8 +115,9 @@ class Driver:
             thread.join(timeout=END_WAIT_S)
         if isinstance(end, DistalError):
             raise end
-        if end is None:
+        if failure:
             raise failure[0]
+        assert end is not None  # a job that ends by itself has said how
         return end
 
     def _run(self, failure: list[BaseException]) -> None:
