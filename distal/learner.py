@@ -184,7 +184,8 @@ class ActiveLearner:
         with closing(self._started(setup, shards, telemetry or self._listen)) as rounds:
             while True:
                 try:
-                    result = next(rounds)
+                    with self._torch_for_training():
+                        result = next(rounds)
                 except StopIteration as end:
                     outcome: Outcome = end.value
                     return outcome
@@ -197,20 +198,25 @@ class ActiveLearner:
 
     def _started(self, setup: Setup, shards: Pool, listen: Listener) -> Generator[RoundResult, None, Outcome]:
         """Run the rounds on training workers, or here, in the thread that iterates."""
-        train = self.config.train
-        if train.workers:
+        if self.config.train.workers:
             from distal.serve import Driver
 
             build = None if self._oracle is None else self._build_oracle
             return (yield from Driver(setup, shards, build, listen, self._report_at_work).rounds())
         keep_freed_memory()
         comm = Alone("cuda" if torch.cuda.is_available() else "cpu")
-        # The lock: workers of a driver that was killed may still be about to end.
-        with (
-            threads(train.threads or len(os.sched_getaffinity(0))),
-            setup.run.lock("writer", wait_s=WRITER_WAIT_S),
-        ):
+        with setup.run.lock("writer", wait_s=WRITER_WAIT_S):  # workers of a killed driver may be about to end
             return (yield from run_rounds(setup, shards, self._build_oracle(), comm, listen))
+
+    @contextmanager
+    def _torch_for_training(self) -> Iterator[None]:
+        """Give the rounds their CPU threads and gradients, whatever the script has set; between them its own hold."""
+        with (
+            threads(self.config.train.threads or len(os.sched_getaffinity(0))),
+            torch.inference_mode(False),
+            torch.enable_grad(),
+        ):
+            yield
 
     def _awaited(self) -> str | None:
         """Take what answers there are to an open question, before anything is started; say what is still awaited."""

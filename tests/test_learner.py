@@ -77,16 +77,22 @@ def test_an_open_question_is_settled_before_anything_is_started(
 
 
 ALONE = """
-import sys, distal
+import sys, torch, distal
+torch.set_grad_enabled(False)
+torch.set_num_threads(3)
 learner = distal.ActiveLearner(sys.argv[1], oracle=lambda item: item.row_id % 10)
-first = next(learner.rounds())
+for result in learner.rounds():
+    assert torch.get_num_threads() == 3 and not torch.is_grad_enabled()
+    break
 assert learner.run().reason == "budget"
 assert learner.config.pool.shards == 0 and [result.round for result in learner.results_] == [2]
 assert "ray" not in sys.modules, "a run in one process has loaded Ray"
 """
 
 
-def test_a_run_in_one_process_loads_no_ray(small_config: Make, tmp_path: Path) -> None:
+def test_a_run_in_one_process_loads_no_ray_and_leaves_the_scripts_settings_of_torch(
+    small_config: Make, tmp_path: Path
+) -> None:
     (tmp_path / "run.yaml").write_text(print_config(small_config()))
     own = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
     ran = subprocess.run([sys.executable, "-c", ALONE, tmp_path / "run.yaml"], capture_output=True, text=True, env=own)
