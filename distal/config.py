@@ -69,8 +69,10 @@ class PoolConfig(Section):
     normalize: Literal["none", "autocontrast"] = Field(
         "none", description="autocontrast stretches each image to the full range before it is cached"
     )
-    shards: Processes = Field(
-        2, description="shard actors; 0 scores in the driver's process; results do not depend on it"
+    shards: Processes | None = Field(
+        None,
+        description="shard actors; 0 scores in the driver's process; null: 0 for a pool of up to 20,000 rows without "
+        "training workers and without a Ray cluster to join, else 2; results do not depend on it",
     )
     block_rows: Annotated[int, Field(ge=16, le=65536)] = Field(
         256, description="rows in one forward pass; shards are whole blocks, so that sharding cannot change a score"

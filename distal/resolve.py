@@ -136,7 +136,7 @@ def check_names(config: Config) -> None:
     for name in config.train.augment:
         _known("train.augment", name, AUGMENTATIONS)
     workers = config.train.workers
-    if workers and not config.pool.shards:
+    if workers and config.pool.shards == 0:
         raise ConfigError(
             f"pool.shards: 0 holds the pool in the driver's process; {workers} training workers cannot reach it.\n"
             "Set pool.shards=1 or more, or train.workers=0."

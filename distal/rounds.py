@@ -1,24 +1,24 @@
 """Run rounds: acquire, annotate, train, evaluate, commit; the one place that knows all five phases.
 
-The same function runs in the driver's process and on every rank of a Ray Train worker group; it knows neither Train
-nor Tune. Rank 0 decides, talks to the pool and the oracle, and writes; the other ranks wait on a broadcast. State is
-what is on disk: each phase ends with a file, and a run that is taken up again starts at the first phase whose file is
-missing.
+The same generator runs in the driver's process and on every rank of a Ray Train worker group; it knows neither Train
+nor Tune, and whoever iterates decides after each commit whether there is another round. Rank 0 decides what is asked,
+talks to the pool and the oracle, and writes; the other ranks wait on a broadcast. State is what is on disk: each phase
+ends with a file, and a run that is taken up again starts at the first phase whose file is missing.
 """
 
 import json
 import logging
-import time
-from collections.abc import Callable
+from collections.abc import Generator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from distal.checkpoints import read_checkpoint, read_losses, write_checkpoint
+from distal.clock import Clock
 from distal.communicator import Communicator, on_first_rank
 from distal.config import EVALUATION_CACHE, Config
 from distal.data.split import held_out
@@ -43,7 +43,6 @@ from distal.train.latents import sample_latents
 logger = logging.getLogger(__name__)
 
 Ids = npt.NDArray[np.int64]
-T = TypeVar("T")
 
 
 class Shards(ShardGroup, Protocol):
@@ -79,61 +78,79 @@ class Setup:
     cold_start: Strategy
 
 
+@dataclass(frozen=True)
+class Work:
+    """Hold what all phases of all rounds share. listen: hears progress; on the other ranks, nobody does."""
+
+    setup: Setup
+    shards: Shards
+    oracle: Oracle
+    ledger: Ledger
+    evaluator: Evaluator
+    comm: Communicator
+    listen: Listener
+
+
 def run_rounds(
-    setup: Setup,
-    shards: Shards,
-    oracle: Oracle,
-    comm: Communicator,
-    listen: Listener = ignore,
-    on_commit: Callable[[RoundResult], bool] = lambda result: True,
-) -> Outcome:
-    """Run rounds until the goal, the budget or patience ends them, or until labels are awaited.
+    setup: Setup, shards: Shards, oracle: Oracle, comm: Communicator, listen: Listener = ignore
+) -> Generator[RoundResult, None, Outcome]:
+    """Yield each round once it is committed; return whether the goal, the budget or patience ended them, or a wait.
+
+    The next round begins when it is asked for, so whoever leaves the loop ends the run there.
 
     Args:
-        comm: connects the ranks. listen: hears progress on rank 0. on_commit: hears each committed round on rank 0;
-            False ends the loop there.
+        comm: connects the ranks. listen: hears progress on rank 0.
 
     Raises:
         DistalError: the same on every rank.
     """
-    if comm.rank > 0:
-        listen = ignore
     ledger = Ledger(setup.run, len(setup.classes))
     cache = setup.run.beside(EVALUATION_CACHE)
     evaluator = Evaluator(setup.config, setup.reference, setup.reference_rows, setup.classes, cache)
+    work = Work(setup, shards, oracle, ledger, evaluator, comm, ignore if comm.rank else listen)
     state = restore(setup, comm)
-    while True:
-        stop = on_first_rank(comm, partial(should_stop, setup, ledger))
-        if stop is not None:
-            return Outcome("stopped", stop.reason, stop.message)
-        round = on_first_rank(comm, lambda: len(setup.run.committed()) + 1)
-        label_records(setup.config.name, round)
-        seconds: dict[str, float] = {}
-        with_time = partial(_timed, seconds)
-        choose = partial(acquire, setup, ledger, shards, state, round, listen)
-        query = with_time("acquire", partial(on_first_rank, comm, choose))
-        waiting = with_time("annotate", partial(on_first_rank, comm, partial(annotate, ledger, oracle, query, listen)))
-        if waiting is not None:
-            return Outcome("waiting", "labels", waiting)
-        with_time("reference", partial(prepare, setup, evaluator, comm, listen))
-        state, losses = with_time("train", partial(train, setup, ledger, state, comm, round, listen))
-        scores = with_time("evaluate", partial(evaluate, setup, evaluator, state, comm, round, listen))
-        result = on_first_rank(comm, partial(commit, setup, ledger, evaluator, state, round, losses, scores, seconds))
-        listen(Event(round, "commit", round, setup.config.planned_rounds, result.headline()))
-        if not on_first_rank(comm, partial(on_commit, result)):
-            return Outcome("interrupted", "driver", f"stopped by the driver after round {round}")
+    while (stop := on_first_rank(comm, lambda: should_stop(work))) is None:
+        done = run_round(work, state)
+        if isinstance(done, str):
+            return Outcome("waiting", "labels", done)
+        state, result = done
+        yield result
+    return Outcome("stopped", stop.reason, stop.message)
 
 
-def prepare(setup: Setup, evaluator: Evaluator, comm: Communicator, listen: Listener) -> None:
+def run_round(work: Work, state: Model) -> tuple[Model, RoundResult] | str:
+    """Take the model through one round, or say which labels are awaited."""
+    comm, clock = work.comm, Clock()
+    round = on_first_rank(comm, lambda: len(work.setup.run.committed()) + 1)
+    label_records(work.setup.config.name, round)
+    with clock("acquire"):
+        query = on_first_rank(comm, lambda: acquire(work, state, round))
+    with clock("annotate"):
+        waiting = on_first_rank(comm, lambda: annotate(work.ledger, work.oracle, query, work.listen))
+    if waiting is not None:
+        return waiting
+    with clock("reference"):
+        prepare(work)
+    with clock("train"):
+        trained, losses = train(work, state, round)
+    with clock("evaluate"):
+        scores = evaluate(work, trained, round)
+    result = on_first_rank(comm, lambda: commit(work, trained, round, losses, scores, clock.seconds))
+    work.listen(Event(round, "commit", round, work.setup.config.planned_rounds, result.headline()))
+    return trained, result
+
+
+def prepare(work: Work) -> None:
     """Make what training and scoring need, once in a launch: decoded pixels, extractor, features of the reference.
 
     Not before a round's question is answered: nobody who labels waits for it.
     """
-    if evaluator.prepared:
+    setup, comm = work.setup, work.comm
+    if work.evaluator.prepared:
         return
     # Left to the training steps, each of a batch's random rows would decode the chunk around it.
     setup.images.decode(comm.rank, comm.size)
-    evaluator.prepare(comm, lambda phase, done, total: listen(Event(0, phase, done, total)))
+    work.evaluator.prepare(comm, lambda phase, done, total: work.listen(Event(0, phase, done, total)))
     on_first_rank(comm, lambda: draw_real(setup))
 
 
@@ -156,8 +173,9 @@ def restore(setup: Setup, comm: Communicator) -> Model:
     )
 
 
-def should_stop(setup: Setup, ledger: Ledger) -> Stop | None:
+def should_stop(work: Work) -> Stop | None:
     """Return why no further round begins, from what is committed; an open query is always finished first."""
+    setup, ledger = work.setup, work.ledger
     rounds = setup.run.committed()
     if ledger.read_query(len(rounds) + 1) is not None:
         return None
@@ -169,8 +187,9 @@ def should_stop(setup: Setup, ledger: Ledger) -> Stop | None:
     return decide_stop(setup.config, metric, better, values, asked, setup.available - asked)
 
 
-def acquire(setup: Setup, ledger: Ledger, shards: Shards, state: Model, round: int, listen: Listener) -> Query:
+def acquire(work: Work, state: Model, round: int) -> Query:
     """Choose the rows to ask next: score the shards, merge their candidates, write the query before it is asked."""
+    setup, ledger, shards, listen = work.setup, work.ledger, work.shards, work.listen
     written = ledger.read_query(round)
     if written is not None:
         return written
@@ -192,13 +211,12 @@ def acquire(setup: Setup, ledger: Ledger, shards: Shards, state: Model, round: i
     return query
 
 
-def train(
-    setup: Setup, ledger: Ledger, state: Model, comm: Communicator, round: int, listen: Listener
-) -> tuple[Model, dict[str, float]]:
+def train(work: Work, state: Model, round: int) -> tuple[Model, dict[str, float]]:
     """Update the model for a round's steps on every rank, and leave a checkpoint; return it and the mean losses."""
+    setup, comm = work.setup, work.comm
     if on_first_rank(comm, lambda: setup.run.has(round_path(round, "checkpoint", "manifest.json"))):
         return _load(setup, comm, round)
-    labels = joined(setup.given, on_first_rank(comm, ledger.labels))
+    labels = joined(setup.given, on_first_rank(comm, work.ledger.labels))
     rows = TrainingRows(
         setup.images,
         total_rows=setup.images.rows,
@@ -212,7 +230,7 @@ def train(
     steps = setup.config.train.steps
 
     def on_progress(done: int, losses: dict[str, float]) -> None:
-        listen(Event(round, "train", done, steps, dict(losses)))
+        work.listen(Event(round, "train", done, steps, dict(losses)))
 
     on_progress(0, {})
     losses = train_round(state, rows, comm, steps, on_progress)
@@ -220,16 +238,15 @@ def train(
     return state, losses
 
 
-def evaluate(
-    setup: Setup, evaluator: Evaluator, state: Model, comm: Communicator, round: int, listen: Listener
-) -> list[Score]:
+def evaluate(work: Work, state: Model, round: int) -> list[Score]:
     """Score what is generated, and the classifier, against the held-out images on every rank; draw the sample grid."""
+    setup = work.setup
 
     def on_progress(done: int, total: int) -> None:
-        listen(Event(round, "evaluate", done, total))
+        work.listen(Event(round, "evaluate", done, total))
 
     on_progress(0, setup.config.evaluate.samples)
-    scores = evaluator.evaluate(state.generate, state.scorer(), comm, on_progress)
+    scores = work.evaluator.evaluate(state.generate, state.scorer(), work.comm, on_progress)
 
     def draw() -> None:
         classes = len(setup.classes)
@@ -239,21 +256,15 @@ def evaluate(
         grid = sample_grid(images, columns=SAMPLES_PER_CLASS, row_names=row_names(setup.classes))
         setup.run.write(round_path(round, "samples.png"), grid)
 
-    on_first_rank(comm, draw)
+    on_first_rank(work.comm, draw)
     return scores
 
 
 def commit(
-    setup: Setup,
-    ledger: Ledger,
-    evaluator: Evaluator,
-    state: Model,
-    round: int,
-    losses: dict[str, float],
-    scores: list[Score],
-    seconds: dict[str, float],
+    work: Work, state: Model, round: int, losses: dict[str, float], scores: list[Score], seconds: dict[str, float]
 ) -> RoundResult:
     """Write metrics.json, then COMMITTED, which seals the files of the round."""
+    setup, ledger = work.setup, work.ledger
     metrics = {
         "round": round,
         "labels": len(ledger.labels().row_ids),
@@ -261,10 +272,10 @@ def commit(
         "given": len(setup.given.row_ids),
         "cost": ledger.cost(),
         "steps": state.step,
-        "goal": evaluator.goal(scores).name,
+        "goal": work.evaluator.goal(scores).name,
         "scores": [score.to_json() for score in scores],
         "losses": losses,
-        "seconds": {phase: round_seconds(s) for phase, s in seconds.items()},
+        "seconds": seconds,
     }
     setup.run.write(round_path(round, "metrics.json"), _json(metrics))
     setup.run.commit(round)
@@ -273,23 +284,11 @@ def commit(
     return result
 
 
-def round_seconds(seconds: float) -> float:
-    """Round a duration to milliseconds: more digits say nothing."""
-    return float(f"{seconds:.3f}")
-
-
 def _load(setup: Setup, comm: Communicator, round: int) -> tuple[Model, dict[str, float]]:
     files = on_first_rank(comm, partial(read_checkpoint, setup.run, round))
     shape = (setup.images.image_size, setup.images.channels, len(setup.classes))
     state = get_model(setup.config.model.kind).from_files(setup.config, files, comm.device, shape)
     return state, read_losses(setup.run, round, files)
-
-
-def _timed(seconds: dict[str, float], phase: str, action: Callable[[], T]) -> T:
-    started = time.perf_counter()
-    value = action()
-    seconds[phase] = time.perf_counter() - started
-    return value
 
 
 def _json(value: Any) -> bytes:

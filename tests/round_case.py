@@ -55,7 +55,16 @@ class Run:
         self.events: list[Event] = []
 
     def go(self, on_commit: Callable[[RoundResult], bool] = lambda result: True) -> Outcome:
-        return run_rounds(self.setup, self.shards, self.oracle, Alone(), self.events.append, on_commit)
+        rounds = run_rounds(self.setup, self.shards, self.oracle, Alone(), self.events.append)
+        while True:
+            try:
+                goes_on = on_commit(next(rounds))
+            except StopIteration as end:
+                outcome: Outcome = end.value
+                return outcome
+            if not goes_on:
+                rounds.close()
+                return Outcome("interrupted", "driver", "stopped by the driver")
 
     @property
     def folder(self) -> Path:

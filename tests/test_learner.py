@@ -1,6 +1,10 @@
 """The driver's object, over real shard actors: rounds handed out, images by class, errors before any process starts."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +12,7 @@ import torch
 
 from distal import ActiveLearner, Config, ConfigError, Event, OracleError, RunError, View
 from distal.driver.preparation import Opened
+from distal.resolve import print_config
 from distal.run.directory import RunDirectory
 from distal.run.ledger import Ledger, Query
 
@@ -53,8 +58,8 @@ def test_queries_are_the_same_for_one_shard_and_for_three(local_ray: None, small
 def test_an_open_question_is_settled_before_anything_is_started(
     small_config: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("distal.driver.learner.cluster", None)
-    config = small_config(oracle={"kind": "files"})
+    monkeypatch.setattr("distal.driver.serve.cluster", None)
+    config = small_config(oracle={"kind": "files"}, pool={"shards": 1})
     run = RunDirectory.open(config.storage, config.name)
     Opened(config).write(run)
     Ledger(run).write_query(Query(1, np.array([7, 3]), np.zeros(2, np.float32), "random"))
@@ -69,6 +74,29 @@ def test_an_open_question_is_settled_before_anything_is_started(
     with pytest.raises(TypeError):  # there is no cluster to go on with
         ActiveLearner(config).run()
     assert [answer.label for answer in Ledger(run).answers(1)] == [1, None]
+
+
+ALONE = """
+import sys, torch, distal
+torch.set_grad_enabled(False)
+torch.set_num_threads(3)
+learner = distal.ActiveLearner(sys.argv[1], oracle=lambda item: item.row_id % 10)
+for result in learner.rounds():
+    assert torch.get_num_threads() == 3 and not torch.is_grad_enabled()
+    break
+assert learner.run().reason == "budget"
+assert learner.config.pool.shards == 0 and [result.round for result in learner.results_] == [2]
+assert "ray" not in sys.modules, "a run in one process has loaded Ray"
+"""
+
+
+def test_a_run_in_one_process_loads_no_ray_and_leaves_the_scripts_settings_of_torch(
+    small_config: Make, tmp_path: Path
+) -> None:
+    (tmp_path / "run.yaml").write_text(print_config(small_config()))
+    own = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
+    ran = subprocess.run([sys.executable, "-c", ALONE, tmp_path / "run.yaml"], capture_output=True, text=True, env=own)
+    assert ran.returncode == 0, ran.stderr
 
 
 def doubt(view: View) -> torch.Tensor:

@@ -1,7 +1,7 @@
 import pytest
 
 from distal.config import Config, TrainConfig
-from distal.driver.resources import divide_resources, possible_sizes
+from distal.driver.resources import ROWS_IN_PROCESS, choose_shards, divide_resources, possible_sizes
 from distal.errors import ClusterError
 from distal.resolve import make_config
 
@@ -81,3 +81,23 @@ def test_fewest_workers_that_do_not_divide_the_batch_are_not_what_is_needed() ->
     train = {"workers": 4, "min_workers": 3, "cpus_per_worker": 1.0, "batch_size": 64}
     with pytest.raises(ClusterError, match="4 workers need"):
         divide_resources(make_config({"pool": {"shards": 1, "cpus_per_shard": 0.5}, "train": train}), [{"CPU": 4.0}])
+
+
+def test_only_a_small_pool_without_workers_or_a_cluster_is_scored_in_the_driver_unless_said_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr("distal.driver.resources.joined_ray", lambda: False)
+    default = make_config({})
+    assert choose_shards(default, ROWS_IN_PROCESS) == 0
+    assert choose_shards(default, ROWS_IN_PROCESS + 1) == 2
+    assert choose_shards(make_config({"train": {"workers": 1}}), 16) == 2
+    assert choose_shards(default, 16, address="auto") == 2
+    assert choose_shards(make_config({"address": "auto"}), 16) == 2
+    assert choose_shards(config(3, 0), 16) == 3
+    assert choose_shards(config(0, 0), 10**6, address="auto") == 0
+    monkeypatch.setattr("distal.driver.resources.joined_ray", lambda: True)
+    assert choose_shards(default, 16) == 2
+    monkeypatch.setattr("distal.driver.resources.joined_ray", lambda: False)
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
+    assert choose_shards(default, 16) == 2

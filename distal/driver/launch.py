@@ -1,4 +1,4 @@
-"""Run a function on the ranks of a Ray Train worker group, or in this process when there are no workers."""
+"""Run a function on the ranks of a Ray Train worker group."""
 
 import os
 import shutil
@@ -39,7 +39,7 @@ BOOKKEEPING = "distal-train-"
 
 @dataclass(frozen=True)
 class WorkerGroup:
-    """Describe the ranks. name: shown on the dashboard. workers: 0 is this process, through Train's local mode.
+    """Describe the ranks. name: shown on the dashboard.
 
     cpus, gpus: reserved per worker. threads: CPU threads per worker; None takes an even share of the cores that its
     node gives to this process.
@@ -78,23 +78,15 @@ def launch(work: Callable[[Communicator], None], group: WorkerGroup, restarts: i
 
     def loop() -> None:
         keep_freed_memory()
-        sharing = ray.train.get_context().get_local_world_size() if group.workers else 1
-        torch.set_num_threads(group.threads or max(1, len(os.sched_getaffinity(0)) // sharing))
-        if group.workers == 0:
-            work(Alone("cuda" if torch.cuda.is_available() else "cpu"))
-        else:
-            device = ray.train.torch.get_device()
-            work(ProcessGroup(device) if ray.train.get_context().get_world_size() > 1 else Alone(device))
+        context, device = ray.train.get_context(), ray.train.torch.get_device()
+        torch.set_num_threads(group.threads or max(1, len(os.sched_getaffinity(0)) // context.get_local_world_size()))
+        work(ProcessGroup(device) if context.get_world_size() > 1 else Alone(device))
 
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", CONTROLLER_POLL_S)
     # One process less: a worker that hears of its node's end has nothing to save, for each phase leaves its file.
     os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     resources = {"CPU": group.cpus, **({"GPU": group.gpus} if group.gpus else {})}
-    scaling = ScalingConfig(
-        num_workers=group.workers,
-        use_gpu=group.gpus > 0,
-        resources_per_worker=resources if group.workers else None,
-    )
+    scaling = ScalingConfig(num_workers=group.workers, use_gpu=group.gpus > 0, resources_per_worker=resources)
     # Without a limit of its own, Train would wait for ever for as many places as before.
     limit = -1 if restarts else 0
     failures = FailureConfig(max_failures=restarts, controller_failure_limit=limit, max_preemption_failures=limit)

@@ -1,42 +1,36 @@
-"""The driver's object: start the shard actors and the trainer, serve what belongs to this process, hand out rounds."""
+"""The driver's object: hold the pool, run the rounds here or have them run by workers, hand out what they commit."""
 
 import json
 import logging
-import threading
+import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import ray
-from ray.exceptions import RayActorError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+import torch
 
 from distal.checkpoints import open_generator
+from distal.communicator import Alone
 from distal.config import Config
-from distal.driver.cluster import cluster, living_nodes
-from distal.driver.launch import WorkerGroup
-from distal.driver.mailbox import LastReply, Mailbox, Question, WorkersUp
 from distal.driver.preparation import Opened
-from distal.driver.rank import DRIVER_LOCK, Job
-from distal.driver.resources import divide_resources, possible_sizes
-from distal.driver.telemetry import Telemetry
-from distal.driver.workers import Workers
-from distal.errors import ClusterError, ConfigError, DistalError, RunError, StorageError
-from distal.oracle import Oracle, annotate, answered, build_oracle
+from distal.driver.rank import WRITER_WAIT_S
+from distal.driver.resources import joined_ray
+from distal.errors import ConfigError, DistalError, RunError, StorageError
+from distal.nets.threads import threads
+from distal.oracle import Oracle, annotate, build_oracle
 from distal.oracle.guarded import GuardedOracle, guarded
-from distal.pool.actors import ShardActors
+from distal.pool.allocator import keep_freed_memory
 from distal.pool.local import LocalShard
-from distal.pool.waiting import Waiting
+from distal.pool.shard import Ready
 from distal.progress import Event, Listener, ignore
 from distal.query import Strategy, as_strategy
 from distal.report.write import write_report
 from distal.resolve import check_names, make_config, read_config
-from distal.rounds import Setup
+from distal.rounds import Setup, Shards, run_rounds
 from distal.run.directory import RunDirectory
 from distal.run.ledger import Ledger
 from distal.run.results import RoundResult
@@ -44,9 +38,15 @@ from distal.stopping import Outcome
 
 logger = logging.getLogger(__name__)
 
-END_WAIT_S = 60.0
 REPORT_EVERY = 10.0
 """Times as long as the report took pass before it is written again."""
+
+
+class Pool(Shards, Protocol):
+    """Hold the pool in this process or in actors."""
+
+    def prepare(self) -> list[Ready]:
+        """Decode the rows."""
 
 
 class ActiveLearner:
@@ -87,13 +87,13 @@ class ActiveLearner:
         else:
             check_names(config)
         self.run_directory = RunDirectory.open(config.storage, config.name)
-        self._opened = Opened(config, self.run_directory)
+        self._address = address or config.address
+        self._opened = Opened(config, self.run_directory, self._address)
         self._opened.require_memory()
         self.config = self._opened.config
         self._oracle = guarded(oracle)
         self._build_oracle()  # where the rounds run it is built again; here, so that it refuses at once
         self._strategy = chosen
-        self._address = address or config.address
         self._listen: Listener = listen
         self.outcome_: Outcome | None = None
         self.results_: list[RoundResult] = []
@@ -125,19 +125,9 @@ class ActiveLearner:
             if awaited is not None:
                 self.outcome_ = Outcome("waiting", "labels", awaited)
                 return
-            with cluster(self._address), self._shards() as shards:
-                self._opened.write(run)
-                run.delete("stopped.json")
-                rounds: dict[str, float | str] = {"rounds": self.config.planned_rounds}
-                self._listen(Event(0, "prepare", 0, self._opened.images.rows, rounds))
-                ready = shards.prepare()
-                skipped = [s for shard in ready for s in shard.skipped]
-                available = sum(shard.available for shard in ready)
-                setup = self._opened.setup(run, skipped, available, self._strategy)
-                facts: dict[str, float | str] = {"available": setup.available, "skipped": len(skipped)}
-                facts |= {"given": len(setup.given.row_ids)} if len(setup.given.row_ids) else {}
-                self._listen(Event(0, "prepare", self._opened.images.rows, self._opened.images.rows, facts))
-                yield from self._serve(setup, shards)
+            with self._pool() as shards:
+                setup = self._prepare(shards)
+                self.outcome_ = yield from self._kept(setup, shards)
 
     def generate(self, classes: Iterable[str | int], seed: int = 0) -> npt.NDArray[np.uint8]:
         """Generate one image for each class, given by name or index, from the last committed round.
@@ -160,97 +150,73 @@ class ActiveLearner:
         return generator.images(labels, seed)
 
     @contextmanager
-    def _shards(self) -> Iterator[ShardActors | LocalShard]:
-        config, images = self.config, self._opened.images
-        if config.pool.shards == 0:
-            yield LocalShard(images, self._opened.holdout, config.seed)
+    def _pool(self) -> Iterator[Pool]:
+        """Hold the pool in this process, or in actors; what needs Ray is imported where Ray is needed."""
+        if self.config.pool.shards == 0:
+            yield LocalShard(self._opened.images, self._opened.holdout, self.config.seed)
             return
-        resources = divide_resources(config, living_nodes())
-        shards = ShardActors(
-            images,
-            config.pool.shards,
-            self._opened.holdout,
-            config.seed,
-            resources.shard_cpus,
-            resources.shard_gpus,
-            config.name,
-            config.wait_s,
-        )
-        try:
+        from distal.driver.serve import shard_actors
+
+        with shard_actors(self._opened, self._address) as shards:
             yield shards
-        finally:
-            shards.close()
 
-    def _serve(self, setup: Setup, shards: ShardActors | LocalShard) -> Iterator[RoundResult]:
-        """Run the rounds in a thread or on workers, and answer from this thread what they ask of the driver."""
-        config = self.config
-        shared = _open_mailbox(config.train.workers)
-        mailbox = partial(_from_driver, shared)
-        lock = setup.run.read(DRIVER_LOCK) if setup.run.local is not None else b""
-        job = Job(setup, shards, self._oracle is not None, shared, lock)
-        resources = divide_resources(config, living_nodes())
-        group = WorkerGroup(
-            name=f"distal-{config.name}",
-            workers=config.train.workers,
-            cpus=resources.worker_cpus,
-            gpus=resources.worker_gpus,
-            threads=config.train.threads,
-        )
-        workers = Workers(job, group, possible_sizes(config.train), lambda: len(setup.run.committed()))
-        failure: list[BaseException] = []
+    def _prepare(self, shards: Pool) -> Setup:
+        """Let the run exist, and the shards read every row."""
+        run, rows = self.run_directory, self._opened.images.rows
+        self._opened.write(run)
+        run.delete("stopped.json")
+        self._listen(Event(0, "prepare", 0, rows, {"rounds": self.config.planned_rounds}))
+        ready = shards.prepare()
+        skipped = [s for shard in ready for s in shard.skipped]
+        setup = self._opened.setup(run, skipped, sum(shard.available for shard in ready), self._strategy)
+        facts: dict[str, float | str] = {"available": setup.available, "skipped": len(skipped)}
+        facts |= {"given": len(setup.given.row_ids)} if len(setup.given.row_ids) else {}
+        self._listen(Event(0, "prepare", rows, rows, facts))
+        return setup
 
-        def train() -> None:
-            try:
-                workers.run()
-            except BaseException as error:  # noqa: BLE001 - handed to the main thread, which raises it
-                failure.append(error)
+    def _kept(self, setup: Setup, shards: Pool) -> Generator[RoundResult, None, Outcome]:
+        """Keep each committed round and hand it out; also as Ray's metrics, where this process has joined a cluster."""
+        telemetry = None
+        if joined_ray():
+            from distal.driver.telemetry import Telemetry
 
-        thread = threading.Thread(target=train, name="distal-rounds", daemon=True)
-        thread.start()
-        end: Outcome | DistalError | None = None
-        telemetry = Telemetry(config.name, self._listen)
-        waiting = Waiting(str(group)) if group.workers and not workers.elastic else None
-        regrouping = False
-        try:
-            while end is None:
-                alive = thread.is_alive()  # asked first: what a thread sent before it ended is received below
-                message = mailbox("receive", 0.5)
-                if message is not None:
-                    waiting = None
-                elif waiting is not None:
-                    waiting.tell()
-                if message is None:
-                    if not alive:
-                        break
-                elif isinstance(message, Question) and isinstance(message.message, RoundResult):
-                    self.results_.append(message.message)
-                    telemetry.committed(message.message)
-                    yield message.message
-                    regrouping = message.message.round < config.rounds and workers.grow()
-                    mailbox("reply", message.ticket, not regrouping)
-                    mailbox("reply", message.ticket, LastReply())
-                    if time.monotonic() >= self._report_due:
-                        self._report(setup.run, at_work=True)
-                elif isinstance(message, Question):
-                    self._answer(setup, mailbox, message)
-                elif isinstance(message, Event):
-                    telemetry(message)
-                elif isinstance(message, WorkersUp):
-                    workers.up(message.size)
-                elif regrouping and isinstance(message, Outcome):
-                    regrouping = False  # these workers have ended for a larger group
-                else:
-                    end = message
-        finally:
-            if not isinstance(end, Outcome):
-                mailbox("stop")
-                workers.end()
-            thread.join(timeout=END_WAIT_S)
-        if isinstance(end, DistalError):
-            raise end
-        if failure:
-            raise failure[0]
-        self.outcome_ = end
+            telemetry = Telemetry(self.config.name, self._listen)
+        with closing(self._started(setup, shards, telemetry or self._listen)) as rounds:
+            while True:
+                try:
+                    with self._torch_for_training():
+                        result = next(rounds)
+                except StopIteration as end:
+                    outcome: Outcome = end.value
+                    return outcome
+                self.results_.append(result)
+                if telemetry is not None:
+                    telemetry.committed(result)
+                yield result
+                if not self.config.train.workers:
+                    self._report_at_work()
+
+    def _started(self, setup: Setup, shards: Pool, listen: Listener) -> Generator[RoundResult, None, Outcome]:
+        """Run the rounds on training workers, or here, in the thread that iterates."""
+        if self.config.train.workers:
+            from distal.driver.serve import Driver
+
+            build = None if self._oracle is None else self._build_oracle
+            return (yield from Driver(setup, shards, build, listen, self._report_at_work).rounds())
+        keep_freed_memory()
+        comm = Alone("cuda" if torch.cuda.is_available() else "cpu")
+        with setup.run.lock("writer", wait_s=WRITER_WAIT_S):  # workers of a killed driver may be about to end
+            return (yield from run_rounds(setup, shards, self._build_oracle(), comm, listen))
+
+    @contextmanager
+    def _torch_for_training(self) -> Iterator[None]:
+        """Give the rounds their CPU threads and gradients, whatever the script has set; between them its own hold."""
+        with (
+            threads(self.config.train.threads or len(os.sched_getaffinity(0))),
+            torch.inference_mode(False),
+            torch.enable_grad(),
+        ):
+            yield
 
     def _awaited(self) -> str | None:
         """Take what answers there are to an open question, before anything is started; say what is still awaited."""
@@ -261,17 +227,6 @@ class ActiveLearner:
             return None
         self._opened.write(run)
         return annotate(ledger, self._build_oracle(), query, self._listen)
-
-    def _answer(self, setup: Setup, mailbox: Callable[..., Any], question: Question) -> None:
-        """Ask the user's oracle, here, for what is still pending; every answer is durable before the next is asked."""
-        error: DistalError | None = None
-        try:
-            ledger = Ledger(setup.run, len(setup.classes))
-            for answers in answered(ledger, self._build_oracle(), question.message.query):
-                mailbox("reply", question.ticket, answers)
-        except DistalError as raised:
-            error = raised
-        mailbox("reply", question.ticket, LastReply(error))
 
     def _build_oracle(self) -> Oracle:
         if isinstance(self._oracle, GuardedOracle):
@@ -294,8 +249,12 @@ class ActiveLearner:
             raise
         self._report(run)
 
+    def _report_at_work(self) -> None:
+        """Write the page of a run that goes on; where that takes long, less often: a tenth of the time."""
+        if time.monotonic() >= self._report_due:
+            self._report(self.run_directory, at_work=True)
+
     def _report(self, run: RunDirectory, at_work: bool = False) -> None:
-        """Write the page while the next round is at work; where that takes long, less often: a tenth of the time."""
         began = time.monotonic()
         try:
             if run.exists():
@@ -303,30 +262,6 @@ class ActiveLearner:
         except DistalError as error:
             logger.warning("the report could not be written: %s", error)
         self._report_due = time.monotonic() + REPORT_EVERY * (time.monotonic() - began)
-
-
-def _open_mailbox(workers: int) -> Callable[..., Any]:
-    if workers == 0:
-        mailbox = Mailbox()
-        return lambda method, *args: getattr(mailbox, method)(*args)
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    actor = ray.remote(num_cpus=0, max_concurrency=8, scheduling_strategy=here)(Mailbox).remote()
-    return partial(_call_actor, actor)
-
-
-def _call_actor(actor: Any, method: str, *args: Any) -> Any:
-    return ray.get(getattr(actor, method).remote(*args))
-
-
-def _from_driver(mailbox: Callable[..., Any], method: str, *args: Any) -> Any:
-    """Call the mailbox from the driver, on whose node it lies; a worker that cannot reach it is restarted by Train."""
-    try:
-        return mailbox(method, *args)
-    except RayActorError as error:
-        raise ClusterError(
-            f"this process has lost its node's part of the Ray cluster ({type(error).__name__}).\n"
-            "Everything committed and every label answered is kept: run distal resume, or submit the job again."
-        ) from error
 
 
 def _config(config: Config | Mapping[str, Any] | str | Path | None) -> Config:

@@ -1,8 +1,8 @@
-"""Connect the rounds, wherever they run, to the driver: progress up, questions up, replies and a stop flag down.
+"""Connect the training workers to the driver: progress up, questions up, replies and a stop flag down.
 
-The rounds run on rank 0 of the training workers; what belongs to the driver's own process (the user's callable oracle,
-the progress display, the loop over committed rounds) is asked for through a mailbox. With workers=0 the mailbox is an
-object shared by two threads; with Ray Train workers it is the same class in an actor.
+The rounds run on rank 0 of the workers; what belongs to the driver's own process (the user's callable oracle, the
+progress display, the loop over committed rounds) is asked for through a mailbox, which lies in an actor. Rounds in the
+driver's process need none.
 """
 
 import queue
@@ -112,7 +112,7 @@ class Link:
     """Be the rounds' end of a mailbox.
 
     Args:
-        call: invokes a method of the mailbox by name, directly or through an actor handle.
+        call: invokes a method of the mailbox by name.
     """
 
     def __init__(self, call: Callable[..., Any]) -> None:

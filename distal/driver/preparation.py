@@ -17,6 +17,7 @@ from distal.config import Config
 from distal.data.chunks import Skipped
 from distal.data.split import held_out, holdout_fraction
 from distal.data.table import ImageTable, open_images
+from distal.driver.resources import choose_shards
 from distal.errors import ConfigError, PoolError, RunError
 from distal.metrics import Evaluator, check_extractor
 from distal.metrics.reference import at_most
@@ -65,19 +66,25 @@ class Opened:
 
     Args:
         run: the run that this is of. Once it has asked for labels, those that it began with are read there.
+        address: of a Ray cluster to join, where it is not the configuration's.
+
+    Attributes:
+        config: with what its nulls come to for these images.
 
     Raises:
         ConfigError, PoolError: what the data shows to be wrong, before any process starts.
     """
 
-    def __init__(self, config: Config, run: RunDirectory | None = None) -> None:
+    def __init__(self, config: Config, run: RunDirectory | None = None, address: str | None = None) -> None:
         config = with_absolute_places(config)
         self.images = open_images(config.pool)
         begun = run is not None and bool(run.list("rounds"))
         table = [] if begun or config.query.labels is None else read_table(config.query.labels)
         self.classes = _classes(self.images.classes or names_of(table))
         shape = {"image_size": self.images.image_size, "channels": self.images.channels, "classes": list(self.classes)}
-        self.config = config.model_copy(update={"pool": config.pool.model_copy(update=shape)})
+        self._shards_as_given = {"shards": config.pool.shards}
+        placed = {"shards": choose_shards(config, self.images.rows, address)}
+        self.config = config.model_copy(update={"pool": config.pool.model_copy(update=shape | placed)})
         self.holdout = holdout_fraction(config.evaluate, self.images.rows)
         self.reference = self.images if config.evaluate.path is None else _open_reference(self.config)
         if run is not None and begun:
@@ -121,6 +128,7 @@ class Opened:
             "fingerprint": self.images.fingerprint,
             "reference_fingerprint": self.reference.fingerprint,
             "rows": self.images.rows,
+            "shards": self.config.pool.shards,
             "holdout": self.holdout,
             "image_size": self.images.image_size,
             "channels": self.images.channels,
@@ -173,12 +181,17 @@ class Opened:
             require_memory(self.config, self.images.image_size, self.images.channels, len(self.classes), 1, device)
 
     def write(self, run: RunDirectory) -> None:
-        """Write given.parquet once, config.yaml and environment.json: from here on the run exists."""
+        """Write given.parquet once, config.yaml and environment.json: from here on the run exists.
+
+        What null shards came to is a fact of this launch: the next may have another place.
+        """
         if not run.list("rounds"):
             run.delete(GIVEN)
             if len(self.given.row_ids):
                 run.write(GIVEN, to_parquet(self.given))
-        run.write("config.yaml", print_config(self.config, self.record()).encode())
+        pool = self.config.pool.model_copy(update=self._shards_as_given)
+        config = self.config.model_copy(update={"pool": pool})
+        run.write("config.yaml", print_config(config, self.record()).encode())
         run.write("environment.json", _json(environment()))
 
     def setup(self, run: RunDirectory, skipped: list[Skipped], available: int, strategy: Strategy | None) -> Setup:

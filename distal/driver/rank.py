@@ -1,8 +1,9 @@
-"""Carry the rounds to where they run: what a training worker is given, and how it speaks with the driver."""
+"""Carry the rounds to the training workers: what one is given, and how it speaks with the driver."""
 
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -90,26 +91,33 @@ class Job:
 
     def _run(self, comm: Communicator, link: Link) -> Outcome:
         setup = self.setup
-        if setup.config.train.workers:  # without, the driver has asked this process
-            shape = (setup.images.image_size, setup.images.channels, len(setup.classes))
-            require_memory(setup.config, *shape, comm.size, comm.device)
+        shape = (setup.images.image_size, setup.images.channels, len(setup.classes))
+        require_memory(setup.config, *shape, comm.size, comm.device)
         on_first_rank(comm, self._require_same_folder)
         oracle: Oracle = (
             DriverOracle(link)
             if self.oracle_in_driver
             else build_oracle(setup.config, setup.images, setup.classes, setup.run, None)
         )
-        if comm.rank > 0:
-            return run_rounds(setup, self.shards, oracle, comm)
-
-        def on_commit(result: RoundResult) -> bool:
+        rounds = run_rounds(setup, self.shards, oracle, comm, link.tell)
+        while True:
             try:
-                return all(link.ask(result))
-            except Interrupted:
-                return False
-
-        return run_rounds(setup, self.shards, oracle, comm, link.tell, on_commit)
+                result = next(rounds)
+            except StopIteration as end:
+                outcome: Outcome = end.value
+                return outcome
+            if not on_first_rank(comm, partial(_goes_on, link, result)):
+                rounds.close()
+                return Outcome("interrupted", "driver", f"stopped by the driver after round {result.round}")
 
     def _finish(self, comm: Communicator, end: Outcome | DistalError) -> None:
         if comm.rank == 0:
             self.call("send", end)
+
+
+def _goes_on(link: Link, result: RoundResult) -> bool:
+    """Hand a committed round to the driver, who says whether there is to be another."""
+    try:
+        return all(link.ask(result))
+    except Interrupted:
+        return False

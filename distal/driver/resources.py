@@ -1,5 +1,7 @@
-"""Divide a cluster's CPUs and GPUs between shard actors and training workers, which take turns."""
+"""Say how many shard actors a run has, and divide a cluster's CPUs and GPUs between them and the training workers."""
 
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,6 +10,26 @@ from distal.errors import ClusterError
 
 GRAIN = 1e-3
 """Ray counts fractions of a CPU; shares are rounded down to this, so that their sum always fits."""
+
+SHARDS = 2
+"""Actors of a pool that is cut at all, where nobody says how many: they scale with the cluster, which is not known."""
+
+ROWS_IN_PROCESS = 20_000
+"""Rows that one process scores sooner than Ray starts: 11 s on a busy machine."""
+
+
+def joined_ray() -> bool:
+    """Say whether this process has joined a Ray cluster, without importing what takes seconds."""
+    ray = sys.modules.get("ray")
+    return ray is not None and bool(ray.is_initialized())
+
+
+def choose_shards(config: Config, rows: int, address: str | None = None) -> int:
+    """Return `pool.shards`, or what null comes to for a pool of this many rows and a cluster at this address."""
+    if config.pool.shards is not None:
+        return config.pool.shards
+    cluster = address or config.address or os.environ.get("RAY_ADDRESS") or joined_ray()
+    return SHARDS if cluster or config.train.workers or rows > ROWS_IN_PROCESS else 0
 
 
 @dataclass(frozen=True)
@@ -39,7 +61,7 @@ def divide_resources(config: Config, nodes: Sequence[Mapping[str, float]]) -> Re
     """
     free = _without_driver([node.get("CPU", 0.0) for node in nodes], config.driver_cpus)
     cpus, gpus = sum(free), sum(node.get("GPU", 0.0) for node in nodes)
-    shards, workers = config.pool.shards, config.train.workers
+    shards, workers = config.pool.shards or 0, config.train.workers
     least = possible_sizes(config.train)[0]
     given_gpus = config.train.gpus_per_worker
     if given_gpus is None and 0 < gpus < least and not config.autoscaling:

@@ -1,8 +1,6 @@
 """Hold the whole pool in this process, for runs that share a machine with others: no actor to start, none to leave."""
 
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,16 +9,20 @@ import torch
 
 from distal.data.table import ImageTable
 from distal.errors import DistalError
+from distal.nets.threads import one_thread
 from distal.pool.shard import Ready, Scored, Shard, strategy_failed
 from distal.query import Strategy
 
 
 class LocalShard:
-    """Answer as `ShardActors` does, with one shard in this process: the same scores, the same picks."""
+    """Answer as `ShardActors` does, with one shard in this process: the same scores, the same picks.
+
+    It scores with one thread, as every shard does, so that not a bit depends on where the shard is.
+    """
 
     def __init__(self, images: ImageTable, holdout: float, seed: int) -> None:
         device = "cuda" if torch.cuda.is_available() else "cpu"  # where training in this process is, too
-        with _one_thread():
+        with one_thread():
             self._shard = Shard(images, 0, images.blocks, holdout, seed, device)
 
     def prepare(self) -> list[Ready]:
@@ -36,7 +38,7 @@ class LocalShard:
         labeled: npt.NDArray[np.int64],
     ) -> list[Scored]:
         """Score all rows."""
-        with _one_thread():
+        with one_thread():
             return [self._shard.open_round(round, strategy, scorer, asked, labeled)]
 
     def call(self, method: str, *args: Any) -> list[Any]:
@@ -46,21 +48,10 @@ class LocalShard:
             StrategyError: the strategy's own code failed.
         """
         try:
-            with _one_thread():
+            with one_thread():
                 return [self._shard.select(method, *args)]
         except DistalError:
             raise
         except Exception as error:
             last = traceback.extract_tb(error.__traceback__)[-1]
             raise strategy_failed(error, f"in {last.filename}, line {last.lineno}, {last.name}()") from error
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Score with one thread, as every shard does, so that not a bit depends on where the shard is; then as before."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -58,19 +58,19 @@ def test_a_label_function_that_raises_keeps_what_it_answered(tmp_path: Path, unb
     require_asked_once(tmp_path)
 
 
-def test_leaving_the_loop_over_rounds_ends_threads_and_actors_at_once_and_the_same_object_goes_on(
+def test_leaving_the_loop_over_rounds_ends_threads_workers_and_actors_at_once_and_the_run_goes_on_without_them(
     tmp_path: Path, unbroken: dict[str, Any]
 ) -> None:
-    learner = ActiveLearner(tree(tmp_path), oracle=LabelFunction(tmp_path / "asked"))
+    learner = ActiveLearner(tree(tmp_path, workers=1), oracle=LabelFunction(tmp_path / "asked"))
     rounds = learner.rounds()
     assert next(rounds).round == 1
     started = time.monotonic()
     rounds.close()  # what leaving a for loop does
     assert time.monotonic() - started < 10.0
     assert not [thread for thread in threading.enumerate() if thread.name == "distal-rounds"]
-    wait_until(lambda: not ray_processes("HeldShard"), "the shard actors were gone")
+    wait_until(lambda: not ray_processes("HeldShard|RayTrainWorker"), "the actors were gone")
 
-    learner.run()
+    ActiveLearner(tree(tmp_path), oracle=LabelFunction(tmp_path / "asked")).run()
 
     require_same(tmp_path, unbroken)
     require_asked_once(tmp_path)
@@ -107,12 +107,13 @@ def test_a_full_disk_says_so_loses_nothing_and_the_run_goes_on_when_there_is_roo
     assert function.answered == ROUNDS * BATCH
 
 
+@pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.parametrize(("end", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "sigterm"])
 def test_ctrl_c_and_sigterm_end_in_words_and_leave_a_run_that_can_be_taken_up(
-    tmp_path: Path, end: signal.Signals, code: int
+    tmp_path: Path, end: signal.Signals, code: int, workers: int
 ) -> None:
     share_extractor(tmp_path)
-    settings = ["train.steps=1000000", "train.workers=1", "evaluate.samples=64", "query.batch=6", "rounds=1"]
+    settings = [f"train.workers={workers}", "train.steps=1000000", "evaluate.samples=64", "query.batch=6", "rounds=1"]
     with started("run", f"storage={tmp_path}", "name=run", *settings) as process:
         wait_until(lambda: run_of(tmp_path).has("rounds/0001/labels.parquet"), "round 1 was labeled", 200.0)
         os.killpg(process.pid, end)  # as a terminal and Slurm do: to the driver and all it has started

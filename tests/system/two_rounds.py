@@ -73,7 +73,7 @@ def final_files(storage: Path) -> dict[str, Any]:
             del content["metrics.json"], content["labels.parquet"]  # they hold wall-clock fields
         elif path.name == "config.yaml":
             content = yaml.safe_load(content)
-            del content["resolved"]["digest"]
+            del content["resolved"]["digest"], content["resolved"]["shards"]
             del content["storage"], content["train"]["workers"], content["pool"]["shards"]
         files[str(path.relative_to(root))] = content
     return files

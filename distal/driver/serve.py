@@ -1,0 +1,194 @@
+"""Start what a run has in other processes, shard actors and training workers, and serve what they ask of the driver."""
+
+import threading
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from distal.config import Config
+from distal.driver.cluster import cluster, living_nodes
+from distal.driver.launch import WorkerGroup
+from distal.driver.mailbox import LastReply, Mailbox, Question, WorkersUp
+from distal.driver.preparation import Opened
+from distal.driver.rank import DRIVER_LOCK, Job
+from distal.driver.resources import divide_resources, possible_sizes
+from distal.driver.workers import Workers
+from distal.errors import ClusterError, DistalError
+from distal.oracle import Oracle, answered
+from distal.pool.actors import ShardActors
+from distal.pool.waiting import Waiting
+from distal.progress import Event, Listener
+from distal.rounds import Setup, Shards
+from distal.run.ledger import Ledger
+from distal.run.results import RoundResult
+from distal.stopping import Outcome
+
+END_WAIT_S = 60.0
+
+
+@contextmanager
+def shard_actors(opened: Opened, address: str | None) -> Iterator[ShardActors]:
+    """Join or start a Ray cluster, and hold the pool in actors there, until the block ends.
+
+    Raises:
+        ClusterError: it cannot be joined, or is too small.
+    """
+    config = opened.config
+    with cluster(address):
+        resources = divide_resources(config, living_nodes())
+        shards = ShardActors(
+            opened.images,
+            config.pool.shards or 0,
+            opened.holdout,
+            config.seed,
+            resources.shard_cpus,
+            resources.shard_gpus,
+            config.name,
+            config.wait_s,
+        )
+        try:
+            yield shards
+        finally:
+            shards.close()
+
+
+class Driver:
+    """Be the driver of rounds that run on training workers: hand out what they commit, answer what they ask.
+
+    Args:
+        oracle: builds the oracle that lives in this process; None where the workers build their own.
+        listen: hears their progress. at_work: called when they go on after a commit.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        shards: Shards,
+        oracle: Callable[[], Oracle] | None,
+        listen: Listener,
+        at_work: Callable[[], None],
+    ) -> None:
+        self._setup = setup
+        self._oracle = oracle
+        self._listen = listen
+        self._at_work = at_work
+        call = _open_mailbox()
+        self._mailbox = partial(_from_driver, call)
+        lock = setup.run.read(DRIVER_LOCK) if setup.run.local is not None else b""
+        group = _group(setup.config)
+        job = Job(setup, shards, oracle is not None, call, lock)
+        self._workers = Workers(job, group, possible_sizes(setup.config.train), lambda: len(setup.run.committed()))
+        self._waiting = None if self._workers.elastic else Waiting(str(group))
+        self._regrouping = False
+
+    def rounds(self) -> Generator[RoundResult, None, Outcome]:
+        """Run the workers from a thread, and serve them from this one; yield each committed round, return the end."""
+        failure: list[BaseException] = []
+        thread = threading.Thread(target=self._run, args=(failure,), name="distal-rounds", daemon=True)
+        thread.start()
+        end: Outcome | DistalError | None = None
+        try:
+            while end is None:
+                alive = thread.is_alive()  # asked first: what a thread sent before it ended is received below
+                message = self._mailbox("receive", 0.5)
+                if message is None:
+                    if not alive:
+                        break
+                    if self._waiting is not None:
+                        self._waiting.tell()
+                    continue
+                self._waiting = None
+                if isinstance(message, Question) and isinstance(message.message, RoundResult):
+                    yield message.message
+                    self._go_on(message)
+                else:
+                    end = self._hear(message)
+        finally:
+            if not isinstance(end, Outcome):
+                self._mailbox("stop")
+                self._workers.end()
+            thread.join(timeout=END_WAIT_S)
+        if isinstance(end, DistalError):
+            raise end
+        if failure:
+            raise failure[0]
+        assert end is not None  # a job that ends by itself has said how
+        return end
+
+    def _run(self, failure: list[BaseException]) -> None:
+        try:
+            self._workers.run()
+        except BaseException as error:  # noqa: BLE001 - handed to the main thread, which raises it
+            failure.append(error)
+
+    def _go_on(self, committed: Question) -> None:
+        """Let the workers begin the next round, or end to begin it as a larger group."""
+        round = committed.message.round
+        self._regrouping = round < self._setup.config.rounds and self._workers.grow()
+        self._mailbox("reply", committed.ticket, not self._regrouping)
+        self._mailbox("reply", committed.ticket, LastReply())
+        self._at_work()
+
+    def _hear(self, message: Any) -> Outcome | DistalError | None:
+        """Do what a message wants; return it where it is how the rounds ended."""
+        if isinstance(message, Question):
+            self._answer(message)
+        elif isinstance(message, Event):
+            self._listen(message)
+        elif isinstance(message, WorkersUp):
+            self._workers.up(message.size)
+        elif self._regrouping and isinstance(message, Outcome):
+            self._regrouping = False  # these workers have ended for a larger group
+        else:
+            end: Outcome | DistalError = message
+            return end
+        return None
+
+    def _answer(self, question: Question) -> None:
+        """Ask the user's oracle, here, for what is still pending; every answer is durable before the next is asked."""
+        error: DistalError | None = None
+        try:
+            assert self._oracle is not None
+            ledger = Ledger(self._setup.run, len(self._setup.classes))
+            for answers in answered(ledger, self._oracle(), question.message.query):
+                self._mailbox("reply", question.ticket, answers)
+        except DistalError as raised:
+            error = raised
+        self._mailbox("reply", question.ticket, LastReply(error))
+
+
+def _group(config: Config) -> WorkerGroup:
+    resources = divide_resources(config, living_nodes())
+    return WorkerGroup(
+        name=f"distal-{config.name}",
+        workers=config.train.workers,
+        cpus=resources.worker_cpus,
+        gpus=resources.worker_gpus,
+        threads=config.train.threads,
+    )
+
+
+def _open_mailbox() -> Callable[..., Any]:
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    actor = ray.remote(num_cpus=0, max_concurrency=8, scheduling_strategy=here)(Mailbox).remote()
+    return partial(_call_actor, actor)
+
+
+def _call_actor(actor: Any, method: str, *args: Any) -> Any:
+    return ray.get(getattr(actor, method).remote(*args))
+
+
+def _from_driver(mailbox: Callable[..., Any], method: str, *args: Any) -> Any:
+    """Call the mailbox from the driver, on whose node it lies; a worker that cannot reach it is restarted by Train."""
+    try:
+        return mailbox(method, *args)
+    except RayActorError as error:
+        raise ClusterError(
+            f"this process has lost its node's part of the Ray cluster ({type(error).__name__}).\n"
+            "Everything committed and every label answered is kept: run distal resume, or submit the job again."
+        ) from error
