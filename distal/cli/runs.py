@@ -156,7 +156,7 @@ def report(
     from distal.checkpoints import read_saved
     from distal.report.write import write_report
     from distal.resolve import override_config
-    from distal.setup import SavedImages
+    from distal.tables import SavedImages, read_tables
 
     overrides = arguments or []
     wrong = [override for override in overrides if not override.startswith(("pool.path=", "pool.cache="))]
@@ -164,7 +164,8 @@ def report(
         raise ConfigError(f"'{wrong[0]}': a report takes pool.path=... and pool.cache=... alone.\nLeave it out.")
     opened = open_run(path)
     saved = read_saved(opened)
-    images = SavedImages(saved, override_config(saved.config, overrides))
+    pool = override_config(saved.config, overrides).pool
+    images = SavedImages(pool, saved.resolved["fingerprint"], read_tables(opened))
     show(write_report(opened, images, saved.classes))
 
 

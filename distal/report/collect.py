@@ -15,6 +15,7 @@ from distal.ledger import Ledger
 from distal.report.rows import REAL
 from distal.rundir import RunDirectory, round_path
 from distal.storage import without_keys
+from distal.tables import describe_growth, read_tables
 
 PHASES = ("reference", "acquire", "annotate", "train", "evaluate")
 _DRAWABLE = 1e15  # what is larger was not measured, and neither axes nor durations take it
@@ -102,6 +103,7 @@ class RunRecord:
     skipped: tuple[dict[str, Any], ...] = ()
     stopped: dict[str, Any] = field(default_factory=dict)
     has_real: bool = False
+    growth: str = ""
 
     @property
     def measured(self) -> list[tuple[int, Metrics]]:
@@ -136,6 +138,7 @@ def collect(run: RunDirectory) -> RunRecord:
         skipped=_skipped(run),
         stopped=_json(run, "stopped.json", {}),
         has_real=run.has(REAL),
+        growth=describe_growth(read_tables(run)),
     )
 
 

@@ -13,9 +13,10 @@ from distal.resolve import make_config, print_config, with_values
 from distal.rundir import COMMITTED, CONFIG, RunDirectory, round_path
 from distal.sweep.space import Point
 from distal.sweep.trials import TRIAL, TRIALS, read_note, write_note
+from distal.tables import TABLES
 
 _TRIAL = re.compile(r"[0-9a-f]{8}-s\d+|member-\d{3,}(\.g\d+)?")
-ONCE = ("skipped.json", "environment.json", GIVEN)
+ONCE = ("skipped.json", "environment.json", GIVEN, TABLES)
 
 
 def generations(directory: RunDirectory, member: str) -> list[RunDirectory]:

@@ -37,6 +37,7 @@ from distal.sweep.trials import (
     trial_name,
     write_note,
 )
+from distal.tables import TABLES
 
 logger = logging.getLogger(__name__)
 
@@ -163,6 +164,8 @@ class SweepTrial(tune.Trainable):  # type: ignore[misc]
         if read_note(run, TRIAL) is None:
             note = {"point": self._point, "seed": seed, "number": config["number"], "begun": time.time()}
             write_note(run, TRIAL, note)
+        if not run.has(TABLES) and job.directory.has(TABLES):
+            run.write(TABLES, job.directory.read(TABLES))  # closed: trials are compared on one pool
         self._take(run, self._point)
         self._open(skip=0)
 

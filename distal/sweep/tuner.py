@@ -1,6 +1,7 @@
 """Run a sweep: check it, prepare what its trials share, hand them to Tune, and read what they left behind."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from distal.sweep.results import Results
 from distal.sweep.trial import TrialJob
 from distal.sweep.trials import TRIALS
 from distal.sweep.watch import Watcher, watch_nothing
+from distal.tables import write_tables
 
 MAY_CHANGE = ("address", "storage", "name", "trials", "concurrency", "resources.", "hours", "loggers")
 """Keys that may change when a sweep is taken up again; its folder may have moved."""
@@ -88,8 +90,9 @@ def run_sweep(sweep: SweepConfig, *, resume: bool = False, watch: Watcher = watc
 
 
 def share(config: Config, directory: RunDirectory) -> None:
-    """Do once what every trial needs: decode the pool into this node's cache, train and apply the extractor."""
-    opened = Opened(config)
+    """Do once what every trial needs: settle the files of the pool, decode them here, train and apply the extractor."""
+    opened = Opened(config, directory)
+    write_tables(directory, replace(opened.tables, closed=True))
     opened.images.skipped(0, opened.images.blocks)  # which decodes it
     opened.evaluator(directory.inside(TRIALS, EVALUATION_CACHE)).prepare(Alone())
 
