@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from distal.report.collect import collect
 from distal.rundir import RunDirectory
 from distal.setup import Opened
 from distal.status import describe_status
+from distal.sweep.tuner import share
 from distal.tables import TABLES, SavedImages, Tables, read_tables, write_tables
 
 Make = Callable[..., Config]
@@ -196,3 +198,15 @@ def test_a_damaged_list_is_refused(tmp_path: Path, damage: bytes) -> None:
 def test_a_pool_whose_files_were_replaced_gives_no_images() -> None:
     with pytest.raises(PoolError, match="its files changed since this run began"):
         SavedImages(PoolConfig(), "of other files", Tables()).pixels(np.array([0]))
+
+
+def test_a_sweep_closes_the_list_of_its_pools_files(
+    config: Config, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Opened, "evaluator", lambda self, cache: Mock())
+    directory = RunDirectory.open(config.storage, f"{config.name}-sweep")
+    share(config, directory)
+    assert (read_tables(directory).closed, [each.rows for each in read_tables(directory).tables]) == (True, [120])
+    add(folder, "a", 120, 140)
+    with pytest.raises(RunError, match=r"a\.parquet is new"):
+        share(config, directory)
