@@ -3,6 +3,7 @@
     DistalError
     ├── ConfigError        a key of the configuration is unknown or its value is refused
     ├── PoolError          images or rows cannot be read as asked
+    │   └── ChangedPoolError a file whose rows a run has numbered is gone or another
     ├── OracleError        an oracle failed, or an answer cannot be taken
     ├── StorageError       the run directory cannot be written or read
     │   └── StorageAwayError an object store does not answer, or fails for now
@@ -38,6 +39,10 @@ class PoolError(DistalError):
     """Refuse a pool, a file or a row that cannot be read as asked."""
 
     exit_code = 3
+
+
+class ChangedPoolError(PoolError):
+    """Refuse a pool that lacks a file whose rows a run has numbered, or has another under its name."""
 
 
 class OracleError(DistalError):

@@ -154,7 +154,7 @@ def report(
         distal report runs/photos pool.path=/mnt/archive/photos.parquet
     """
     from distal.checkpoints import read_saved
-    from distal.driver.preparation import SavedImages
+    from distal.data.tables import SavedImages, read_tables
     from distal.report.write import write_report
     from distal.resolve import override_config
 
@@ -164,7 +164,8 @@ def report(
         raise ConfigError(f"'{wrong[0]}': a report takes pool.path=... and pool.cache=... alone.\nLeave it out.")
     opened = open_run(path)
     saved = read_saved(opened)
-    images = SavedImages(saved, override_config(saved.config, overrides))
+    pool = override_config(saved.config, overrides).pool
+    images = SavedImages(pool, saved.resolved["fingerprint"], read_tables(opened))
     show(write_report(opened, images, saved.classes))
 
 

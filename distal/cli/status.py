@@ -4,6 +4,7 @@ import json
 
 from distal.checkpoints import read_saved
 from distal.config import Config
+from distal.data.tables import describe_growth, read_tables
 from distal.report.advice import changes_to_go_on, take_up
 from distal.run.directory import RunDirectory, round_path
 from distal.run.files import without_keys
@@ -24,9 +25,11 @@ def describe_status(run: RunDirectory) -> str:
     results = [read_result(run, number) for number in run.committed()]
     given = number_given(saved.resolved)
     pool = without_keys(str(config.pool.path))
+    growth = describe_growth(read_tables(run))
     lines = [
         f"run        {run.uri}",
-        f"pool       {saved.resolved['rows']:,} rows of {pool}, {len(saved.classes)} classes",
+        f"pool       {saved.resolved['rows']:,} rows of {pool}, {len(saved.classes)} classes"
+        + (f"; {growth}" if growth else ""),
         f"strategy   {config.query.strategy}, {config.query.batch} labels a round, seed {config.seed}",
         f"rounds     {len(results)} of {config.rounds} committed",
         f"labels     {len(ledger.labels().row_ids)} labels from {ledger.count()} answers, "

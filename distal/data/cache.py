@@ -9,6 +9,7 @@ import os
 import shutil
 import threading
 import warnings
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -110,14 +111,21 @@ class DecodedCache:
         self._columns = columns
         self._spec = spec
         self.chunk_rows = max(1, _CHUNK_ROWS // block_rows) * block_rows
-        parameters = [_LAYOUT, PIL.__version__, source.fingerprint, columns.image, asdict(spec), self.chunk_rows]
-        # The fingerprint does not see pixels that change in place at the same size; the files' times do.
-        parameters.append(source.modified_ns)
-        key = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()[:32]
-        self._folder = folder / "decoded" / key
+        # A chunk lies with the fewest tables that hold its rows: a pool that grows decodes its last chunk again alone.
+        self._table_ends = [table.first_row + table.rows for table in source.tables]
+        self._folders = [folder / "decoded" / self._key(number) for number in range(1, len(source.tables) + 1)]
         self._reader = RowReader(source, columns.image)
         self._turn = threading.Lock()
         self._maps: OrderedDict[int, npt.NDArray[np.uint8]] = OrderedDict()
+
+    def _key(self, tables: int) -> str:
+        """Name what the pixels of the first tables depend on."""
+        of = self._source.tables[:tables]
+        fingerprint = " ".join(table.fingerprint for table in of)
+        parameters = [_LAYOUT, PIL.__version__, fingerprint, self._columns.image, asdict(self._spec), self.chunk_rows]
+        # The fingerprint does not see pixels that change in place at the same size; the files' times do.
+        parameters.append([file.modified_ns for table in of for file in table.files])
+        return hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()[:32]
 
     @property
     def chunks(self) -> int:
@@ -129,7 +137,7 @@ class DecodedCache:
         with self._turn:
             mapped = self._maps.get(index)
             if mapped is None:
-                with storage_errors(self._folder, 0):
+                with storage_errors(self._path(index).parent, 0):
                     mapped = map_chunk(self._path(index), self._shape(index))
                 if mapped is None:
                     mapped = self._decode_once(index)
@@ -157,7 +165,8 @@ class DecodedCache:
         return [index for index in range(self.chunks) if map_chunk(self._path(index), self._shape(index)) is not None]
 
     def _path(self, index: int) -> Path:
-        return self._folder / f"chunk-{index:06d}.u8"
+        stop = min((index + 1) * self.chunk_rows, self._source.rows)
+        return self._folders[bisect_left(self._table_ends, stop)] / f"chunk-{index:06d}.u8"
 
     def _shape(self, index: int) -> tuple[int, int, int, int]:
         rows = min(self.chunk_rows, self._source.rows - index * self.chunk_rows)
@@ -166,13 +175,13 @@ class DecodedCache:
     def _decode_once(self, index: int) -> npt.NDArray[np.uint8]:
         """Decode a chunk unless another process does so first; a damaged file is replaced."""
         path, shape = self._path(index), self._shape(index)
-        with cache_lock(self._folder / f"lock-{index % _LOCKS:02d}"):
+        with cache_lock(path.parent / f"lock-{index % _LOCKS:02d}"):
             mapped = map_chunk(path, shape)
             if mapped is not None:
                 return mapped
             first = index * self.chunk_rows
             needed = self._source.rows * int(np.prod(shape[1:]))
-            with storage_errors(self._folder, needed):
+            with storage_errors(path.parent, needed):
                 skipped = write_chunk(path, self._decode_rows(first, first + shape[0]), first)
             mapped = map_chunk(path, shape)
         if skipped:

@@ -1,9 +1,9 @@
-"""Read the footers of a pool's Parquet files: where each row lies, and a fingerprint of the whole."""
+"""Read the footers of a pool's Parquet files: where each row lies, and a fingerprint of what was found together."""
 
 import hashlib
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from distal.data.files import IMPORT_HINT, PoolFile
+from distal.data.growth import FileFacts, Table, arrange
 from distal.errors import PoolError
 
 _TAIL_BYTES = 65536
@@ -19,14 +20,13 @@ _MAGIC = b"PAR1"
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Say where every row lies. Row id = ordinal over the sorted files; picklable and O(row groups) small.
+    """Say where every row lies. Row id = ordinal over the files; picklable and O(row groups) small.
 
+    files: sorted as they were first found, then those that came later, table by table.
     group_file, group_index: int32 [G], file and ordinal in that file of each row group that holds rows.
     group_start: int64 [G + 1], first row id of each row group, and the number of rows at the end.
     group_row_bytes: int64 [G], mean uncompressed bytes of a row.
-    fingerprint: sha256 (hex) over names, sizes and tails of the files in order; folders and times do not enter it, so
-    that a copy has the same one. A change in place before the tail that keeps the size does not change it.
-    modified_ns: when each file was last written, in ns since 1970, as the file system says; -1 where it does not.
+    tables: files that were found together, the first ones first.
     """
 
     files: tuple[PoolFile, ...]
@@ -34,9 +34,17 @@ class Source:
     group_index: npt.NDArray[np.int32]
     group_start: npt.NDArray[np.int64]
     group_row_bytes: npt.NDArray[np.int64]
-    fingerprint: str
     size_bytes: int
-    modified_ns: tuple[int, ...]
+    tables: tuple[Table, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """Return the sha256 (hex) over names, sizes and tails of the first table's files: later ones do not change it.
+
+        Folders and times do not enter it, so that a copy has the same one; neither does a change in place before the
+        tail that keeps the size.
+        """
+        return self.tables[0].fingerprint
 
     @property
     def rows(self) -> int:
@@ -51,22 +59,29 @@ class Source:
 @dataclass(frozen=True)
 class _Footer:
     metadata: pq.FileMetaData
-    size: int
+    facts: FileFacts
     digest: bytes
-    modified_ns: int
 
 
-def open_source(files: tuple[PoolFile, ...]) -> tuple[Source, list[pq.FileMetaData]]:
+def open_source(files: tuple[PoolFile, ...], known: Sequence[Table] = ()) -> tuple[Source, list[pq.FileMetaData]]:
     """Read every footer, eight at a time. Return the source, and the footers for checks of the schema.
 
-    Raises PoolError for a file that is unreadable, not Parquet or cut short, and for a pool without rows.
+    known: tables that are numbered already; files beyond them make one more.
+
+    Raises PoolError for a file that is unreadable, not Parquet or cut short, for one of a known table that is missing
+    or has changed, and for a pool without rows.
     """
     with ThreadPoolExecutor(max_workers=8) as threads:
         footers = list(threads.map(_read_footer, files))
-    hashed = hashlib.sha256()
+    parts = arrange([footer.facts for footer in footers], known)
+    files = tuple(files[position] for part in parts for position in part)
+    tables: list[Table] = []
+    for part in parts:
+        first = tables[-1].first_row + tables[-1].rows if tables else 0
+        tables.append(_table(first, [footers[position] for position in part]))
+    footers = [footers[position] for part in parts for position in part]
     group_file, group_index, group_rows, row_bytes = [], [], [], []
-    for number, (file, footer) in enumerate(zip(files, footers, strict=True)):
-        hashed.update(f"{PurePosixPath(file.path).name}\0{footer.size}\0".encode() + footer.digest)
+    for number, footer in enumerate(footers):
         for index in range(footer.metadata.num_row_groups):
             group = footer.metadata.row_group(index)
             if group.num_rows == 0:
@@ -83,11 +98,18 @@ def open_source(files: tuple[PoolFile, ...]) -> tuple[Source, list[pq.FileMetaDa
         group_index=np.array(group_index, dtype=np.int32),
         group_start=np.concatenate([[0], np.cumsum(group_rows)]).astype(np.int64),
         group_row_bytes=np.array(row_bytes, dtype=np.int64),
-        fingerprint=hashed.hexdigest(),
-        size_bytes=sum(footer.size for footer in footers),
-        modified_ns=tuple(footer.modified_ns for footer in footers),
+        size_bytes=sum(footer.facts.size for footer in footers),
+        tables=tuple(tables),
     )
     return source, [footer.metadata for footer in footers]
+
+
+def _table(first_row: int, footers: Sequence[_Footer]) -> Table:
+    hashed = hashlib.sha256()
+    for footer in footers:
+        hashed.update(f"{footer.facts.base}\0{footer.facts.size}\0".encode() + footer.digest)
+    rows = sum(footer.metadata.num_rows for footer in footers)
+    return Table("pool", first_row, rows, hashed.hexdigest(), tuple(footer.facts for footer in footers))
 
 
 def _read_footer(file: PoolFile) -> _Footer:
@@ -115,4 +137,6 @@ def _read_footer(file: PoolFile) -> _Footer:
     except (OSError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0][:300]
         raise PoolError(f"Cannot read {file.name}: {reason}\nExpected a readable Parquet file.") from error
-    return _Footer(metadata, size, hashlib.sha256(tail).digest(), -1 if modified_ns is None else modified_ns)
+    digest = hashlib.sha256(tail)
+    facts = FileFacts(file.name, size, digest.hexdigest(), -1 if modified_ns is None else modified_ns)
+    return _Footer(metadata, facts, digest.digest())

@@ -11,6 +11,7 @@ SPLIT_SEED = 0
 
 ENOUGH_ROWS = 10_000
 """Held-out rows of a large pool; a constant, so that scoring again with other settings finds the same split."""
+_PIECE_ROWS = 2**20
 LARGEST_FRACTION = 0.3
 """Held out of a small pool: with fewer images to compare with, the bias of the distance hides what was learned."""
 
@@ -29,3 +30,12 @@ def held_out(row_ids: npt.NDArray[np.int64], fraction: float) -> npt.NDArray[np.
     the other rows nor on the run's seed nor on who asks.
     """
     return row_uniforms(row_ids, SPLIT_SEED, "holdout") < fraction
+
+
+def held_out_ids(rows: int, fraction: float) -> npt.NDArray[np.int64]:
+    """Return the held-out of the first `rows` rows, found piece by piece: memory must not grow with the pool."""
+    found = [np.empty(0, dtype=np.int64)]
+    for start in range(0, rows if fraction else 0, _PIECE_ROWS):
+        ids = np.arange(start, min(start + _PIECE_ROWS, rows), dtype=np.int64)
+        found.append(ids[held_out(ids, fraction)])
+    return np.concatenate(found)

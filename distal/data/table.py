@@ -1,6 +1,7 @@
 """Open a pool of images: rows by id, decoded once, with labels kept apart from everything that must not see them."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from distal.data.chunks import Skipped
 from distal.data.decode import DecodeSpec, UndecodableError, is_grey, open_header
 from distal.data.digits import DIGITS, FINGERPRINT_TEXT, digits_file
 from distal.data.files import PoolFile, find_files
+from distal.data.growth import FileFacts, Table
 from distal.data.labels import MISSING, any_label, count_labels, find_classes, read_labels
 from distal.data.rows import RowReader, find_paths, take_rows
 from distal.data.schema import Columns, read_columns
@@ -28,8 +30,10 @@ _SIZES = (8, 16, 32, 64)
 RowIds = npt.NDArray[np.int64]
 
 
-def open_images(pool: PoolConfig) -> "ImageTable":
+def open_images(pool: PoolConfig, known: Sequence[Table] = ()) -> "ImageTable":
     """Open the images that `pool` names. Footers, schemas and the first few images are read, nothing else.
+
+    known: tables whose rows a run has numbered already; files that are in none of them come after those.
 
     Where nothing names the classes of string labels (or the footers keep no statistics of integer ones), the label
     column is read too. Raises PoolError for whatever makes the pool unusable, StorageError where the embedded digits
@@ -37,9 +41,9 @@ def open_images(pool: PoolConfig) -> "ImageTable":
     """
     embedded = pool.path == DIGITS
     files = find_files(str(digits_file(cache_folder(pool.cache))) if embedded else pool.path)
-    source, footers = open_source(files)
+    source, footers = open_source(files, () if embedded else known)
     if embedded:
-        source = replace(source, fingerprint=hashlib.sha256(FINGERPRINT_TEXT.encode()).hexdigest())
+        source = replace(source, tables=(_as_digits(source.tables[0]),))
     columns = read_columns(source, footers, pool)
     classes = find_classes(source, columns, footers)
     image_size, channels = _decide_shape(source, columns, pool)
@@ -47,8 +51,15 @@ def open_images(pool: PoolConfig) -> "ImageTable":
     return ImageTable(source, columns, spec, classes, pool.block_rows, pool.cache, embedded)
 
 
+def _as_digits(table: Table) -> Table:
+    """Return the table of the embedded digits as it is on every machine, whatever wrote the file."""
+    fingerprint = hashlib.sha256(FINGERPRINT_TEXT.encode()).hexdigest()
+    modified_ns = table.files[0].modified_ns
+    return replace(table, fingerprint=fingerprint, files=(FileFacts(DIGITS, 0, fingerprint, modified_ns),))
+
+
 class ImageTable:
-    """Give the images of a pool by row id, the ordinal over its sorted files.
+    """Give the images of a pool by row id, the ordinal over its files: sorted as first found, later ones after them.
 
     Pixels come from memory-mapped chunks that are decoded once per machine. The table pickles to a few kilobytes
     (paths and parameters), and opens its files and maps anew wherever it arrives.
@@ -88,8 +99,13 @@ class ImageTable:
 
     @property
     def fingerprint(self) -> str:
-        """Return the sha256 (hex) over the files' names, sizes and tails in order."""
+        """Return the sha256 (hex) over names, sizes and tails of the files as first found, in order."""
         return self._source.fingerprint
+
+    @property
+    def first_rows(self) -> int:
+        """Return the number of rows of the files as first found: what must not change when more arrive."""
+        return self._source.tables[0].rows
 
     @property
     def image_size(self) -> int:

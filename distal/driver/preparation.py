@@ -15,8 +15,9 @@ import torch
 from distal.checkpoints import SavedRun, read_saved
 from distal.config import Config
 from distal.data.chunks import Skipped
-from distal.data.split import held_out, holdout_fraction
+from distal.data.split import held_out, held_out_ids, holdout_fraction
 from distal.data.table import ImageTable, open_images
+from distal.data.tables import Tables, open_tables, read_tables, write_tables
 from distal.driver.resources import choose_shards
 from distal.errors import ConfigError, PoolError, RunError
 from distal.metrics import Evaluator, check_extractor
@@ -56,9 +57,7 @@ MAY_CHANGE = (
     "train.gpus_per_worker",
     "evaluate.path",
 )
-"""Keys that a run may change when it is taken up again; the paths only to the same images (same fingerprint)."""
-
-PIECE_ROWS = 2**20
+"""Keys that a run may change when it is taken up again; the paths only to the same images, and more in the pool."""
 
 
 class Opened:
@@ -77,15 +76,15 @@ class Opened:
 
     def __init__(self, config: Config, run: RunDirectory | None = None, address: str | None = None) -> None:
         config = with_absolute_places(config)
-        self.images = open_images(config.pool)
         begun = run is not None and bool(run.list("rounds"))
+        self.images, self.tables = _open_pool(config, run, begun)
         table = [] if begun or config.query.labels is None else read_table(config.query.labels)
         self.classes = _classes(self.images.classes or names_of(table))
         shape = {"image_size": self.images.image_size, "channels": self.images.channels, "classes": list(self.classes)}
         self._shards_as_given = {"shards": config.pool.shards}
         placed = {"shards": choose_shards(config, self.images.rows, address)}
         self.config = config.model_copy(update={"pool": config.pool.model_copy(update=shape | placed)})
-        self.holdout = holdout_fraction(config.evaluate, self.images.rows)
+        self.holdout = holdout_fraction(config.evaluate, self.images.first_rows)
         self.reference = self.images if config.evaluate.path is None else _open_reference(self.config)
         if run is not None and begun:
             self.given = read_given(run, read_saved(run).resolved.get("given"))
@@ -101,8 +100,7 @@ class Opened:
                 f"oracle.kind: 'dataset' needs labels; the pool has none in a column '{config.pool.label_column}'.\n"
                 f"Name the column in pool.label_column, or label by hand with oracle.kind=files."
             )
-        kept = _held_out_ids(images.rows, self.holdout)
-        askable = images.rows - len(kept) - len(self.given.row_ids)
+        askable = images.rows - len(held_out_ids(images.rows, self.holdout)) - len(self.given.row_ids)
         if config.label_budget > askable:
             outside = " outside the held-out part" if self.holdout else ""
             unlabeled = " without a given label" if len(self.given.row_ids) else ""
@@ -111,7 +109,8 @@ class Opened:
                 f"{outside}{unlabeled}.\nLower rounds, query.batch or stop.labels."
             )
         check_extractor(config.evaluate.extractor, config.evaluate.extractor_path)
-        possible = len(kept) if self.reference is images else self.reference.rows
+        own = self.reference is images
+        possible = len(held_out_ids(images.first_rows, self.holdout)) if own else self.reference.rows
         if possible < 2:
             raise _too_few_to_evaluate(possible)
         same = self.reference is not images and self.reference.fingerprint == images.fingerprint
@@ -162,6 +161,7 @@ class Opened:
         Raises:
             RunError: they are others.
         """
+        self.tables.require_current(run)
         for what in ("fingerprint", "reference_fingerprint")[: 1 + reference]:
             if saved.resolved[what] != self.record()[what]:
                 raise RunError(
@@ -181,7 +181,7 @@ class Opened:
             require_memory(self.config, self.images.image_size, self.images.channels, len(self.classes), 1, device)
 
     def write(self, run: RunDirectory) -> None:
-        """Write given.parquet once, config.yaml and environment.json: from here on the run exists.
+        """Write given.parquet once, tables.json, config.yaml and environment.json: from here on the run exists.
 
         What null shards came to is a fact of this launch: the next may have another place.
         """
@@ -189,6 +189,7 @@ class Opened:
             run.delete(GIVEN)
             if len(self.given.row_ids):
                 run.write(GIVEN, to_parquet(self.given))
+        write_tables(run, self.tables)
         pool = self.config.pool.model_copy(update=self._shards_as_given)
         config = self.config.model_copy(update={"pool": pool})
         run.write("config.yaml", print_config(config, self.record()).encode())
@@ -232,7 +233,8 @@ class Opened:
             PoolError: fewer than two can be read.
         """
         if self.reference is self.images:
-            rows = _held_out_ids(self.images.rows, self.holdout)
+            # No more as the pool grows: scores of one run stay comparable.
+            rows = held_out_ids(self.images.first_rows, self.holdout)
         else:
             rows = np.arange(self.reference.rows, dtype=np.int64)
             skipped = self.reference.skipped(0, self.reference.blocks)
@@ -249,29 +251,9 @@ class Opened:
         Raises:
             PoolError: too few can be read.
         """
-        skipped = self.images.skipped(0, self.images.blocks) if self.holdout else []
+        blocks = -(-self.images.first_rows // self.images.block_rows)
+        skipped = self.images.skipped(0, blocks) if self.holdout else []
         return Evaluator(self.config, self.reference, self.reference_rows(skipped), self.classes, cache)
-
-
-class SavedImages:
-    """Give the images of an existing run's rows, from its pool as it lies now.
-
-    saved: of the run. config: the same with the pool's place as it is now.
-    """
-
-    def __init__(self, saved: SavedRun, config: Config) -> None:
-        self._saved = saved
-        self._config = config
-
-    def pixels(self, row_ids: Ids) -> npt.NDArray[np.uint8]:
-        """Return uint8 [n, C, H, W]. Raises PoolError where the pool is gone, or its files are others than then."""
-        images = open_images(self._config.pool)
-        if images.fingerprint != self._saved.resolved["fingerprint"]:
-            raise PoolError(
-                f"{self._config.pool.path}: its files changed since this run began, so row ids name other images.\n"
-                "Give the place of the old files: distal report RUN pool.path=..."
-            )
-        return images.pixels(row_ids)
 
 
 def environment() -> dict[str, Any]:
@@ -287,6 +269,13 @@ def environment() -> dict[str, Any]:
     }
 
 
+def _open_pool(config: Config, run: RunDirectory | None, begun: bool) -> tuple[ImageTable, Tables]:
+    kept = Tables() if run is None else read_tables(run)
+    if not (begun or kept.closed):
+        kept = Tables()  # nothing was asked of those rows
+    return open_tables(config.pool, kept, "" if run is None else run.uri)
+
+
 def _open_reference(config: Config) -> ImageTable:
     evaluate = config.evaluate
     assert evaluate.path is not None
@@ -296,15 +285,6 @@ def _open_reference(config: Config) -> ImageTable:
     except PoolError as error:
         message = str(error).replace("pool.label_column", "evaluate.label_column").replace("pool.path", "evaluate.path")
         raise PoolError(message if "evaluate.path" in message else f"evaluate.path: {message}") from None
-
-
-def _held_out_ids(rows: int, fraction: float) -> Ids:
-    """Find the held-out rows piece by piece: a driver's memory must not grow with the pool."""
-    found = [np.empty(0, dtype=np.int64)]
-    for start in range(0, rows if fraction else 0, PIECE_ROWS):
-        ids = np.arange(start, min(start + PIECE_ROWS, rows), dtype=np.int64)
-        found.append(ids[held_out(ids, fraction)])
-    return np.concatenate(found)
 
 
 def _too_few_to_evaluate(rows: int) -> PoolError:

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from distal.data.tables import describe_growth, read_tables
 from distal.errors import RunError
 from distal.report.rows import REAL
 from distal.run.directory import RunDirectory, round_path
@@ -102,6 +103,7 @@ class RunRecord:
     skipped: tuple[dict[str, Any], ...] = ()
     stopped: dict[str, Any] = field(default_factory=dict)
     has_real: bool = False
+    growth: str = ""
 
     @property
     def measured(self) -> list[tuple[int, Metrics]]:
@@ -136,6 +138,7 @@ def collect(run: RunDirectory) -> RunRecord:
         skipped=_skipped(run),
         stopped=_json(run, "stopped.json", {}),
         has_real=run.has(REAL),
+        growth=describe_growth(read_tables(run)),
     )
 
 

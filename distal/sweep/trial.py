@@ -17,6 +17,7 @@ from ray import tune
 
 from distal.checkpoints import read_saved
 from distal.config import Config
+from distal.data.tables import TABLES
 from distal.driver.learner import ActiveLearner
 from distal.errors import ClusterError, DistalError, RunLockedError, StorageError, TrainingError
 from distal.resolve import flatten, make_config, with_values
@@ -163,6 +164,8 @@ class SweepTrial(tune.Trainable):  # type: ignore[misc]
         if read_note(run, TRIAL) is None:
             note = {"point": self._point, "seed": seed, "number": config["number"], "begun": time.time()}
             write_note(run, TRIAL, note)
+        if not run.has(TABLES) and job.directory.has(TABLES):
+            run.write(TABLES, job.directory.read(TABLES))  # closed: trials are compared on one pool
         self._take(run, self._point)
         self._open(skip=0)
 

@@ -1,11 +1,13 @@
 """Run a sweep: check it, prepare what its trials share, hand them to Tune, and read what they left behind."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from distal.communicator import Alone
 from distal.config import EVALUATION_CACHE, Config
+from distal.data.tables import write_tables
 from distal.driver.cluster import cluster, living_nodes
 from distal.driver.preparation import Opened
 from distal.errors import ClusterError, RunError
@@ -88,8 +90,9 @@ def run_sweep(sweep: SweepConfig, *, resume: bool = False, watch: Watcher = watc
 
 
 def share(config: Config, directory: RunDirectory) -> None:
-    """Do once what every trial needs: decode the pool into this node's cache, train and apply the extractor."""
-    opened = Opened(config)
+    """Do once what every trial needs: settle the files of the pool, decode them here, train and apply the extractor."""
+    opened = Opened(config, directory)
+    write_tables(directory, replace(opened.tables, closed=True))
     opened.images.skipped(0, opened.images.blocks)  # which decodes it
     opened.evaluator(directory.inside(TRIALS, EVALUATION_CACHE)).prepare(Alone())
 
