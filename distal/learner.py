@@ -19,6 +19,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from distal.checkpoints import open_generator
 from distal.cluster import cluster, living_nodes
 from distal.config import Config
+from distal.data.few import FewRows
 from distal.errors import ClusterError, ConfigError, DistalError, RunError, StorageError
 from distal.job import DRIVER_LOCK, Job
 from distal.ledger import Ledger
@@ -89,6 +90,7 @@ class ActiveLearner:
         self.run_directory = RunDirectory.open(config.storage, config.name)
         self._opened = Opened(config, self.run_directory)
         self._opened.require_memory()
+        self._shown = FewRows(self._opened.images)
         self.config = self._opened.config
         self._oracle = guarded(oracle)
         self._build_oracle()  # where the rounds run it is built again; here, so that it refuses at once
@@ -299,7 +301,7 @@ class ActiveLearner:
         began = time.monotonic()
         try:
             if run.exists():
-                write_report(run, self._opened.images, self._opened.classes, at_work)
+                write_report(run, self._shown, self._opened.classes, at_work)
         except DistalError as error:
             logger.warning("the report could not be written: %s", error)
         self._report_due = time.monotonic() + REPORT_EVERY * (time.monotonic() - began)

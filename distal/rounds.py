@@ -21,6 +21,7 @@ import torch
 from distal.checkpoints import read_checkpoint, read_losses, write_checkpoint
 from distal.communicator import Communicator, on_first_rank
 from distal.config import EVALUATION_CACHE, Config
+from distal.data.protocol import Rows
 from distal.data.split import held_out
 from distal.data.table import ImageTable
 from distal.given import joined
@@ -47,7 +48,11 @@ T = TypeVar("T")
 
 
 class Shards(ShardGroup, Protocol):
-    """Score the pool, then answer the calls of a selection."""
+    """Score the pool, then answer the calls of a selection; give the pixels of the pool's rows on any node."""
+
+    @property
+    def rows(self) -> Rows:
+        """Return what gives them."""
 
     def open_round(
         self, round: int, strategy: Strategy, scorer: bytes | None, asked: Ids, labeled: Ids
@@ -100,7 +105,8 @@ def run_rounds(
         listen = ignore
     ledger = Ledger(setup.run, len(setup.classes))
     cache = setup.run.beside(EVALUATION_CACHE)
-    evaluator = Evaluator(setup.config, setup.reference, setup.reference_rows, setup.classes, cache)
+    reference: Rows = shards.rows if setup.reference is setup.images else setup.reference
+    evaluator = Evaluator(setup.config, setup.reference, setup.reference_rows, setup.classes, cache, reference)
     state = restore(setup, comm)
     while True:
         stop = on_first_rank(comm, partial(should_stop, setup, ledger))
@@ -115,8 +121,8 @@ def run_rounds(
         waiting = with_time("annotate", partial(on_first_rank, comm, partial(annotate, ledger, oracle, query, listen)))
         if waiting is not None:
             return Outcome("waiting", "labels", waiting)
-        with_time("reference", partial(prepare, setup, evaluator, comm, listen))
-        state, losses = with_time("train", partial(train, setup, ledger, state, comm, round, listen))
+        with_time("reference", partial(prepare, setup, reference, evaluator, comm, listen))
+        state, losses = with_time("train", partial(train, setup, shards.rows, ledger, state, comm, round, listen))
         scores = with_time("evaluate", partial(evaluate, setup, evaluator, state, comm, round, listen))
         result = on_first_rank(comm, partial(commit, setup, ledger, evaluator, state, round, losses, scores, seconds))
         listen(Event(round, "commit", round, setup.config.planned_rounds, result.headline()))
@@ -124,26 +130,24 @@ def run_rounds(
             return Outcome("interrupted", "driver", f"stopped by the driver after round {round}")
 
 
-def prepare(setup: Setup, evaluator: Evaluator, comm: Communicator, listen: Listener) -> None:
-    """Make what training and scoring need, once in a launch: decoded pixels, extractor, features of the reference.
+def prepare(setup: Setup, reference: Rows, evaluator: Evaluator, comm: Communicator, listen: Listener) -> None:
+    """Make what scoring needs, once in a launch: extractor, features of the reference.
 
     Not before a round's question is answered: nobody who labels waits for it.
     """
     if evaluator.prepared:
         return
-    # Left to the training steps, each of a batch's random rows would decode the chunk around it.
-    setup.images.decode(comm.rank, comm.size)
     evaluator.prepare(comm, lambda phase, done, total: listen(Event(0, phase, done, total)))
-    on_first_rank(comm, lambda: draw_real(setup))
+    on_first_rank(comm, lambda: draw_real(setup, reference))
 
 
-def draw_real(setup: Setup) -> None:
+def draw_real(setup: Setup, reference: Rows) -> None:
     """Draw held-out images as the samples are drawn, once a run: its report then needs no pool to show them."""
     if setup.run.has(REAL):
         return
     images, rows = setup.reference, setup.reference_rows
     labels = images.labels(rows) if images.has_labels else np.full(len(rows), -1)
-    setup.run.write(REAL, real_grid(lambda positions: images.pixels(rows[positions]), labels, setup.classes))
+    setup.run.write(REAL, real_grid(lambda positions: reference.pixels(rows[positions]), labels, setup.classes))
 
 
 def restore(setup: Setup, comm: Communicator) -> Model:
@@ -193,14 +197,14 @@ def acquire(setup: Setup, ledger: Ledger, shards: Shards, state: Model, round: i
 
 
 def train(
-    setup: Setup, ledger: Ledger, state: Model, comm: Communicator, round: int, listen: Listener
+    setup: Setup, pool: Rows, ledger: Ledger, state: Model, comm: Communicator, round: int, listen: Listener
 ) -> tuple[Model, dict[str, float]]:
     """Update the model for a round's steps on every rank, and leave a checkpoint; return it and the mean losses."""
     if on_first_rank(comm, lambda: setup.run.has(round_path(round, "checkpoint", "manifest.json"))):
         return _load(setup, comm, round)
     labels = joined(setup.given, on_first_rank(comm, ledger.labels))
     rows = TrainingRows(
-        setup.images,
+        pool,
         total_rows=setup.images.rows,
         excluded=setup.skipped,
         held_out=partial(held_out, fraction=setup.holdout) if setup.holdout else None,

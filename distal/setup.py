@@ -15,6 +15,8 @@ import torch
 from distal.checkpoints import SavedRun, read_saved
 from distal.config import Config
 from distal.data.chunks import Skipped
+from distal.data.few import FewRows
+from distal.data.protocol import Rows
 from distal.data.split import held_out, holdout_fraction
 from distal.data.table import ImageTable, open_images
 from distal.errors import ConfigError, PoolError, RunError
@@ -228,16 +230,21 @@ class Opened:
             raise _too_few_to_evaluate(len(rows))
         return at_most(rows, self.config.evaluate.reference)  # here, so that no more ids travel to the ranks
 
-    def evaluator(self, cache: RunDirectory) -> Evaluator:
+    def evaluator(
+        self, cache: RunDirectory, skipped: list[Skipped] | None = None, pool_rows: Rows | None = None
+    ) -> Evaluator:
         """Return what scores against the held-out images; reading those decodes the pool where they are a part of it.
 
-        cache: the folder of trained extractors and reference statistics.
+        cache: the folder of trained extractors and reference statistics. skipped, pool_rows: what shards have found in
+            the pool, and what gives its pixels; None: this process decodes it.
 
         Raises:
             PoolError: too few can be read.
         """
-        skipped = self.images.skipped(0, self.images.blocks) if self.holdout else []
-        return Evaluator(self.config, self.reference, self.reference_rows(skipped), self.classes, cache)
+        if skipped is None:
+            skipped = self.images.skipped(0, self.images.blocks) if self.holdout else []
+        rows = pool_rows if self.reference is self.images else None
+        return Evaluator(self.config, self.reference, self.reference_rows(skipped), self.classes, cache, rows)
 
 
 class SavedImages:
@@ -258,7 +265,7 @@ class SavedImages:
                 f"{self._config.pool.path}: its files changed since this run began, so row ids name other images.\n"
                 "Give the place of the old files: distal report RUN pool.path=..."
             )
-        return images.pixels(row_ids)
+        return FewRows(images).pixels(row_ids)
 
 
 def environment() -> dict[str, Any]:

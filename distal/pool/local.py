@@ -19,6 +19,7 @@ class LocalShard:
     """Answer as `ShardActors` does, with one shard in this process: the same scores, the same picks."""
 
     def __init__(self, images: ImageTable, holdout: float, seed: int) -> None:
+        self.rows = images
         device = "cuda" if torch.cuda.is_available() else "cpu"  # where training in this process is, too
         with _one_thread():
             self._shard = Shard(images, 0, images.blocks, holdout, seed, device)

@@ -8,6 +8,7 @@ from distal.cluster import cluster, living_nodes
 from distal.communicator import Alone
 from distal.config import EVALUATION_CACHE, Config
 from distal.errors import ClusterError, RunError
+from distal.pool.actors import ShardActors
 from distal.places import with_absolute_places
 from distal.resolve import differing_keys, make_config, with_values
 from distal.rundir import RunDirectory
@@ -88,10 +89,21 @@ def run_sweep(sweep: SweepConfig, *, resume: bool = False, watch: Watcher = watc
 
 
 def share(config: Config, directory: RunDirectory) -> None:
-    """Do once what every trial needs: decode the pool into this node's cache, train and apply the extractor."""
+    """Do once what every trial needs: decode the pool where it is scored, train and apply the extractor."""
     opened = Opened(config)
-    opened.images.skipped(0, opened.images.blocks)  # which decodes it
-    opened.evaluator(directory.inside(TRIALS, EVALUATION_CACHE)).prepare(Alone())
+    cache = directory.inside(TRIALS, EVALUATION_CACHE)
+    pool = config.pool
+    if pool.shards == 0:
+        opened.images.skipped(0, opened.images.blocks)  # which decodes it, on this node
+        opened.evaluator(cache).prepare(Alone())
+        return
+    needs = (pool.shards, opened.holdout, config.seed, pool.cpus_per_shard or 1.0, pool.gpus_per_shard)
+    shards = ShardActors(opened.images, *needs, name=directory.name, wait_s=config.wait_s)
+    try:
+        skipped = [s for ready in shards.prepare() for s in ready.skipped]
+        opened.evaluator(cache, skipped, shards.rows).prepare(Alone())
+    finally:
+        shards.close()
 
 
 def _trial_config(sweep: SweepConfig, base: Config, directory: RunDirectory) -> Config:
