@@ -71,6 +71,7 @@ class ReferenceSplit:
                 f"Evaluation needs at least 2 held-out images; there are {len(rows)}.\n"
                 "Give evaluate.path, or raise evaluate.holdout."
             )
+        self.images = images
         self._rows: Rows = images if pool_rows is None else pool_rows
         self.row_ids = rows
         self.class_names = tuple(class_names)

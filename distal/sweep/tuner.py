@@ -8,8 +8,8 @@ from distal.cluster import cluster, living_nodes
 from distal.communicator import Alone
 from distal.config import EVALUATION_CACHE, Config
 from distal.errors import ClusterError, RunError
-from distal.pool.actors import ShardActors
 from distal.places import with_absolute_places
+from distal.pool.actors import ShardActors
 from distal.resolve import differing_keys, make_config, with_values
 from distal.rundir import RunDirectory
 from distal.setup import Opened
