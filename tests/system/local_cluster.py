@@ -89,14 +89,11 @@ class LocalCluster:
 
 
 def cluster_tree(folder: Path, steps: int, samples: int) -> dict[str, Any]:
-    """Describe two rounds on two shards and a worker, labeled by the data set, scored by features that cost nothing.
-
-    The shards are of a chunk each, in the cache of their node.
-    """
+    """Describe two rounds on two shards and a worker, labeled by the data set, scored by features that cost nothing."""
     return {
         "name": "run",
         "rounds": 2,
-        "pool": {"shards": 2, "block_rows": 1100},
+        "pool": {"shards": 2, "cache": str(folder / "decoded")},
         "query": {"strategy": "margin", "batch": 6},
         "train": {"steps": steps, "batch_size": 16, "threads": 1, "workers": 1},
         "evaluate": {
