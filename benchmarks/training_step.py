@@ -12,6 +12,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -40,6 +41,9 @@ class RandomImages:
 
     def pixels(self, row_ids: np.ndarray) -> np.ndarray:
         return self.data[row_ids]
+
+    def request(self, row_ids: np.ndarray) -> Callable[[], np.ndarray]:
+        return partial(self.pixels, row_ids)
 
 
 class PlainLoop:

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A Ray cluster of one head and some workers on this machine: separate raylets, token authentication, the dashboard on
-# loopback. (Ray's own ports listen on the machine's address; whoever connects needs the token.)
+# loopback, a cache of decoded images each, as machines have. (Ray's own ports listen on the machine's address; whoever
+# connects needs the token.)
 #
 #   cluster/local.sh start [WORKERS=3] [CPUS=1]   start the head and WORKERS nodes of CPUS each, and say how to use them
 #   cluster/local.sh add NAME [CPUS=1]            start one more node
@@ -31,7 +32,7 @@ node() { # node NAME ray-start-arguments...: a process group of its own, so that
   [[ ! -e $here/$name.pid ]] || { echo "node '$name' is there already" >&2; exit 1; }
   # No log monitor: it sends what workers print to drivers, and distal's do not ask for it.
   # shellcheck disable=SC2086  # WITHIN is a command and its arguments
-  setsid ${WITHIN:-} "$ray" start --block --disable-usage-stats --include-log-monitor=false \
+  XDG_CACHE_HOME=$here/cache/$name setsid ${WITHIN:-} "$ray" start --block --disable-usage-stats --include-log-monitor=false \
     --dashboard-agent-listen-port=0 --temp-dir="$here/n/$name" "$@" \
     </dev/null >"$here/$name.log" 2>&1 &
   echo $! >"$here/$name.pid"

@@ -21,6 +21,7 @@ from distal.checkpoints import read_checkpoint, read_losses, write_checkpoint
 from distal.clock import Clock
 from distal.communicator import Communicator, on_first_rank
 from distal.config import EVALUATION_CACHE, Config
+from distal.data.protocol import Rows
 from distal.data.split import held_out
 from distal.data.table import ImageTable
 from distal.logs import label_records
@@ -46,7 +47,11 @@ Ids = npt.NDArray[np.int64]
 
 
 class Shards(ShardGroup, Protocol):
-    """Score the pool, then answer the calls of a selection."""
+    """Score the pool, then answer the calls of a selection; give the pixels of the pool's rows on any node."""
+
+    @property
+    def rows(self) -> Rows:
+        """Return what gives them."""
 
     def open_round(
         self, round: int, strategy: Strategy, scorer: bytes | None, asked: Ids, labeled: Ids
@@ -80,13 +85,14 @@ class Setup:
 
 @dataclass(frozen=True)
 class Work:
-    """Hold what all phases of all rounds share. listen: hears progress; on the other ranks, nobody does."""
+    """Hold what all phases of all rounds share. reference: gives the pixels of held-out rows. listen: hears on rank 0."""
 
     setup: Setup
     shards: Shards
     oracle: Oracle
     ledger: Ledger
     evaluator: Evaluator
+    reference: Rows
     comm: Communicator
     listen: Listener
 
@@ -106,8 +112,9 @@ def run_rounds(
     """
     ledger = Ledger(setup.run, len(setup.classes))
     cache = setup.run.beside(EVALUATION_CACHE)
-    evaluator = Evaluator(setup.config, setup.reference, setup.reference_rows, setup.classes, cache)
-    work = Work(setup, shards, oracle, ledger, evaluator, comm, ignore if comm.rank else listen)
+    reference: Rows = shards.rows if setup.reference is setup.images else setup.reference
+    evaluator = Evaluator(setup.config, setup.reference, setup.reference_rows, setup.classes, cache, reference)
+    work = Work(setup, shards, oracle, ledger, evaluator, reference, comm, ignore if comm.rank else listen)
     state = restore(setup, comm)
     while (stop := on_first_rank(comm, lambda: should_stop(work))) is None:
         done = run_round(work, state)
@@ -141,26 +148,24 @@ def run_round(work: Work, state: Model) -> tuple[Model, RoundResult] | str:
 
 
 def prepare(work: Work) -> None:
-    """Make what training and scoring need, once in a launch: decoded pixels, extractor, features of the reference.
+    """Make what training and scoring need, once in a launch: extractor, features of the reference.
 
     Not before a round's question is answered: nobody who labels waits for it.
     """
     setup, comm = work.setup, work.comm
     if work.evaluator.prepared:
         return
-    # Left to the training steps, each of a batch's random rows would decode the chunk around it.
-    setup.images.decode(comm.rank, comm.size)
     work.evaluator.prepare(comm, lambda phase, done, total: work.listen(Event(0, phase, done, total)))
-    on_first_rank(comm, lambda: draw_real(setup))
+    on_first_rank(comm, lambda: draw_real(setup, work.reference))
 
 
-def draw_real(setup: Setup) -> None:
+def draw_real(setup: Setup, reference: Rows) -> None:
     """Draw held-out images as the samples are drawn, once a run: its report then needs no pool to show them."""
     if setup.run.has(REAL):
         return
     images, rows = setup.reference, setup.reference_rows
     labels = images.labels(rows) if images.has_labels else np.full(len(rows), -1)
-    setup.run.write(REAL, real_grid(lambda positions: images.pixels(rows[positions]), labels, setup.classes))
+    setup.run.write(REAL, real_grid(lambda positions: reference.pixels(rows[positions]), labels, setup.classes))
 
 
 def restore(setup: Setup, comm: Communicator) -> Model:
@@ -218,7 +223,7 @@ def train(work: Work, state: Model, round: int) -> tuple[Model, dict[str, float]
         return _load(setup, comm, round)
     labels = joined(setup.given, on_first_rank(comm, work.ledger.labels))
     rows = TrainingRows(
-        setup.images,
+        work.shards.rows,
         total_rows=setup.images.rows,
         excluded=setup.skipped,
         held_out=partial(held_out, fraction=setup.holdout) if setup.holdout else None,

@@ -37,10 +37,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def local_ray() -> Iterator[None]:
-    """Start Ray once for all tests of the session that need it."""
+def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Start Ray once for all tests of the session that need it; its processes have a cache of their own."""
     import ray
 
+    before = os.environ.get("XDG_CACHE_HOME")
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("node"))
     ray.init(
         "local",
         num_cpus=2,
@@ -49,6 +51,8 @@ def local_ray() -> Iterator[None]:
         logging_level="ERROR",
         object_store_memory=2**27,
     )
+    os.environ.pop("XDG_CACHE_HOME")
+    os.environ |= {} if before is None else {"XDG_CACHE_HOME": before}
     yield
     ray.shutdown()
 

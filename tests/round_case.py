@@ -29,6 +29,7 @@ class Shards:
 
     def __init__(self, opened: Opened, count: int = 2) -> None:
         images, seed = opened.images, opened.config.seed
+        self.rows = images
         self.shards = [Shard(images, a, b, opened.holdout, seed) for a, b in divide_blocks(images.blocks, count)]
         self.available = sum(shard.prepare().available for shard in self.shards)
 

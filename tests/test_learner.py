@@ -43,16 +43,23 @@ def test_rounds_are_handed_out_as_they_are_committed_and_an_object_may_go_on(
         learner.generate([12])
 
 
-def test_queries_are_the_same_for_one_shard_and_for_three(local_ray: None, small_config: Make) -> None:
-    asked = []
-    for shards in (1, 3):
+def test_queries_and_losses_are_the_same_in_process_and_with_three_shards_on_another_node(
+    local_ray: None, small_config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the node of the driver, which trains, decodes nothing of the pool."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    found = []
+    for pool in ({"shards": 0}, {"shards": 3, "cache": None}):
         query = {"strategy": "badge", "cold_start": "coreset"}
-        learner = ActiveLearner(small_config(name=f"on-{shards}", pool={"shards": shards}, query=query))
+        learner = ActiveLearner(small_config(name=f"on-{pool['shards']}", pool=pool, query=query))
         learner.run()
         queries = [Ledger(learner.run_directory).read_query(round) for round in (1, 2)]
-        asked.append([query.row_ids.tolist() for query in queries if query is not None])
-    assert len(asked[0]) == 2
-    assert asked[0] == asked[1]
+        asked = [query.row_ids.tolist() for query in queries if query is not None]
+        found.append((asked, [(r.metrics["losses"], r.metrics["scores"]) for r in learner.results_]))
+    assert len(found[0][0]) == 2
+    assert found[0] == found[1]
+    assert list(tmp_path.rglob("*.parquet"))  # the embedded pool itself
+    assert not list(tmp_path.rglob("chunk-*"))
 
 
 def test_an_open_question_is_settled_before_anything_is_started(

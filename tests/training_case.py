@@ -1,5 +1,7 @@
 """A tiny learning problem for the training tests: random images of two kinds, a few labels."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,9 @@ class Stripes:
         images = [np.broadcast_to(stripes[:, None] if i % 2 == 0 else stripes[None], (8, 8)) for i in row_ids]
         noise = np.stack([np.random.default_rng(int(i)).normal(0, 12, (8, 8)) for i in row_ids])
         return np.clip(np.stack(images) + noise, 0, 255).astype(np.uint8)[:, None]
+
+    def request(self, row_ids: np.ndarray) -> Callable[[], np.ndarray]:
+        return partial(self.pixels, row_ids)
 
 
 def config(net: str = "dense", **train: Any) -> Config:

@@ -141,10 +141,20 @@ class DecodedCache:
                     mapped = map_chunk(self._path(index), self._shape(index))
                 if mapped is None:
                     mapped = self._decode_once(index)
-                self._maps[index] = mapped
-                if len(self._maps) > _OPEN_MAPS:
-                    self._maps.popitem(last=False)
+                self._keep(index, mapped)
             return mapped
+
+    def has(self, index: int) -> bool:
+        """Return whether a chunk lies decoded on this machine, and keep its map if it does; decode nothing."""
+        with self._turn:
+            if index in self._maps:
+                return True
+            with storage_errors(self._folder, 0):
+                mapped = map_chunk(self._path(index), self._shape(index))
+            if mapped is None:
+                return False
+            self._keep(index, mapped)
+            return True
 
     def skips(self, index: int) -> list[Skipped]:
         """Return the images of a chunk that could not be decoded, by row id; decode the chunk if nobody has."""
@@ -163,6 +173,11 @@ class DecodedCache:
     def decoded(self) -> list[int]:
         """Return the chunks that lie decoded on this machine."""
         return [index for index in range(self.chunks) if map_chunk(self._path(index), self._shape(index)) is not None]
+
+    def _keep(self, index: int, mapped: npt.NDArray[np.uint8]) -> None:
+        self._maps[index] = mapped
+        if len(self._maps) > _OPEN_MAPS:
+            self._maps.popitem(last=False)
 
     def _path(self, index: int) -> Path:
         stop = min((index + 1) * self.chunk_rows, self._source.rows)

@@ -1,8 +1,10 @@
 """Open a pool of images: rows by id, decoded once, with labels kept apart from everything that must not see them."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from PIL import Image
 from distal.config import PoolConfig
 from distal.data.cache import DecodedCache, cache_folder, split_images
 from distal.data.chunks import Skipped
-from distal.data.decode import DecodeSpec, UndecodableError, is_grey, open_header
+from distal.data.decode import DecodeSpec, UndecodableError, decode, is_grey, open_header
 from distal.data.digits import DIGITS, FINGERPRINT_TEXT, digits_file
 from distal.data.files import PoolFile, find_files
 from distal.data.growth import FileFacts, Table
@@ -24,7 +26,6 @@ from distal.data.source import Source, open_source
 from distal.errors import PoolError
 
 _FIRST_IMAGES = 16
-_DECODE_BLOCKS = 64
 _SIZES = (8, 16, 32, 64)
 
 RowIds = npt.NDArray[np.int64]
@@ -149,16 +150,6 @@ class ImageTable:
         found = [each for chunk in range(start // size, -(-stop // size)) for each in self._cache().skips(chunk)]
         return [each for each in found if start <= each.row_id < stop]
 
-    def decode(self, part: int, parts: int) -> None:
-        """Decode what this machine's cache lacks, in the order of the files.
-
-        Each of the processes that do so at the same time, `part` of `parts`, begins at another place, so that those of
-        one machine share the work.
-        """
-        starts = np.arange(0, self.blocks, _DECODE_BLOCKS)
-        for start in np.roll(starts, -(part * len(starts) // parts)).tolist():
-            self.skipped(start, min(start + _DECODE_BLOCKS, self.blocks))
-
     def skipped_so_far(self) -> tuple[int, list[Skipped]]:
         """Return how many rows lie decoded on this machine, and which of them were skipped; decodes nothing."""
         size = self._cache().chunk_rows
@@ -174,6 +165,25 @@ class ImageTable:
         for chunk in np.unique(chunk_of):
             chosen = np.flatnonzero(chunk_of == chunk)
             gathered[chosen] = self._cache().chunk(int(chunk))[place[chosen]]
+        return gathered
+
+    def request(self, row_ids: RowIds) -> Callable[[], npt.NDArray[np.uint8]]:
+        """Return what reads these rows of this machine: nothing is under way (`distal.data.protocol.Rows`)."""
+        return partial(self.pixels, row_ids)
+
+    def decoded_here(self, row_ids: RowIds) -> npt.NDArray[np.bool_]:
+        """Return which rows lie decoded on this machine, int64 [n] to bool [n]; decodes nothing."""
+        self._check(row_ids)
+        chunks, which = np.unique(row_ids // self._cache().chunk_rows, return_inverse=True)
+        return np.array([self._cache().has(chunk) for chunk in chunks.tolist()], dtype=np.bool_)[which]
+
+    def decode_each(self, row_ids: RowIds) -> npt.NDArray[np.uint8]:
+        """Return the `pixels` of a few rows, decoded from their originals one by one; keeps nothing."""
+        shape = (self.channels, self.image_size, self.image_size)
+        gathered = np.zeros((len(row_ids), *shape), dtype=np.uint8)
+        for place, (data, _) in enumerate(self.originals(row_ids)):
+            with suppress(UndecodableError):
+                gathered[place] = decode(data, self._spec)
         return gathered
 
     def originals(self, row_ids: RowIds) -> list[tuple[bytes, str]]:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distal.config import PoolConfig
+from distal.data.few import FewRows
 from distal.data.growth import FileFacts, Table
 from distal.data.table import ImageTable, open_images
 from distal.errors import ChangedPoolError, PoolError, RunError, StorageError
@@ -113,7 +114,7 @@ class SavedImages:
                 f"{self._pool.path}: its files changed since this run began, so row ids name other images.\n"
                 "Give the place of the old files: distal report RUN pool.path=..."
             )
-        return images.pixels(row_ids)
+        return FewRows(images).pixels(row_ids)
 
 
 def describe_growth(tables: Tables) -> str:

@@ -16,6 +16,7 @@ import torch
 from distal.checkpoints import open_generator
 from distal.communicator import Alone
 from distal.config import Config
+from distal.data.few import FewRows
 from distal.driver.preparation import Opened
 from distal.driver.rank import WRITER_WAIT_S
 from distal.driver.resources import joined_ray
@@ -87,6 +88,7 @@ class ActiveLearner:
         else:
             check_names(config)
         self.run_directory = RunDirectory.open(config.storage, config.name)
+        self._shown = FewRows(self._opened.images)
         self._address = address or config.address
         self._opened = Opened(config, self.run_directory, self._address)
         self._opened.require_memory()
@@ -258,7 +260,7 @@ class ActiveLearner:
         began = time.monotonic()
         try:
             if run.exists():
-                write_report(run, self._opened.images, self._opened.classes, at_work)
+                write_report(run, self._shown, self._opened.classes, at_work)
         except DistalError as error:
             logger.warning("the report could not be written: %s", error)
         self._report_due = time.monotonic() + REPORT_EVERY * (time.monotonic() - began)

@@ -15,6 +15,7 @@ import torch
 from distal.checkpoints import SavedRun, read_saved
 from distal.config import Config
 from distal.data.chunks import Skipped
+from distal.data.protocol import Rows
 from distal.data.split import held_out, held_out_ids, holdout_fraction
 from distal.data.table import ImageTable, open_images
 from distal.data.tables import Tables, open_tables, read_tables, write_tables
@@ -243,17 +244,22 @@ class Opened:
             raise _too_few_to_evaluate(len(rows))
         return at_most(rows, self.config.evaluate.reference)  # here, so that no more ids travel to the ranks
 
-    def evaluator(self, cache: RunDirectory) -> Evaluator:
+    def evaluator(
+        self, cache: RunDirectory, skipped: list[Skipped] | None = None, pool_rows: Rows | None = None
+    ) -> Evaluator:
         """Return what scores against the held-out images; reading those decodes the pool where they are a part of it.
 
-        cache: the folder of trained extractors and reference statistics.
+        cache: the folder of trained extractors and reference statistics. skipped, pool_rows: what shards have found in
+            the pool, and what gives its pixels; None: this process decodes it.
 
         Raises:
             PoolError: too few can be read.
         """
-        blocks = -(-self.images.first_rows // self.images.block_rows)
-        skipped = self.images.skipped(0, blocks) if self.holdout else []
-        return Evaluator(self.config, self.reference, self.reference_rows(skipped), self.classes, cache)
+        if skipped is None:
+            blocks = -(-self.images.first_rows // self.images.block_rows)
+            skipped = self.images.skipped(0, blocks) if self.holdout else []
+        rows = pool_rows if self.reference is self.images else None
+        return Evaluator(self.config, self.reference, self.reference_rows(skipped), self.classes, cache, rows)
 
 
 def environment() -> dict[str, Any]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from distal.communicator import Communicator
 from distal.config import Config
+from distal.data.protocol import Rows
 from distal.errors import EvaluationError
 from distal.metrics.cache import Folder, Store
 from distal.metrics.extractor import Extractor, ExtractorRequest, PhaseListener, unheard
@@ -23,14 +24,20 @@ class Evaluator:
 
     config: evaluate.* and net.latent_dim are read. images: where the reference rows are. row_ids: int64 [n], rows of
     held-out images that can be read. class_names: in label order; empty where there are none. cache: the run's storage,
-    a RunDirectory or a folder, which keeps extractor and reference statistics.
+    a RunDirectory or a folder, which keeps extractor and reference statistics. pool_rows: see `ReferenceSplit`.
     """
 
     def __init__(
-        self, config: Config, images: Images, row_ids: IntArray, class_names: Sequence[str], cache: Store | Path
+        self,
+        config: Config,
+        images: Images,
+        row_ids: IntArray,
+        class_names: Sequence[str],
+        cache: Store | Path,
+        pool_rows: Rows | None = None,
     ) -> None:
         self.config = config
-        self.split = ReferenceSplit(images, row_ids, class_names, config.evaluate.reference)
+        self.split = ReferenceSplit(images, row_ids, class_names, config.evaluate.reference, pool_rows)
         self.store: Store = Folder(cache) if isinstance(cache, Path) else cache
         self._prepared: tuple[Extractor, Judge | None, ReferenceStatistics] | None = None
 

@@ -1,6 +1,7 @@
 """Hold the reference split: the held-out rows that everything generated is compared with."""
 
 import hashlib
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
@@ -10,13 +11,14 @@ import torch
 from torch import Tensor
 
 from distal.communicator import Communicator
+from distal.data.protocol import Pixels, Rows
 from distal.errors import EvaluationError
 from distal.streams import row_uniforms
 
 IntArray = npt.NDArray[np.int64]
 
 
-class Images(Protocol):
+class Images(Rows, Protocol):
     """Be what the evaluation reads of an ImageTable."""
 
     @property
@@ -35,9 +37,6 @@ class Images(Protocol):
     def has_labels(self) -> bool:
         """Tell whether there is a label column."""
 
-    def pixels(self, row_ids: IntArray) -> npt.NDArray[np.uint8]:
-        """Return uint8 [n, C, H, W]."""
-
     def labels(self, row_ids: IntArray) -> IntArray:
         """Return int64 [n], -1 where missing."""
 
@@ -54,10 +53,18 @@ class ReferenceSplit:
     """Hold which rows are the reference, and their labels.
 
     row_ids: int64 [n] ascending, at most `limit` of those given, chosen by hash of the row id. labels: int64 [n] in
-    0..K-1, -1 where missing. class_names: K names, maybe none. key: hash of images, rows and labels.
+    0..K-1, -1 where missing. class_names: K names, maybe none. pool_rows: gives the pixels instead of images, where
+    these are not decoded on every node. key: hash of images, rows and labels.
     """
 
-    def __init__(self, images: Images, row_ids: IntArray, class_names: Sequence[str], limit: int) -> None:
+    def __init__(
+        self,
+        images: Images,
+        row_ids: IntArray,
+        class_names: Sequence[str],
+        limit: int,
+        pool_rows: Rows | None = None,
+    ) -> None:
         rows = at_most(np.unique(np.asarray(row_ids, dtype=np.int64)), limit)
         if len(rows) < 2:
             raise EvaluationError(
@@ -65,6 +72,7 @@ class ReferenceSplit:
                 "Give evaluate.path, or raise evaluate.holdout."
             )
         self.images = images
+        self._rows: Rows = images if pool_rows is None else pool_rows
         self.row_ids = rows
         self.class_names = tuple(class_names)
         self.labels = np.full(len(rows), -1, np.int64)
@@ -88,10 +96,20 @@ class ReferenceSplit:
 
     def pixels(self, positions: IntArray, device: torch.device) -> Tensor:
         """Return the images at these positions of the split, uint8 [n, C, H, W]."""
-        return torch.from_numpy(np.array(self.images.pixels(self.row_ids[positions]))).to(device)
+        return _tensor(self._rows.pixels(self.row_ids[positions]), device)
 
     def batches(self, comm: Communicator, size: int) -> Iterator[tuple[IntArray, Tensor]]:
-        """Yield this rank's batches (positions, images): every comm.size-th of the batches of `size` positions."""
-        for start in range(comm.rank * size, len(self), comm.size * size):
-            positions = np.arange(start, min(start + size, len(self)))
-            yield positions, self.pixels(positions, comm.device)
+        """Yield this rank's batches (positions, images): every comm.size-th of the batches of `size` positions.
+
+        While one is used the next is on its way.
+        """
+        starts = range(comm.rank * size, len(self), comm.size * size)
+        batches = [np.arange(start, min(start + size, len(self))) for start in starts]
+        asked = deque(self._rows.request(self.row_ids[positions]) for positions in batches[:1])
+        for done, positions in enumerate(batches, 1):
+            asked.extend(self._rows.request(self.row_ids[following]) for following in batches[done : done + 1])
+            yield positions, _tensor(asked.popleft()(), comm.device)
+
+
+def _tensor(pixels: Pixels, device: torch.device) -> Tensor:
+    return torch.from_numpy(np.array(pixels)).to(device)

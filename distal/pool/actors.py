@@ -16,6 +16,7 @@ from distal.errors import ClusterError, DistalError
 from distal.logs import label_records
 from distal.pool.allocator import keep_freed_memory
 from distal.pool.placement import place_shards, usable_nodes
+from distal.pool.served import ServedRows
 from distal.pool.shard import Ready, Scored, Shard, divide_blocks, strategy_failed
 from distal.pool.waiting import Waiting, free_now
 from distal.query import Strategy
@@ -59,6 +60,10 @@ class HeldShard:
 
     def ready(self) -> None:
         """Return when the process is up."""
+
+    def pixels(self, row_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+        """Return uint8 [n, C, H, W] of rows of this shard; in any state, for they lie in this node's cache."""
+        return self._shard.images.pixels(row_ids)
 
     def invoke(self, state: str, method: str, *args: Any) -> Any:
         """Call a method of the shard. state: PREPARED for `prepare`, a name of the round for all of its calls.
@@ -109,6 +114,7 @@ class ShardActors:
             )
             for i, ((first, last), node) in enumerate(zip(self.bounds, places, strict=True))
         ]
+        self.rows = ServedRows(images, self.handles, self.bounds)
         self._wait_s = wait_s
         self._needs = f"{len(self.handles)} shards of {cpus:g} CPUs and {gpus:g} GPUs"
         self.journal: list[tuple[str, str, tuple[Any, ...]]] = []

@@ -21,6 +21,7 @@ class LocalShard:
     """
 
     def __init__(self, images: ImageTable, holdout: float, seed: int) -> None:
+        self.rows = images
         device = "cuda" if torch.cuda.is_available() else "cpu"  # where training in this process is, too
         with one_thread():
             self._shard = Shard(images, 0, images.blocks, holdout, seed, device)

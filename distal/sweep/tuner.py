@@ -12,6 +12,7 @@ from distal.driver.cluster import cluster, living_nodes
 from distal.driver.preparation import Opened
 from distal.errors import ClusterError, RunError
 from distal.places import with_absolute_places
+from distal.pool.actors import ShardActors
 from distal.resolve import differing_keys, make_config, with_values
 from distal.run.directory import RunDirectory
 from distal.sweep.config import SweepConfig
@@ -90,11 +91,22 @@ def run_sweep(sweep: SweepConfig, *, resume: bool = False, watch: Watcher = watc
 
 
 def share(config: Config, directory: RunDirectory) -> None:
-    """Do once what every trial needs: settle the files of the pool, decode them here, train and apply the extractor."""
+    """Do once what every trial needs: settle the pool's files, decode them where they are scored, train the extractor."""
     opened = Opened(config, directory)
     write_tables(directory, replace(opened.tables, closed=True))
-    opened.images.skipped(0, opened.images.blocks)  # which decodes it
-    opened.evaluator(directory.inside(TRIALS, EVALUATION_CACHE)).prepare(Alone())
+    cache = directory.inside(TRIALS, EVALUATION_CACHE)
+    pool = config.pool
+    if pool.shards == 0:
+        opened.images.skipped(0, opened.images.blocks)  # which decodes it, on this node
+        opened.evaluator(cache).prepare(Alone())
+        return
+    needs = (pool.shards, opened.holdout, config.seed, pool.cpus_per_shard or 1.0, pool.gpus_per_shard)
+    shards = ShardActors(opened.images, *needs, name=directory.name, wait_s=config.wait_s)
+    try:
+        skipped = [s for ready in shards.prepare() for s in ready.skipped]
+        opened.evaluator(cache, skipped, shards.rows).prepare(Alone())
+    finally:
+        shards.close()
 
 
 def _trial_config(sweep: SweepConfig, base: Config, directory: RunDirectory) -> Config:

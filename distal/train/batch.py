@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -45,11 +44,6 @@ class Batch:
         return torch.from_numpy(drawn)[self.positions].to(self.images.device)
 
 
-def part(n: int, rank: int, size: int) -> npt.NDArray[np.int64]:
-    """Return the positions of 0 .. n - 1 that a rank takes: contiguous, as even as can be."""
-    return np.arange(rank * n // size, (rank + 1) * n // size)
-
-
 def draw_batch(
     rows: TrainingRows,
     step: int,
@@ -67,24 +61,20 @@ def draw_batch(
     Latents, uniforms and row ids are drawn for the whole batch on every rank, which costs microseconds and makes them
     independent of the number of ranks; pixels are read for the slice alone.
     """
-    labeled_ids, labels = rows.labeled(step, round(labeled_fraction * total))
-    count = len(labeled_ids)
-    unlabeled_ids = rows.unlabeled(step, total - count)
-    mine_labeled, mine_unlabeled = part(count, rank, size), part(total - count, rank, size)
-    mine = torch.from_numpy(np.concatenate([mine_labeled, count + mine_unlabeled]))
-    ids = np.concatenate([labeled_ids[mine_labeled], unlabeled_ids[mine_unlabeled]])
+    drawn = rows.slice(step, total, round(labeled_fraction * total), rank, size)
+    mine = torch.from_numpy(drawn.positions)
     uniforms = streams.stream(rows.seed, "uniforms", step).random((total, 1 + 2 * augment_draws), dtype=np.float32)
     chosen = torch.from_numpy(uniforms)[mine].to(device)
-    images = to_unit(torch.from_numpy(np.ascontiguousarray(rows.images.pixels(ids))).to(device))
+    images = to_unit(torch.from_numpy(np.ascontiguousarray(drawn.pixels())).to(device))
     return Batch(
         images=images.contiguous(memory_format=layout),
-        labels=torch.from_numpy(labels[mine_labeled]).to(device),
+        labels=torch.from_numpy(drawn.labels).to(device),
         latents=training_latents(rows.seed, step, total, latent_dim)[mine].to(device),
         class_uniforms=chosen[:, 0],
         augment_real=chosen[:, 1 : 1 + augment_draws],
         augment_fake=chosen[:, 1 + augment_draws :],
         total=total,
-        labeled_total=count,
+        labeled_total=drawn.labeled_total,
         seed=rows.seed,
         step=step,
         positions=mine,

@@ -1,22 +1,31 @@
 """Draw the rows of each step: labeled ones balanced by class, unlabeled ones uniformly, in O(labels) memory."""
 
 from collections.abc import Callable
-from typing import Protocol
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from distal import streams
+from distal.data.protocol import Ids, Pixels, Rows
 from distal.errors import TrainingError
 
-Ids = npt.NDArray[np.int64]
+PREFETCH_STEPS = 2
+"""How many steps ahead of need pixels are asked for: a few batches of memory, and the network's time is hidden."""
 
 
-class Images(Protocol):
-    """Hold images by row id."""
+@dataclass(frozen=True)
+class Slice:
+    """Hold one rank's rows of a step's global batch, labeled ones first.
 
-    def pixels(self, row_ids: Ids, /) -> npt.NDArray[np.uint8]:
-        """Return uint8 [n, C, H, W] in the order of the ids."""
+    positions: int64 [n], its rows in the global batch. labels: int64 [l], of the first l rows. labeled_total: labeled
+    rows of the global batch. pixels: returns uint8 [n, C, H, W], and waits where they are on the way.
+    """
+
+    positions: Ids
+    labels: Ids
+    labeled_total: int
+    pixels: Callable[[], Pixels]
 
 
 class TrainingRows:
@@ -30,7 +39,7 @@ class TrainingRows:
 
     def __init__(
         self,
-        images: Images,
+        images: Rows,
         total_rows: int,
         excluded: Ids,
         held_out: Callable[[Ids], npt.NDArray[np.bool_]] | None,
@@ -46,6 +55,25 @@ class TrainingRows:
         _, which, counts = np.unique(self.labels, return_inverse=True, return_counts=True)
         weights = counts[which] ** -float(balance) if len(labels) else np.zeros(0)
         self._cumulative = np.cumsum(weights / weights.sum()) if len(labels) else weights
+        self._asked: dict[tuple[int, ...], Slice] = {}
+
+    def slice(self, step: int, total: int, labeled: int, rank: int, size: int) -> Slice:
+        """Return what this rank of `size` trains on at a step: `total` rows, `labeled` of them if any label is known.
+
+        The same rows of the next PREFETCH_STEPS steps are asked for on the way: a step's rows do not depend on when
+        they are drawn. What was asked for beyond the last step goes with this object.
+        """
+        keys = [(ahead, total, labeled, rank, size) for ahead in range(step, step + 1 + PREFETCH_STEPS)]
+        self._asked = {key: self._asked.get(key) or self._ask(*key) for key in keys}
+        return self._asked[keys[0]]
+
+    def _ask(self, step: int, total: int, labeled: int, rank: int, size: int) -> Slice:
+        labeled_ids, labels = self.labeled(step, labeled)
+        count = len(labeled_ids)
+        unlabeled_ids = self.unlabeled(step, total - count)
+        mine, others = part(count, rank, size), part(total - count, rank, size)
+        ids = np.concatenate([labeled_ids[mine], unlabeled_ids[others]])
+        return Slice(np.concatenate([mine, count + others]), labels[mine], count, self.images.request(ids))
 
     def labeled(self, step: int, n: int) -> tuple[Ids, Ids]:
         """Return (row ids, labels) of n labeled rows, int64 [n] each; none where nothing is labeled.
@@ -85,3 +113,8 @@ class TrainingRows:
         if self.held_out is not None:
             keep &= ~self.held_out(row_ids)
         return keep
+
+
+def part(n: int, rank: int, size: int) -> Ids:
+    """Return the positions of 0 .. n - 1 that a rank takes: contiguous, as even as can be."""
+    return np.arange(rank * n // size, (rank + 1) * n // size)

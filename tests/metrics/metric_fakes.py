@@ -3,6 +3,7 @@
 import hashlib
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,9 @@ class FakeImages:
 
     def pixels(self, row_ids: np.ndarray) -> np.ndarray:
         return self._pixels[row_ids]
+
+    def request(self, row_ids: np.ndarray) -> Callable[[], np.ndarray]:
+        return partial(self.pixels, row_ids)
 
     def labels(self, row_ids: np.ndarray) -> np.ndarray:
         return self._labels[row_ids]

@@ -1,12 +1,21 @@
 """How a sweep ends, whatever Tune did with its trials: in words on the terminal, and in an error where all failed."""
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from sweep_folders import SweepFolder
 
 from distal.cli import main
+from distal.config import Config
+from distal.data.table import ImageTable, open_images
+from distal.metrics import Evaluator
+from distal.pool.shard import Ready
+from distal.run.directory import RunDirectory
 from distal.sweep import tuner
 
 BADGE, MARGIN = ({"query.strategy": name, "model.learning_rate_g": 5e-4} for name in ("badge", "margin"))
@@ -44,3 +53,32 @@ def test_the_terminal_says_with_the_best_point_what_the_report_says_against_it(
     assert "One seed cannot tell a better point from a lucky one." in told
     assert "1 trial failed: a point with a failed trial is not ranked." in told
     assert f"best: {folder.directory.uri}/best.yaml" in told
+
+
+def test_where_trials_have_shards_the_pool_is_prepared_by_shards_and_the_driver_decodes_nothing(
+    small_config: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = open_images(small_config().pool)
+    done: list[Any] = []
+
+    class Shards:
+        def __init__(self, images: ImageTable, shards: int, *needs: Any, **named: Any) -> None:
+            self.rows = elsewhere
+            done.append(shards)
+
+        def prepare(self) -> list[Ready]:
+            return [Ready(elsewhere.rows, elsewhere.rows, [], False)]
+
+        def close(self) -> None:
+            done.append("closed")
+
+    def prepare(self: Evaluator, comm: Any) -> None:
+        done.append(self.split.pixels(np.arange(3), torch.device("cpu")).numpy())
+        assert np.array_equal(done[-1], elsewhere.pixels(self.split.row_ids[:3]))
+
+    monkeypatch.setattr(tuner, "ShardActors", Shards)
+    monkeypatch.setattr(Evaluator, "prepare", prepare)
+    config = small_config(pool={"shards": 2, "cache": str(tmp_path / "driver")})
+    tuner.share(config, RunDirectory.open(str(tmp_path), "sweep"))
+    assert (done[0], done[-1]) == (2, "closed")
+    assert not list((tmp_path / "driver").rglob("chunk-*"))

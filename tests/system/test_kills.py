@@ -39,6 +39,7 @@ from distal.cli.status import describe_status
 from distal.data.table import ImageTable
 from distal.driver.launch import BOOKKEEPING, bookkeeping
 from distal.query import Strategy, View, get_strategy
+from distal.run.ledger import Ledger
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300), pytest.mark.usefixtures("local_ray")]
 

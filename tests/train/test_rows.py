@@ -1,8 +1,11 @@
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import pytest
 
 from distal.errors import TrainingError
-from distal.train.rows import TrainingRows
+from distal.train.rows import PREFETCH_STEPS, TrainingRows
 
 NONE = np.zeros(0, np.int64)
 
@@ -10,6 +13,23 @@ NONE = np.zeros(0, np.int64)
 class Blank:
     def pixels(self, row_ids: np.ndarray) -> np.ndarray:
         return np.zeros((len(row_ids), 1, 8, 8), np.uint8)
+
+    def request(self, row_ids: np.ndarray) -> Callable[[], np.ndarray]:
+        return partial(self.pixels, row_ids)
+
+
+class Numbered(Blank):
+    """Images whose pixels are their row id; note what is asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, ...]] = []
+
+    def pixels(self, row_ids: np.ndarray) -> np.ndarray:
+        return np.broadcast_to(row_ids.astype(np.uint8)[:, None, None, None], (len(row_ids), 1, 8, 8))
+
+    def request(self, row_ids: np.ndarray) -> Callable[[], np.ndarray]:
+        self.asked.append(tuple(row_ids.tolist()))
+        return super().request(row_ids)
 
 
 def rows(**changes: object) -> TrainingRows:
@@ -69,3 +89,24 @@ def test_without_labels_no_labeled_row_is_drawn() -> None:
 def test_a_pool_with_nothing_left_is_refused() -> None:
     with pytest.raises(TrainingError, match="held out or skipped"):
         rows(held_out=lambda ids: np.ones(len(ids), bool)).unlabeled(0, 4)
+
+
+def test_pixels_that_were_asked_for_ahead_are_those_of_the_step_and_each_is_asked_for_once() -> None:
+    images = Numbered()
+    ahead = rows(images=images)
+    for step in range(7, 12):
+        drawn = ahead.slice(step, 20, 5, rank=1, size=2)
+        direct = rows(images=Numbered())
+        ids = np.concatenate([direct.labeled(step, 5)[0][2:], direct.unlabeled(step, 15)[7:]])
+        assert drawn.pixels()[:, 0, 0, 0].tolist() == ids.tolist()
+        assert (drawn.labels.tolist(), drawn.labeled_total) == (direct.labeled(step, 5)[1][2:].tolist(), 5)
+        assert drawn.positions.tolist() == [2, 3, 4, *range(12, 20)]
+        assert images.asked[step - 7] == tuple(ids.tolist())
+        assert len(images.asked) == step - 7 + 1 + PREFETCH_STEPS
+
+
+def test_no_more_is_held_than_the_steps_that_are_near() -> None:
+    source = rows()
+    for step in (0, 1, 2, 9, 3):
+        source.slice(step, 8, 2, 0, 1)
+        assert [key[0] for key in source._asked] == [step, step + 1, step + 2]
