@@ -23,6 +23,7 @@ from distal.errors import ClusterError, ConfigError, DistalError, RunError, Stor
 from distal.job import DRIVER_LOCK, Job
 from distal.ledger import Ledger
 from distal.link import LastReply, Mailbox, Question, WorkersUp
+from distal.models import MODELS
 from distal.oracle import Oracle, annotate, answered, build_oracle
 from distal.oracle.guarded import GuardedOracle, guarded
 from distal.pool.actors import ShardActors
@@ -31,7 +32,7 @@ from distal.pool.waiting import Waiting
 from distal.progress import Event, Listener, ignore
 from distal.query import Strategy, as_strategy
 from distal.report.write import write_report
-from distal.resolve import check_names, make_config, read_config
+from distal.resolve import check_names, check_needs, make_config, parse_config, read_config
 from distal.resources import divide_resources, possible_sizes
 from distal.results import RoundResult
 from distal.rounds import Setup
@@ -80,10 +81,13 @@ class ActiveLearner:
     ) -> None:
         config = _config(config)
         if oracle is not None and config.oracle.kind != "callable":
-            config = config.model_copy(update={"oracle": config.oracle.model_copy(update={"kind": "callable"})})
-        chosen = None if strategy is None else as_strategy(strategy)
+            own = {**config.oracle.model_dump(), "kind": "callable"}
+            config = parse_config({**config.model_dump(mode="json"), "oracle": own})
+        given = MODELS.find(config.model.kind).gives
+        chosen = None if strategy is None else as_strategy(strategy, given)
         if chosen is not None:
             config = config.model_copy(update={"query": config.query.model_copy(update={"strategy": chosen.name})})
+            check_needs(chosen, config)
         else:
             check_names(config)
         self.run_directory = RunDirectory.open(config.storage, config.name)

@@ -27,7 +27,7 @@ from distal.given import joined
 from distal.ledger import Labels, Ledger, Query
 from distal.logs import label_records
 from distal.metrics import DISTANCE, Evaluator, Score, find_score
-from distal.models import Model, get_model
+from distal.models import MODELS, Model
 from distal.oracle import Oracle, annotate
 from distal.pool.shard import Scored
 from distal.progress import Event, Listener, ignore
@@ -151,7 +151,7 @@ def restore(setup: Setup, comm: Communicator) -> Model:
     committed = on_first_rank(comm, lambda: setup.run.committed())
     if committed:
         return _load(setup, comm, committed[-1])[0]
-    return get_model(setup.config.model.kind).create(
+    return MODELS.find(setup.config.model.kind).create(
         setup.config, setup.images.image_size, setup.images.channels, len(setup.classes), comm.device
     )
 
@@ -281,7 +281,7 @@ def round_seconds(seconds: float) -> float:
 def _load(setup: Setup, comm: Communicator, round: int) -> tuple[Model, dict[str, float]]:
     files = on_first_rank(comm, partial(read_checkpoint, setup.run, round))
     shape = (setup.images.image_size, setup.images.channels, len(setup.classes))
-    state = get_model(setup.config.model.kind).from_files(setup.config, files, comm.device, shape)
+    state = MODELS.find(setup.config.model.kind).from_files(setup.config, files, comm.device, shape)
     return state, read_losses(setup.run, round, files)
 
 

@@ -37,7 +37,7 @@ from two_rounds import (
 from distal import ActiveLearner, StorageError
 from distal.data.table import ImageTable
 from distal.ledger import Ledger
-from distal.query import Strategy, View, get_strategy
+from distal.query import STRATEGIES, Strategy, View
 from distal.status import describe_status
 from distal.train.parallel import BOOKKEEPING
 
@@ -129,7 +129,7 @@ def test_shards_killed_while_scoring_while_people_label_and_while_selecting_give
         if not marker.exists():
             marker.touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        return get_strategy("margin").make(view)
+        return STRATEGIES.find("margin").make(view)
 
     learner = ActiveLearner(
         tree(tmp_path, shards=2),
