@@ -77,10 +77,8 @@ def _of_its_kind(tree: dict[str, Any], before: Config) -> dict[str, Any]:
     for name, (_, shared) in KINDS.items():
         own, old = tree[name], getattr(before, name).model_dump(mode="json")
         if isinstance(own, dict) and own.get("kind") != old["kind"]:
-            kept = {
-                key for key, value in own.items() if key in shared.model_fields or key not in old or value != old[key]
-            }
-            tree[name] = {key: value for key, value in own.items() if key in kept}
+            kept = {key for key in own if key in shared.model_fields or key not in old or own[key] != old[key]}
+            tree[name] = {key: own[key] for key in own if key in kept}
     return tree
 
 

@@ -70,8 +70,7 @@ def batch_strategy(name: str, needs: Iterable[str] = ()) -> Callable[[Made], Mad
 def as_strategy(given: Strategy | Callable[..., Any], shown: frozenset[str] = NEEDS) -> Strategy:
     """Return the strategy that a script gave: one as it is, a registered function or class, or any other function.
 
-    A function that is not registered is a score strategy of its own name that needs all of
-    `shown`, what the model gives.
+    A function that is not registered is a score strategy of its own name that needs all of `shown`.
 
     Raises:
         ConfigError: it is none of these, or a function whose name another strategy has.

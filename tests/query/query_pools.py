@@ -41,7 +41,7 @@ def make_pool(
     has_label = draw.random(n) < labeled
     return View(
         np.arange(n), ~has_label & (draw.random(n) >= unavailable), has_label, block_rows, seed, round,
-        {name: torch.from_numpy(a.astype(np.float32)) for name, a in {"probs": probs, "embeddings": embeddings}.items()},
+        {k: torch.from_numpy(a.astype(np.float32)) for k, a in {"probs": probs, "embeddings": embeddings}.items()},
     )  # fmt: skip
 
 
