@@ -1,6 +1,6 @@
 """Show a query strategy one shard of the pool: who may be asked, and what the current model thinks of each row."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -42,7 +42,8 @@ class View:
 
     def __post_init__(self) -> None:
         n = len(self.row_ids)
-        for name, array in {"available": self.available, "labeled": self.labeled, **self.tensors}.items():
+        held: dict[str, Sized] = {"available": self.available, "labeled": self.labeled, **self.tensors}
+        for name, array in held.items():
             if len(array) != n:
                 raise ValueError(f"view: {name} has {len(array)} rows, row_ids has {n}")
         if n and self.row_ids[0] % self.block_rows:
