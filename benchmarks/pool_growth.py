@@ -85,7 +85,7 @@ def start_with_scorer() -> bytes:
 
 
 def measure(folder: Path, sizes: list[int], queue: Any) -> None:
-    from distal.query import get_strategy, select
+    from distal.query import STRATEGIES, select
 
     scorer = start_with_scorer()
     started = time.perf_counter()
@@ -93,8 +93,8 @@ def measure(folder: Path, sizes: list[int], queue: Any) -> None:
     decoded = time.perf_counter() - started
     traffic: dict[str, int] = {}
     for name in ("margin", "coreset"):
-        shards.open_round(2, get_strategy(name), scorer, NONE, NONE)
-        selection = select(shards, get_strategy(name), 100, 0, 2)
+        shards.open_round(2, STRATEGIES.find(name), scorer, NONE, NONE)
+        selection = select(shards, STRATEGIES.find(name), 100, 0, 2)
         traffic |= {f"{name}_bytes": selection.bytes_moved, f"{name}_passes": selection.passes}
     memory = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     anonymous, peak = (round(int(memory[key].split()[0]) / 1024) for key in ("RssAnon", "VmHWM"))
@@ -104,9 +104,9 @@ def measure(folder: Path, sizes: list[int], queue: Any) -> None:
 
 def take_turns(folder: Path, sizes: list[int], queue: Any) -> None:
     """Score the small pool many times before and after each pass over the large one."""
-    from distal.query import get_strategy
+    from distal.query import STRATEGIES
 
-    scorer, margin = start_with_scorer(), get_strategy("margin")
+    scorer, margin = start_with_scorer(), STRATEGIES.find("margin")
     pools = {rows: open_shards(folder, rows, cpus=0.5) for rows in sizes}
     microseconds: dict[int, list[float]] = {rows: [] for rows in sizes}
 

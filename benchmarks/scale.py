@@ -36,7 +36,7 @@ from synthetic_pool import write_pool
 from distal.data.table import open_images
 from distal.models import GAN
 from distal.pool.actors import ShardActors
-from distal.query import get_strategy, select
+from distal.query import STRATEGIES, select
 from distal.resolve import make_config
 
 COUNTS = (1, 2, 4, 8, 16, 32)
@@ -117,7 +117,7 @@ def measure_shards(folder: Path, shards: int) -> dict[str, Any]:
     facts: dict[str, Any] = {"shards": shards, "start_s": round(time.perf_counter() - started, 2)}
     processes = actor_processes()
     for name, (strategy_name, k) in SELECTIONS.items():
-        strategy = get_strategy(strategy_name)
+        strategy = STRATEGIES.find(strategy_name)
         scoring, choosing = [], []
         for _ in range(RUNS + 1):
             scoring.append(taken(lambda s=strategy: actors.open_round(2, s, scorer, NONE, NONE), processes))
@@ -147,7 +147,7 @@ def measure_rate(folder: Path, shards: int) -> dict[str, Any]:
     start_ray(os.cpu_count())
     actors, scorer = open_shards(folder, "large", LARGE_SIZE, shards)
     processes = actor_processes()
-    badge = get_strategy("badge")
+    badge = STRATEGIES.find("badge")
     runs = [taken(lambda: actors.open_round(2, badge, scorer, NONE, NONE), processes) for _ in range(4)]
     ray.shutdown()
     rate = LARGE_ROWS / statistics.median(run[2] for run in runs[1:])

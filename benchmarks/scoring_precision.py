@@ -43,7 +43,7 @@ def main() -> None:
         precision: Scorer(build_discriminator(net, arguments.size, 1, 10), net, arguments.size, 1, 10, precision)
         for precision in ("fp32", "bf16")
     }
-    difference = (scorers["fp32"](images).probs - scorers["bf16"](images).probs).abs().max()
+    difference = (scorers["fp32"](images)["probs"] - scorers["bf16"](images)["probs"]).abs().max()
     seconds: dict[str, list[float]] = {name: [] for name in scorers}
     for repeat in range(arguments.repeats + 1):
         for name, scorer in scorers.items():

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from machine import describe_machine
 
-from distal.query import LocalShards, Selection, Selector, View, get_strategy, select
+from distal.query import STRATEGIES, LocalShards, Selection, Selector, View, select
 
 BLOCK_ROWS = 256
 PICKS = 1000
@@ -36,8 +36,7 @@ def shards_of(pool: View, shards: int) -> list[View]:
             BLOCK_ROWS,
             pool.seed,
             pool.round,
-            probs=None if pool.probs is None else pool.probs[part],
-            embeddings=None if pool.embeddings is None else pool.embeddings[part],
+            {name: tensor[part] for name, tensor in pool.tensors.items()},
         )
         for part in parts
     ]
@@ -45,7 +44,7 @@ def shards_of(pool: View, shards: int) -> list[View]:
 
 def distal(name: str, pool: View, shards: int = 1) -> Selection:
     """Select with the library; opening the shard counts."""
-    strategy = get_strategy(name)
+    strategy = STRATEGIES.find(name)
     group = LocalShards([Selector(view, strategy) for view in shards_of(pool, shards)])
     return select(group, strategy, PICKS, pool.seed, pool.round)
 
@@ -87,7 +86,7 @@ def coreset(runs: int, seed: int) -> None:
     n, labeled = 50_000, 500
     x = np.random.default_rng(seed).standard_normal((n, 128)).astype(np.float32)
     xt, marks = torch.from_numpy(x), np.arange(n) < labeled
-    pool = View(np.arange(n), ~marks, marks, BLOCK_ROWS, seed, 1, embeddings=xt)
+    pool = View(np.arange(n), ~marks, marks, BLOCK_ROWS, seed, 1, {"embeddings": xt})
 
     def plain_numpy() -> list[int]:
         norms = np.einsum("ij,ij->i", x, x)
@@ -132,7 +131,15 @@ def badge(runs: int, seed: int) -> None:
 
     def pool(with_seed: int) -> View:
         everyone = np.ones(n, dtype=bool)
-        return View(np.arange(n), everyone, ~everyone, BLOCK_ROWS, with_seed, 1, torch.from_numpy(probs), ht)
+        return View(
+            np.arange(n),
+            everyone,
+            ~everyone,
+            BLOCK_ROWS,
+            with_seed,
+            1,
+            {"probs": torch.from_numpy(probs), "embeddings": ht},
+        )
 
     def plain_torch(with_seed: int = seed) -> list[int]:
         generator = torch.Generator().manual_seed(with_seed)
@@ -183,7 +190,7 @@ def uncertainty(runs: int, seed: int) -> None:
     n = 1_000_000
     p = torch.from_numpy(np.random.default_rng(seed).dirichlet(np.ones(10), n).astype(np.float32))
     everyone = np.ones(n, dtype=bool)
-    pool = View(np.arange(n), everyone, ~everyone, BLOCK_ROWS, seed, 1, probs=p)
+    pool = View(np.arange(n), everyone, ~everyone, BLOCK_ROWS, seed, 1, {"probs": p})
 
     def margin() -> torch.Tensor:
         top = p.topk(2, 1).values

@@ -15,7 +15,7 @@ import yaml
 
 from distal.config import Config
 from distal.errors import ConfigError, RunError, nearest_name
-from distal.models import Model, get_model
+from distal.models import MODELS, Model
 from distal.moved import follow_moved
 from distal.resolve import parse_config
 from distal.run.directory import CONFIG, RunDirectory, round_path
@@ -222,7 +222,7 @@ def open_generator(run: RunDirectory, round: int | None = None) -> TrainedGenera
     files = read_checkpoint(run, chosen)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        state = get_model(saved.config.model.kind).from_files(saved.config, files, device, saved.shape)
+        state = MODELS.find(saved.config.model.kind).from_files(saved.config, files, device, saved.shape)
     except RunError as error:
         raise RunError(f"{run.uri}, round {chosen}: {error}") from None
     return TrainedGenerator(saved, state, chosen)

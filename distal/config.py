@@ -4,10 +4,11 @@ A field says its unit, its range and the reason for its default. Names that live
 losses, ...) are checked against them in `distal.resolve`, the edge where YAML and overrides come in.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializeAsAny
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializeAsAny, model_validator
 
 EVALUATION_CACHE = "evaluation-cache"
 """Folder of the storage, shared by its runs, with trained extractors and reference statistics by hash."""
@@ -103,14 +104,30 @@ class QueryConfig(Section):
     )
 
 
-class OracleConfig(Section):
-    """Who answers."""
+class OracleSection(Section):
+    """Who answers, by its kind, with its own keys beside it."""
 
-    kind: str = Field("dataset", description="dataset (the hidden column), callable (Python API) or files (people)")
-    noise: Fraction = Field(0.0, description="dataset oracle: probability that an answer is another class, uniformly")
+    kind: str = Field("dataset", description="oracle by name: dataset, callable or files")
     cost: dict[str, Weight] = Field(
         default_factory=dict, description="cost of one answer by class name; classes not named cost 1"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_noise(cls, given: object) -> object:
+        """Leave out `noise: 0`, which every run's config.yaml had before it was the dataset oracle's own."""
+        if isinstance(given, Mapping) and "noise" not in cls.model_fields and given.get("noise") == 0:
+            return {key: value for key, value in given.items() if key != "noise"}
+        return given
+
+
+class DatasetConfig(OracleSection):
+    """Who answers: the pool's hidden label column."""
+
+    kind: Literal["dataset"] = Field(
+        "dataset", description="dataset (the hidden column), callable (Python API), files (people), or a package's"
+    )
+    noise: Fraction = Field(0.0, description="probability that an answer is another class, uniformly")
 
 
 class NetConfig(Section):
@@ -298,7 +315,7 @@ class Config(Section):
     )
     pool: PoolConfig = Field(default_factory=PoolConfig)
     query: QueryConfig = Field(default_factory=QueryConfig)
-    oracle: OracleConfig = Field(default_factory=OracleConfig)
+    oracle: SerializeAsAny[DatasetConfig | OracleSection] = Field(default_factory=DatasetConfig)
     net: NetConfig = Field(default_factory=NetConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
     model: SerializeAsAny[GanConfig | ModelSection] = Field(default_factory=GanConfig)

@@ -22,13 +22,20 @@ class Registry(Generic[T]):
     """Map the names of one extension point to its entries.
 
     key: the configuration key that names an entry, for messages. noun: what an entry is. group: of entry points.
-    kind: type that an entry loaded from a package must have, where it is a class of ours.
+    kind: type that an entry loaded from a package must have, where it is a class of ours. words: what may stand at the
+    key besides names, such as "auto", and is settled before a look-up.
     """
 
     def __init__(
-        self, key: str, noun: str, group: str, entries: Mapping[str, T] | None = None, kind: type | None = None
+        self,
+        key: str,
+        noun: str,
+        group: str,
+        entries: Mapping[str, T] | None = None,
+        kind: type | None = None,
+        words: tuple[str, ...] = (),
     ) -> None:
-        self.key, self.noun, self.group, self.kind = key, noun, group, kind
+        self.key, self.noun, self.group, self.kind, self.words = key, noun, group, kind, words
         self.entries: dict[str, T] = dict(entries or {})
         self._places = {name: _place(entry) for name, entry in self.entries.items()}
 
@@ -47,7 +54,7 @@ class Registry(Generic[T]):
             ConfigError: the name is taken by another.
         """
         place = _place(entry if made_of is None else made_of)
-        if self._places.get(name, place) != place:
+        if name in self.entries and self._places[name] != place:
             raise ConfigError(
                 f"{self.noun} '{name}' is registered already, by {self._places[name]}.\nGive yours another name."
             )
@@ -55,7 +62,7 @@ class Registry(Generic[T]):
 
     def names(self) -> list[str]:
         """Return every known name, those of installed packages included, sorted."""
-        return sorted({*self.entries, *(point.name for point in entry_points(group=self.group))})
+        return sorted({*self.words, *self.entries, *(point.name for point in entry_points(group=self.group))})
 
     def find(self, name: str, key: str | None = None) -> T:
         """Return the entry of this name, loaded from an installed package where it is not built in.
@@ -86,7 +93,8 @@ class Registry(Generic[T]):
                 return
             if not (isinstance(loaded, self.kind) if self.kind is not None else callable(loaded)):
                 wanted = self.kind.__name__ if self.kind is not None else "function or class"
-                raise self._unusable(name, point.value, f"is a {type(loaded).__name__}, not a {wanted}")
+                article = "an" if wanted[0] in "AEIOU" else "a"
+                raise self._unusable(name, point.value, f"is a {type(loaded).__name__}, not {article} {wanted}")
             self.add(name, loaded)
 
     def _unusable(self, name: str, value: str, why: str) -> ConfigError:

@@ -13,18 +13,26 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from distal.config import Config
+from distal.config import Config, ModelSection, OracleSection
 from distal.errors import ConfigError, nearest_name
 from distal.metrics.registry import DISTANCE, EXTRACTORS, find_score
-from distal.models import get_model
+from distal.models import MODELS
 from distal.moved import refuse_moved
 from distal.nets import get_network
-from distal.oracle import get_oracle
-from distal.query import get_strategy
+from distal.oracle import ORACLES
+from distal.query import STRATEGIES, Strategy
+from distal.query.view import FACTORS
+from distal.registry import Registry
 from distal.run.seals import seal_yaml
 from distal.train.augment import AUGMENTATIONS
 from distal.train.optimizers import OPTIMIZERS
 from distal.tree import apply_override, place_value, read_yaml
+
+KINDS: dict[str, tuple[Registry[Any], type[BaseModel]]] = {
+    "model": (MODELS, ModelSection),
+    "oracle": (ORACLES, OracleSection),
+}
+"""Sections that are told apart by their kind: who knows the kinds, and what all of them have."""
 
 
 def read_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -> Config:
@@ -65,10 +73,12 @@ def with_values(config: Config, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of_its_kind(tree: dict[str, Any], before: Config) -> dict[str, Any]:
-    """Leave out what the section `model` held before, where its kind is another now."""
-    own, old = tree["model"], before.model.model_dump(mode="json")
-    if isinstance(own, dict) and own.get("kind") != old["kind"]:
-        tree["model"] = {name: value for name, value in own.items() if name not in old or value != old[name]}
+    """Leave out what a section with a kind held of its own before, where its kind is another now."""
+    for name, (_, shared) in KINDS.items():
+        own, old = tree[name], getattr(before, name).model_dump(mode="json")
+        if isinstance(own, dict) and own.get("kind") != old["kind"]:
+            kept = {key for key in own if key in shared.model_fields or key not in old or own[key] != old[key]}
+            tree[name] = {key: own[key] for key in own if key in kept}
     return tree
 
 
@@ -96,21 +106,25 @@ def parse_config(tree: Mapping[str, Any]) -> Config:
     """
     refuse_moved(tree)
     try:
-        return Config.model_validate(_with_model(tree))
+        return Config.model_validate(_with_kinds(tree))
     except ValidationError as error:
         raise ConfigError(explain(error)) from None
 
 
-def _with_model(tree: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the tree with its section `model` checked by what its kind says; what is none is left to be refused."""
-    given = tree.get("model") if isinstance(tree, Mapping) else None
-    if not isinstance(given, Mapping) or not isinstance(given.get("kind", "gan"), str):
-        return tree
-    section = get_model(given.get("kind", "gan")).section
-    try:
-        return {**tree, "model": section.model_validate(given)}
-    except ValidationError as error:
-        raise ConfigError(explain(error, section, "model.")) from None
+def _with_kinds(tree: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the tree with its sections that have a kind checked by it; what is no section is left to be refused."""
+    made = dict(tree) if isinstance(tree, Mapping) else {}
+    for name, (registry, shared) in KINDS.items():
+        given = made.get(name)
+        kind = given.get("kind", shared.model_fields["kind"].default) if isinstance(given, Mapping) else None
+        if not isinstance(kind, str):
+            continue
+        section = getattr(registry.find(kind), "section", shared)
+        try:
+            made[name] = section.model_validate(given)
+        except ValidationError as error:
+            raise ConfigError(explain(error, section, f"{name}.", f" with {name}.kind={kind}")) from None
+    return made if isinstance(tree, Mapping) else tree
 
 
 def check_names(config: Config) -> None:
@@ -120,21 +134,18 @@ def check_names(config: Config) -> None:
         ConfigError: an unknown name, with the known ones and the nearest match; or two keys that do not fit.
     """
     for key, name in (("query.strategy", config.query.strategy), ("query.cold_start", config.query.cold_start)):
-        try:
-            get_strategy(name)
-        except ConfigError as error:
-            raise ConfigError(f"{key}: {error}") from None
-    get_oracle(config.oracle.kind)
+        check_needs(STRATEGIES.find(name, key), config, key)
+    ORACLES.find(config.oracle.kind)
     get_network(config.net.name, 8)
     EXTRACTORS.find(config.evaluate.extractor)
     stop = config.stop
     if stop.goal is not None and stop.fid is not None:
         raise ConfigError("stop.fid: stop.goal is set as well, and a run follows one goal.\nLeave one of them out.")
     find_score(stop.followed.metric if stop.followed else DISTANCE, config.evaluate, "stop.goal.metric")
-    _known("train.optimizer", config.train.optimizer, OPTIMIZERS)
-    get_model(config.model.kind).check(config)
+    OPTIMIZERS.find(config.train.optimizer)
+    MODELS.find(config.model.kind).check(config)
     for name in config.train.augment:
-        _known("train.augment", name, AUGMENTATIONS)
+        AUGMENTATIONS.find(name)
     workers = config.train.workers
     if workers and config.pool.shards == 0:
         raise ConfigError(
@@ -158,6 +169,18 @@ def check_names(config: Config) -> None:
         )
 
 
+def check_needs(strategy: Strategy, config: Config, key: str = "query.strategy") -> None:
+    """Raise ConfigError where the model does not give what a strategy needs. key: where the strategy is named."""
+    gives = MODELS.find(config.model.kind).gives
+    for need in sorted(strategy.tensors - gives):
+        hint = nearest_name(need, [*gives, *FACTORS])
+        raise ConfigError(
+            f"{key}: '{strategy.name}' needs '{need}', which model.kind={config.model.kind} does not give"
+            f"{'; ' + hint if hint else '.'}\n"
+            f"It gives: {', '.join(sorted(gives))}. Set another strategy or model.kind, or mend its needs."
+        )
+
+
 def print_config(config: Config, resolved: Mapping[str, Any] | None = None) -> str:
     """Write the whole tree as YAML that `read_config` reads back; `resolved` is a record at its end, and sealed."""
     tree = config.model_dump(mode="json")
@@ -177,18 +200,10 @@ def differing_keys(one: BaseModel, other: BaseModel) -> list[str]:
     return [key for key in {**flat_one, **flat_other} if flat_one.get(key) != flat_other.get(key)]
 
 
-def _known(key: str, name: str, known: Iterable[str]) -> None:
-    if name not in known:
-        hint = nearest_name(name, known)
-        raise ConfigError(
-            f"{key}: unknown name '{name}'{'; ' + hint if hint else '.'}\nKnown: {', '.join(sorted(known))}."
-        )
-
-
-def explain(error: ValidationError, root: type[BaseModel] = Config, prefix: str = "") -> str:
+def explain(error: ValidationError, root: type[BaseModel] = Config, prefix: str = "", of: str = "") -> str:
     """Say in three lines which key of a configuration of type `root` is wrong, and what is right.
 
-    prefix: the dotted section, with its dot, that `root` is of the whole.
+    prefix: the dotted section, with its dot, that `root` is of the whole. of: what else says which keys there are.
     """
     problems = error.errors(include_url=False)
     first = problems[0]
@@ -198,7 +213,10 @@ def explain(error: ValidationError, root: type[BaseModel] = Config, prefix: str 
     if first["type"] == "extra_forbidden" and section is not None:
         near = nearest_key(key.removeprefix(prefix), root)
         hint = f"did you mean '{prefix}{near}'?" if near else ""
-        lines = [f"{key}: unknown key{'; ' + hint if hint else '.'}", f"Known here: {', '.join(section.model_fields)}."]
+        lines = [
+            f"{key}: unknown key{'; ' + hint if hint else '.'}",
+            f"Known here{of}: {', '.join(section.model_fields)}.",
+        ]
     else:
         given, said = _shown(first["input"]), first["msg"].removeprefix("Value error, ")
         lines = [f"{key}: {said[0].lower()}{said[1:]}; given: {given}"]

@@ -26,7 +26,7 @@ from distal.data.split import held_out
 from distal.data.table import ImageTable
 from distal.logs import label_records
 from distal.metrics import DISTANCE, Evaluator, Score, find_score
-from distal.models import Model, get_model
+from distal.models import MODELS, Model
 from distal.oracle import Oracle, annotate
 from distal.pool.shard import Scored
 from distal.progress import Event, Listener, ignore
@@ -85,7 +85,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class Work:
-    """Hold what all phases of all rounds share. reference: gives the pixels of held-out rows. listen: hears on rank 0."""
+    """Hold what all phases of all rounds share. reference: gives held-out pixels. listen: hears on rank 0."""
 
     setup: Setup
     shards: Shards
@@ -173,7 +173,7 @@ def restore(setup: Setup, comm: Communicator) -> Model:
     committed = on_first_rank(comm, lambda: setup.run.committed())
     if committed:
         return _load(setup, comm, committed[-1])[0]
-    return get_model(setup.config.model.kind).create(
+    return MODELS.find(setup.config.model.kind).create(
         setup.config, setup.images.image_size, setup.images.channels, len(setup.classes), comm.device
     )
 
@@ -292,7 +292,7 @@ def commit(
 def _load(setup: Setup, comm: Communicator, round: int) -> tuple[Model, dict[str, float]]:
     files = on_first_rank(comm, partial(read_checkpoint, setup.run, round))
     shape = (setup.images.image_size, setup.images.channels, len(setup.classes))
-    state = get_model(setup.config.model.kind).from_files(setup.config, files, comm.device, shape)
+    state = MODELS.find(setup.config.model.kind).from_files(setup.config, files, comm.device, shape)
     return state, read_losses(setup.run, round, files)
 
 

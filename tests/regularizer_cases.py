@@ -46,4 +46,4 @@ def added() -> Iterator[None]:
         yield
     finally:
         for name in ("orthogonal", "feature_matching", "path_length"):
-            del REGULARIZERS[name]
+            del REGULARIZERS.entries[name]

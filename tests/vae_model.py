@@ -42,7 +42,7 @@ class Nets(nn.Module):
 
 
 class VaeScorer:
-    """Score by the classifier; an image is as real as it is rebuilt well."""
+    """Score by the classifier, and say how badly an image is rebuilt, which no model of distal does."""
 
     def __init__(self, nets: Nets, header: Mapping[str, int | str], device: torch.device | str) -> None:
         self.nets, self.header, self.device = nets.to(device), header, device
@@ -57,13 +57,15 @@ class VaeScorer:
         probs = self.nets.head(h).softmax(1)
         mean = self.nets.posterior(h).chunk(2, 1)[0]
         rebuilt = self.nets.decoder(torch.cat([mean, probs], 1))
-        return Scores(probs, h, -(rebuilt - x.flatten(1)).square().mean(1))
+        error = (rebuilt - x.flatten(1)).square().mean(1)
+        return {"probs": probs, "embeddings": h, "rebuilt": error}
 
 
 class VAE:
     """Fit `distal.models.Model`."""
 
     section: ClassVar[type[ModelSection]] = VaeConfig
+    gives: ClassVar[frozenset[str]] = frozenset({"probs", "embeddings", "rebuilt"})
     advice = "Halve model.learning_rate"
 
     def __init__(

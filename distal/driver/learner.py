@@ -21,6 +21,7 @@ from distal.driver.preparation import Opened
 from distal.driver.rank import WRITER_WAIT_S
 from distal.driver.resources import joined_ray
 from distal.errors import ConfigError, DistalError, RunError, StorageError
+from distal.models import MODELS
 from distal.nets.threads import threads
 from distal.oracle import Oracle, annotate, build_oracle
 from distal.oracle.guarded import GuardedOracle, guarded
@@ -30,7 +31,7 @@ from distal.pool.shard import Ready
 from distal.progress import Event, Listener, ignore
 from distal.query import Strategy, as_strategy
 from distal.report.write import write_report
-from distal.resolve import check_names, make_config, read_config
+from distal.resolve import check_names, check_needs, make_config, parse_config, read_config
 from distal.rounds import Setup, Shards, run_rounds
 from distal.run.directory import RunDirectory
 from distal.run.ledger import Ledger
@@ -81,10 +82,13 @@ class ActiveLearner:
     ) -> None:
         config = _config(config)
         if oracle is not None and config.oracle.kind != "callable":
-            config = config.model_copy(update={"oracle": config.oracle.model_copy(update={"kind": "callable"})})
-        chosen = None if strategy is None else as_strategy(strategy)
+            own = {**config.oracle.model_dump(), "kind": "callable"}
+            config = parse_config({**config.model_dump(mode="json"), "oracle": own})
+        given = MODELS.find(config.model.kind).gives
+        chosen = None if strategy is None else as_strategy(strategy, given)
         if chosen is not None:
             config = config.model_copy(update={"query": config.query.model_copy(update={"strategy": chosen.name})})
+            check_needs(chosen, config)
         else:
             check_names(config)
         self.run_directory = RunDirectory.open(config.storage, config.name)

@@ -26,7 +26,7 @@ from distal.metrics.reference import at_most
 from distal.oracle import Classes
 from distal.oracle.given import match, names_of, read_table
 from distal.places import with_absolute_places
-from distal.query import Strategy, get_strategy
+from distal.query import STRATEGIES, Strategy
 from distal.resolve import differing_keys, print_config
 from distal.rounds import Setup
 from distal.run.directory import RunDirectory
@@ -223,8 +223,8 @@ class Opened:
             skipped=skipped_ids,
             given=given,
             available=available,
-            strategy=strategy or get_strategy(self.config.query.strategy),
-            cold_start=get_strategy(self.config.query.cold_start),
+            strategy=strategy or STRATEGIES.find(self.config.query.strategy),
+            cold_start=STRATEGIES.find(self.config.query.cold_start),
         )
 
     def reference_rows(self, skipped: list[Skipped]) -> Ids:

@@ -1,6 +1,6 @@
 """Losses: adversarial pairs over logits, regularizers over a step's tensors, and the classifier head's."""
 
-from distal.losses.adversarial import ADVERSARIAL, AdversarialLoss, get_adversarial
+from distal.losses.adversarial import ADVERSARIAL, AdversarialLoss
 from distal.losses.regularizers import REGULARIZERS, Regularizer, StepTensors, get_regularizers, regularizer
 
 __all__ = [
@@ -9,7 +9,6 @@ __all__ = [
     "AdversarialLoss",
     "Regularizer",
     "StepTensors",
-    "get_adversarial",
     "get_regularizers",
     "regularizer",
 ]

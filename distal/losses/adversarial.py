@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
-from distal.errors import ConfigError, nearest_name
+from distal.registry import Registry
 
 Logits = Callable[[Tensor, Tensor], Tensor]
 
@@ -54,16 +54,14 @@ def non_saturating_generator(real: Tensor, fake: Tensor) -> Tensor:
     return F.softplus(-fake).mean()
 
 
-ADVERSARIAL: dict[str, AdversarialLoss] = {
-    "rpgan": AdversarialLoss(rpgan_discriminator, rpgan_generator, relative=True),
-    "hinge": AdversarialLoss(hinge_discriminator, hinge_generator, relative=False),
-    "non_saturating": AdversarialLoss(non_saturating_discriminator, non_saturating_generator, relative=False),
-}
-
-
-def get_adversarial(name: str) -> AdversarialLoss:
-    """Return the loss of this name, or raise ConfigError with the known names."""
-    if name not in ADVERSARIAL:
-        hint = nearest_name(name, ADVERSARIAL)
-        raise ConfigError(f"model.adversarial: unknown loss {name!r}; {hint}\nknown: {', '.join(ADVERSARIAL)}")
-    return ADVERSARIAL[name]
+ADVERSARIAL: Registry[AdversarialLoss] = Registry(
+    "model.adversarial",
+    "loss",
+    "distal.losses",
+    {
+        "rpgan": AdversarialLoss(rpgan_discriminator, rpgan_generator, relative=True),
+        "hinge": AdversarialLoss(hinge_discriminator, hinge_generator, relative=False),
+        "non_saturating": AdversarialLoss(non_saturating_discriminator, non_saturating_generator, relative=False),
+    },
+    AdversarialLoss,
+)

@@ -19,7 +19,7 @@ def accuracy_scores(e: Evaluation) -> list[Score]:
     classes = len(split.class_names)
     right, total, broken = np.zeros(classes, np.int64), np.zeros(classes, np.int64), 0
     for positions, images in split.batches(comm, BATCH):
-        probs = e.head(images).probs
+        probs = e.head(images)["probs"]
         labels = split.labels[positions]
         if probs is None:
             continue

@@ -1,8 +1,8 @@
 """Say what a metric is: its name and title, which way is better, what it needs, and the function that measures it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 from torch import Tensor
@@ -18,15 +18,7 @@ from distal.metrics.statistics import ReferenceStatistics
 Need = Literal["labels", "judge", "head"]
 
 
-class Probabilities(Protocol):
-    """Be what a scorer returns, as far as accuracy goes."""
-
-    @property
-    def probs(self) -> Tensor | None:
-        """Return class probabilities float32 [N, K]."""
-
-
-HeadScorer = Callable[[Tensor], Probabilities]
+HeadScorer = Callable[[Tensor], Mapping[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -35,7 +27,7 @@ class Evaluation:
 
     split: the held-out images. reference: they in the extractor's features. generated: the scored images in the same
     features, and their classes as the judge sees them. judge: a classifier of the held-out images' labels. head: uint8
-    images to an object with `probs`, the model's own classifier.
+    images to a mapping with `probs` float32 [N, K], the model's own classifier.
     """
 
     split: ReferenceSplit

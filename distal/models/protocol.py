@@ -15,7 +15,7 @@ class Scorer(Protocol):
     """Score images with weights that are not trained any more."""
 
     def __call__(self, images: Tensor, /) -> Scores:
-        """Return what strategies see of uint8 images [n, C, H, W]."""
+        """Return what strategies see of uint8 images [n, C, H, W]: float32 tensors by name, those that `gives` says."""
 
     def to_bytes(self) -> bytes:
         """Return `nets.weights.pack`'s bytes, whose header has the model's kind under `model`."""
@@ -24,10 +24,12 @@ class Scorer(Protocol):
 class Model(Trainable, Protocol):
     """Be a model under training: what a round needs of it, besides `Trainable`.
 
-    section: its section `model:` of the configuration, a ModelSection with its own kind and keys.
+    section: its section `model:` of the configuration, a ModelSection with its own kind and keys. gives: the names of
+    what its scorer gives.
     """
 
     section: ClassVar[type[ModelSection]]
+    gives: ClassVar[frozenset[str]]
     device: torch.device
 
     @classmethod

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from torch import nn
 
 from distal.config import NetConfig
-from distal.errors import ConfigError, nearest_name
 from distal.nets.dense import DenseBody, DenseTrunk
 from distal.nets.discriminator import Discriminator
 from distal.nets.generator import Generator
 from distal.nets.residual import ResidualBody, ResidualTrunk
 from distal.nets.weights import initialised
-from distal.plugins import known_names, load_plugin
+from distal.registry import Registry
 
 __all__ = [
     "NETWORKS",
@@ -44,35 +43,30 @@ class Network:
     convolutional: bool
 
 
-NETWORKS: dict[str, Network] = {
-    "dense": Network(
-        body=lambda net, inputs, size, channels: DenseBody(inputs, 8 * net.width, size, channels),
-        trunk=lambda net, size, channels: DenseTrunk(8 * net.width, net.features, size, channels),
-        convolutional=False,
-    ),
-    "residual": Network(
-        body=lambda net, inputs, size, channels: ResidualBody(inputs, net.width, size, channels),
-        trunk=lambda net, size, channels: ResidualTrunk(net.width, net.features, size, channels),
-        convolutional=True,
-    ),
-}
-
-
-ENTRY_POINTS = "distal.networks"
+NETWORKS: Registry[Network] = Registry(
+    "net.name",
+    "network",
+    "distal.networks",
+    {
+        "dense": Network(
+            body=lambda net, inputs, size, channels: DenseBody(inputs, 8 * net.width, size, channels),
+            trunk=lambda net, size, channels: DenseTrunk(8 * net.width, net.features, size, channels),
+            convolutional=False,
+        ),
+        "residual": Network(
+            body=lambda net, inputs, size, channels: ResidualBody(inputs, net.width, size, channels),
+            trunk=lambda net, size, channels: ResidualTrunk(net.width, net.features, size, channels),
+            convolutional=True,
+        ),
+    },
+    Network,
+    words=("auto",),
+)
 
 
 def get_network(name: str, image_size: int) -> Network:
     """Return the network of this name; "auto" is dense at 8 px and residual above. ConfigError for an unknown name."""
-    if name == "auto":
-        name = "dense" if image_size <= 8 else "residual"
-    if name not in NETWORKS:
-        network = load_plugin(ENTRY_POINTS, name)
-        if network is not None:
-            NETWORKS[name] = network
-    if name not in NETWORKS:
-        known = ["auto", *known_names(ENTRY_POINTS, NETWORKS)]
-        raise ConfigError(f"net.name: unknown network {name!r}; {nearest_name(name, known)}\nknown: {', '.join(known)}")
-    return NETWORKS[name]
+    return NETWORKS.find(("dense" if image_size <= 8 else "residual") if name == "auto" else name)
 
 
 def build_generator(net: NetConfig, image_size: int, channels: int, classes: int, seed: int = 0) -> Generator:

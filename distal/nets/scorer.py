@@ -1,6 +1,6 @@
 """Score images with a frozen discriminator: class probabilities, embeddings, realism. Shards get one each round."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -10,14 +10,19 @@ from distal.nets import Discriminator, build_discriminator, get_network
 from distal.nets.precision import autocast, resolve
 from distal.nets.weights import header_of, pack, unpack
 
+Scores = Mapping[str, Tensor]
+"""What strategies see of n images by name, n rows each."""
 
-@dataclass(frozen=True)
-class Scores:
-    """What strategies see of n images: probs float32 [n, K], embeddings float32 [n, F], realism float32 [n]."""
+PROVIDERS: dict[str, Callable[[Discriminator, Tensor, Tensor], Tensor]] = {
+    "probs": lambda D, features, probs: probs,
+    "embeddings": lambda D, features, probs: features,
+    "realism": lambda D, features, probs: D.logits(features, probs),
+}
+"""What this scorer gives, each from D, features [n, F] and class probabilities [n, K]: a new need is one entry.
 
-    probs: Tensor
-    embeddings: Tensor
-    realism: Tensor
+probs float32 [n, K]; embeddings float32 [n, F]; realism float32 [n], D's logit for the image under its own predicted
+classes: comparable within one scorer only, because a relativistic loss leaves its zero free.
+"""
 
 
 def to_unit(images: Tensor) -> Tensor:
@@ -78,14 +83,10 @@ class Scorer:
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Scores:
-        """Score uint8 images [n, C, H, W] from any device; the results are on the scorer's device.
-
-        realism is D's logit for the image under its own predicted classes: comparable within one scorer only, because
-        a relativistic loss leaves its zero free.
-        """
+        """Score uint8 images [n, C, H, W] from any device; the results are on the scorer's device."""
         x = to_unit(images.to(self.device)).contiguous(memory_format=self._format)
         with autocast(self._arithmetic, self.device):
             features = self.discriminator.features(x)
             probs = self.discriminator.classify(features).float().softmax(1)
-            realism = self.discriminator.logits(features, probs)
-        return Scores(probs, features.float(), realism.float())
+            given = {name: provide(self.discriminator, features, probs) for name, provide in PROVIDERS.items()}
+        return {name: tensor.float() for name, tensor in given.items()}

@@ -4,24 +4,23 @@ dataset     dataset.py      the pool's hidden label column, with errors and cost
 callable    callable.py     a Python function in the driver's process
 files       files.py        people, with a folder of PNGs and a CSV
 
-A third party adds one by an entry point of the group ``distal.oracles``: a function with the signature of `Builder`.
+A third party adds one by an entry point of the group ``distal.oracles``: a `Builder`, a function or a class. Where it
+has an attribute `section`, a subclass of `distal.config.OracleSection`, that is what stands under `oracle:`.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from distal.config import Config
-from distal.errors import ConfigError, nearest_name
+from distal.config import Config, DatasetConfig
+from distal.errors import ConfigError
 from distal.oracle.annotate import annotate, answered
 from distal.oracle.callable import CallableOracle, Item, LabelFunction
 from distal.oracle.classes import Classes
 from distal.oracle.dataset import DatasetOracle
 from distal.oracle.files import FilesOracle
 from distal.oracle.protocol import Images, Oracle
-from distal.plugins import known_names, load_plugin
+from distal.registry import Registry
 from distal.run.directory import RunDirectory
-
-ENTRY_POINTS = "distal.oracles"
 
 
 @dataclass(frozen=True)
@@ -38,8 +37,14 @@ class Setting:
 Builder = Callable[[Setting], Oracle]
 
 
-def _dataset(s: Setting) -> Oracle:
-    return DatasetOracle(s.images, s.classes, s.config.oracle.noise, s.config.seed)
+class _Dataset:
+    """Build the dataset oracle; a class, so that it may say its section."""
+
+    section = DatasetConfig
+
+    def __call__(self, s: Setting) -> Oracle:
+        assert isinstance(s.config.oracle, DatasetConfig)
+        return DatasetOracle(s.images, s.classes, s.config.oracle.noise, s.config.seed)
 
 
 def _callable(s: Setting) -> Oracle:
@@ -55,26 +60,9 @@ def _files(s: Setting) -> Oracle:
     return FilesOracle(s.run, s.images, s.classes, s.config.pool.max_pixels)
 
 
-ORACLES: dict[str, Builder] = {"dataset": _dataset, "callable": _callable, "files": _files}
-
-
-def oracle_names() -> list[str]:
-    """Return every known name, those of installed entry points included, sorted."""
-    return known_names(ENTRY_POINTS, ORACLES)
-
-
-def get_oracle(name: str) -> Builder:
-    """Return the builder of this name; raise ConfigError with the known names and the nearest where there is none."""
-    if name in ORACLES:
-        return ORACLES[name]
-    builder: Builder | None = load_plugin(ENTRY_POINTS, name)
-    if builder is not None:
-        return builder
-    known = oracle_names()
-    hint = nearest_name(name, known)
-    raise ConfigError(
-        f"oracle.kind: unknown oracle '{name}'" + (f"; {hint}" if hint else "") + f"\nknown: {', '.join(known)}"
-    )
+ORACLES: Registry[Builder] = Registry(
+    "oracle.kind", "oracle", "distal.oracles", {"dataset": _Dataset(), "callable": _callable, "files": _files}
+)
 
 
 def build_oracle(
@@ -85,11 +73,9 @@ def build_oracle(
     classes: class names in label order. Raises ConfigError for an unknown kind, and for settings that do not fit it.
     """
     kind = config.oracle.kind
-    builder = get_oracle(kind)
+    builder = ORACLES.find(kind)
     if function is not None and kind != "callable":
         raise ConfigError(f"oracle.kind: '{kind}' takes no function\nset oracle.kind=callable, or give no function")
-    if config.oracle.noise > 0.0 and kind in ("callable", "files"):
-        raise ConfigError(f"oracle.noise: oracle '{kind}' makes its own errors\nexpected: 0, or oracle.kind=dataset")
     return builder(Setting(config, images, Classes(classes, config.oracle.cost), run, function))
 
 
@@ -108,6 +94,4 @@ __all__ = [
     "annotate",
     "answered",
     "build_oracle",
-    "get_oracle",
-    "oracle_names",
 ]

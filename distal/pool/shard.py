@@ -106,7 +106,7 @@ class Shard:
             block_rows=self.images.block_rows,
             seed=self.seed,
             round=round,
-            **tensors,
+            tensors=tensors,
         )
         self.selector = Selector(view, strategy)
         return Scored(len(self.row_ids), time.perf_counter() - started)
@@ -125,7 +125,7 @@ class Shard:
                 pixels = torch.from_numpy(np.array(self.images.block(block)))
                 scores = scorer(pixels.to(self.device))
                 for name, tensors in parts.items():
-                    tensors.append(getattr(scores, name))
+                    tensors.append(scores[name])
         return {name: torch.cat(tensors) for name, tensors in parts.items()}
 
 

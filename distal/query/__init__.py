@@ -8,19 +8,16 @@ badge                                        badge.py          k-means++ over gr
 from distal.query.badge import Badge
 from distal.query.coreset import Coreset
 from distal.query.registry import (
-    NEEDS,
     STRATEGIES,
     Strategy,
     as_strategy,
     batch_strategy,
-    get_strategy,
     score_strategy,
-    strategy_names,
 )
 from distal.query.selection import LocalShards, Selection, ShardGroup, select
 from distal.query.selector import Selector
 from distal.query.uncertainty import entropy, least_confidence, margin, random
-from distal.query.view import View
+from distal.query.view import NEEDS, View
 
 __all__ = [
     "NEEDS",
@@ -36,11 +33,9 @@ __all__ = [
     "as_strategy",
     "batch_strategy",
     "entropy",
-    "get_strategy",
     "least_confidence",
     "margin",
     "random",
     "score_strategy",
     "select",
-    "strategy_names",
 ]

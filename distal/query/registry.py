@@ -9,11 +9,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from distal.errors import ConfigError, nearest_name
-from distal.plugins import known_names, load_plugin
-
-NEEDS = frozenset({"probs", "embeddings", "gradients", "realism"})
-ENTRY_POINTS = "distal.strategies"
+from distal.errors import ConfigError
+from distal.query.view import FACTORS, NEEDS
+from distal.registry import Registry
 
 Made = TypeVar("Made", bound=Callable[..., Any])
 
@@ -22,8 +20,8 @@ Made = TypeVar("Made", bound=Callable[..., Any])
 class Strategy:
     """Name one way to choose rows.
 
-    needs: a subset of NEEDS; the shard keeps these and nothing else. ``gradients`` stands for the factors of the
-    last layer's gradient, which are probs and embeddings. Raises ConfigError for another.
+    needs: names of what the model's scorer gives (NEEDS, or more of another model); the shard keeps these and nothing
+    else. ``gradients`` stands for the factors of the last layer's gradient, which are probs and embeddings.
     kind: ``score``: `make` is a function from View to a float tensor [n], higher is asked first.
     ``batch``: `make` is a class without arguments that is a `distal.query.batch.Batch`.
     """
@@ -33,38 +31,19 @@ class Strategy:
     kind: Literal["score", "batch"]
     make: Callable[..., Any]
 
-    def __post_init__(self) -> None:
-        for need in sorted(self.needs - NEEDS):
-            hint = nearest_name(need, NEEDS)
-            raise ConfigError(
-                f"strategy '{self.name}': unknown need '{need}'{'; ' + hint if hint else '.'}\n"
-                f"Known: {', '.join(sorted(NEEDS))}."
-            )
-
     @property
     def tensors(self) -> frozenset[str]:
-        """Return the fields of View to fill: a subset of probs, embeddings, realism."""
-        factors = {"probs", "embeddings"} if "gradients" in self.needs else set()
-        return (self.needs - {"gradients"}) | factors
+        """Return the names of the tensors to show: probs and embeddings for gradients."""
+        return frozenset(tensor for need in self.needs for tensor in FACTORS.get(need, (need,)))
 
 
-STRATEGIES: dict[str, Strategy] = {}
-
-
-def _register(strategy: Strategy) -> None:
-    taken = STRATEGIES.get(strategy.name)
-    if taken is not None and _place(taken.make) != _place(strategy.make):
-        raise ConfigError(f"strategy '{strategy.name}' is registered already, by {'.'.join(_place(taken.make))}")
-    STRATEGIES[strategy.name] = strategy
-
-
-def _place(make: Callable[..., Any]) -> tuple[str, str]:
-    return make.__module__, make.__qualname__
+STRATEGIES: Registry[Strategy] = Registry("query.strategy", "strategy", "distal.strategies", kind=Strategy)
 
 
 def _decorator(name: str, needs: Iterable[str], kind: Literal["score", "batch"]) -> Callable[[Made], Made]:
     def register(make: Made) -> Made:
-        _register(Strategy(name, frozenset([needs] if isinstance(needs, str) else needs), kind, make))
+        wanted = frozenset([needs] if isinstance(needs, str) else needs)
+        STRATEGIES.add(name, Strategy(name, wanted, kind, make), make)
         return make
 
     return register
@@ -73,7 +52,7 @@ def _decorator(name: str, needs: Iterable[str], kind: Literal["score", "batch"])
 def score_strategy(name: str, needs: Iterable[str] = ()) -> Callable[[Made], Made]:
     """Register a function from View to a float tensor [n], higher = ask first.
 
-    Raises ConfigError where the name is taken or a need is unknown.
+    Raises ConfigError where the name is taken.
     """
 
     return _decorator(name, needs, "score")
@@ -82,39 +61,23 @@ def score_strategy(name: str, needs: Iterable[str] = ()) -> Callable[[Made], Mad
 def batch_strategy(name: str, needs: Iterable[str] = ()) -> Callable[[Made], Made]:
     """Register a class that chooses rows one after another (`distal.query.batch.Batch`).
 
-    Raises ConfigError where the name is taken or a need is unknown.
+    Raises ConfigError where the name is taken.
     """
 
     return _decorator(name, needs, "batch")
 
 
-def strategy_names() -> list[str]:
-    """Return every known name, those of installed entry points included, sorted."""
-    return known_names(ENTRY_POINTS, STRATEGIES)
-
-
-def get_strategy(name: str) -> Strategy:
-    """Return the strategy of this name; raise ConfigError with the known names and the nearest where there is none."""
-    if name not in STRATEGIES:
-        load_plugin(ENTRY_POINTS, name)  # importing it registers it
-    if name not in STRATEGIES:
-        known = strategy_names()
-        hint = nearest_name(name, known)
-        raise ConfigError(f"unknown strategy '{name}'" + (f"; {hint}" if hint else "") + f"\nKnown: {', '.join(known)}")
-    return STRATEGIES[name]
-
-
-def as_strategy(given: Strategy | Callable[..., Any]) -> Strategy:
+def as_strategy(given: Strategy | Callable[..., Any], shown: frozenset[str] = NEEDS) -> Strategy:
     """Return the strategy that a script gave: one as it is, a registered function or class, or any other function.
 
-    A function that is not registered is a score strategy of its own name that needs all that a shard can compute.
+    A function that is not registered is a score strategy of its own name that needs all of `shown`.
 
     Raises:
         ConfigError: it is none of these, or a function whose name another strategy has.
     """
     if isinstance(given, Strategy):
         return given
-    for strategy in STRATEGIES.values():
+    for strategy in STRATEGIES.entries.values():
         if strategy.make is given:
             return strategy
     name = getattr(given, "__name__", "")
@@ -124,9 +87,9 @@ def as_strategy(given: Strategy | Callable[..., Any]) -> Strategy:
             "Give a function from a view of a shard to one float a row, or what score_strategy or batch_strategy has\n"
             "registered: score_strategy('mine', needs=['probs'])(function). A name alone goes into query.strategy."
         )
-    if name in strategy_names():
+    if name in STRATEGIES.names():
         raise ConfigError(
             f"strategy: the function {name}() has the name of another strategy.\n"
             "Rename it, or register it under a name of its own: @distal.score_strategy('mine', needs=['probs'])."
         )
-    return Strategy(name, NEEDS, "score", given)
+    return Strategy(name, shown, "score", given)

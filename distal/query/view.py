@@ -1,16 +1,23 @@
 """Show a query strategy one shard of the pool: who may be asked, and what the current model thinks of each row."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sized
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from distal.errors import nearest_name
+from distal.nets.scorer import PROVIDERS
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
-TENSORS = ("probs", "embeddings", "realism")
+
+FACTORS = {"gradients": ("probs", "embeddings")}
+"""Needs that stand for several tensors."""
+
+NEEDS = frozenset({*PROVIDERS, *FACTORS})
+"""What the models of distal give; another model's scorer may give more, under names of its own."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +28,8 @@ class View:
     available: bool [n], rows that may be asked. labeled: bool [n], rows that carry a label. Rows that are neither
     (skipped, held out, declined) stay in the arrays, so that sharding cannot change a row's place in its block.
     seed, round: name the random streams of this acquisition.
-    probs: float32 [n, K], the model's class probabilities. embeddings: float32 [n, F]. realism: float32 [n].
-    Tensors lie on the shard's device and are None where the strategy does not need them.
+    tensors: what the strategy needs of what the model says, by name, n rows each, on the shard's device, and as
+    attributes: probs float32 [n, K], the class probabilities; embeddings float32 [n, F]; realism float32 [n].
     """
 
     row_ids: Ints
@@ -31,15 +38,13 @@ class View:
     block_rows: int
     seed: int
     round: int
-    probs: torch.Tensor | None = None
-    embeddings: torch.Tensor | None = None
-    realism: torch.Tensor | None = None
+    tensors: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n = len(self.row_ids)
-        for name in ("available", "labeled", *TENSORS):
-            array = getattr(self, name)
-            if array is not None and len(array) != n:
+        held: dict[str, Sized] = {"available": self.available, "labeled": self.labeled, **self.tensors}
+        for name, array in held.items():
+            if len(array) != n:
                 raise ValueError(f"view: {name} has {len(array)} rows, row_ids has {n}")
         if n and self.row_ids[0] % self.block_rows:
             raise ValueError(f"view: row {self.row_ids[0]} does not start a block of {self.block_rows} rows")
@@ -47,16 +52,22 @@ class View:
             raise ValueError("view: row_ids must ascend without repeats")
 
     def need(self, name: str) -> torch.Tensor:
-        """Return probs, embeddings or realism; raise ValueError where the shard has none."""
-        if name not in TENSORS:
-            hint = nearest_name(name, TENSORS)
-            raise ValueError(f"view: there is no '{name}'; {hint or 'known: ' + ', '.join(TENSORS)}")
-        tensor = getattr(self, name)
-        if not isinstance(tensor, torch.Tensor):
-            raise ValueError(f"view: {name} was not computed; name it in the strategy's needs")
-        return tensor
+        """Return a tensor by its name; raise ValueError where the shard has none."""
+        if name not in self.tensors:
+            hint = nearest_name(name, self.tensors or PROVIDERS)
+            raise ValueError(
+                f"view: {name} was not computed; name it in the strategy's needs{f' ({hint})' if hint else ''}"
+            )
+        return self.tensors[name]
+
+    def __getattr__(self, name: str) -> torch.Tensor:
+        if name.startswith("__"):  # pickle and copy look for methods before there is a field
+            raise AttributeError(name)
+        try:
+            return self.need(name)
+        except ValueError as error:
+            raise AttributeError(str(error)) from None
 
     def finite(self, position: int) -> bool:
         """Say whether all that the model gave for the row at this position is finite."""
-        given = (getattr(self, name) for name in TENSORS)
-        return all(bool(torch.isfinite(tensor[position]).all()) for tensor in given if tensor is not None)
+        return all(bool(torch.isfinite(tensor[position]).all()) for tensor in self.tensors.values())

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from distal.config import Config
 from distal.errors import ConfigError
-from distal.query import get_strategy
+from distal.query import STRATEGIES
 from distal.report.collect import RunRecord
 
 
@@ -106,7 +106,7 @@ def _weakest(record: RunRecord) -> tuple[str, str] | None:
 
 def _is_foreign(strategy: str) -> bool:
     try:
-        get_strategy(strategy)
+        STRATEGIES.find(strategy)
     except ConfigError:
         return True
     return False

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from distal.errors import ConfigError, nearest_name
+from distal.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,9 @@ class Augmentation:
     draws: int
 
 
-AUGMENTATIONS: dict[str, Augmentation] = {}
+AUGMENTATIONS: Registry[Augmentation] = Registry(
+    "train.augment", "augmentation", "distal.augmentations", kind=Augmentation
+)
 
 
 def augmentation(
@@ -31,7 +33,7 @@ def augmentation(
     """Register a differentiable augmentation that uses this many uniforms for each image."""
 
     def register(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
-        AUGMENTATIONS[name] = Augmentation(function, draws)
+        AUGMENTATIONS.add(name, Augmentation(function, draws), function)
         return function
 
     return register
@@ -106,16 +108,6 @@ def contrast(x: Tensor, u: Tensor) -> Tensor:
     """Scale the image about its mean by 0.5 .. 1.5 (DiffAugment)."""
     mean = x.mean((1, 2, 3), keepdim=True)
     return (x - mean) * (u + 0.5)[:, :, None, None] + mean
-
-
-def get_augmentations(names: Sequence[str]) -> list[Augmentation]:
-    """Return the augmentations of these names, in order. ConfigError for an unknown one."""
-    for name in names:
-        if name not in AUGMENTATIONS:
-            hint = nearest_name(name, AUGMENTATIONS)
-            known = ", ".join(AUGMENTATIONS)
-            raise ConfigError(f"train.augment: unknown augmentation {name!r}; {hint}\nknown: {known}")
-    return [AUGMENTATIONS[name] for name in names]
 
 
 def draws(augmentations: Sequence[Augmentation]) -> int:

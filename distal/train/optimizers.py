@@ -6,29 +6,34 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from distal.errors import ConfigError, nearest_name
+from distal.registry import Registry
 
 DECAY = 0.99
 """Of the second moment: GANs' usual choice (R3GAN, Huang et al. 2024), and RMSprop's default."""
 
 Parameters = Iterable[nn.Parameter]
 
-OPTIMIZERS: dict[str, Callable[[Parameters, float, float], torch.optim.Optimizer]] = {
-    "adam": lambda p, rate, momentum: torch.optim.Adam(p, lr=rate, betas=(momentum, DECAY), fused=True),
-    "adamw": lambda p, rate, momentum: torch.optim.AdamW(p, lr=rate, betas=(momentum, DECAY), fused=True),
-    "rmsprop": lambda p, rate, momentum: torch.optim.RMSprop(p, lr=rate, alpha=DECAY, momentum=momentum),
-    "sgd": lambda p, rate, momentum: torch.optim.SGD(p, lr=rate, momentum=momentum, fused=True),
-}
+Optimizer = Callable[[Parameters, float, float], torch.optim.Optimizer]
+"""From parameters, learning rate and momentum."""
+
+OPTIMIZERS: Registry[Optimizer] = Registry(
+    "train.optimizer",
+    "optimizer",
+    "distal.optimizers",
+    {
+        "adam": lambda p, rate, momentum: torch.optim.Adam(p, lr=rate, betas=(momentum, DECAY), fused=True),
+        "adamw": lambda p, rate, momentum: torch.optim.AdamW(p, lr=rate, betas=(momentum, DECAY), fused=True),
+        "rmsprop": lambda p, rate, momentum: torch.optim.RMSprop(p, lr=rate, alpha=DECAY, momentum=momentum),
+        "sgd": lambda p, rate, momentum: torch.optim.SGD(p, lr=rate, momentum=momentum, fused=True),
+    },
+)
 
 
 def build_optimizer(
     name: str, parameters: Parameters, learning_rate: float, momentum: float = 0.0
 ) -> torch.optim.Optimizer:
     """Return the optimizer of this name; momentum is beta_1 of adam and adamw. ConfigError for an unknown name."""
-    if name not in OPTIMIZERS:
-        hint = nearest_name(name, OPTIMIZERS)
-        raise ConfigError(f"train.optimizer: unknown optimizer {name!r}; {hint}\nknown: {', '.join(OPTIMIZERS)}")
-    return OPTIMIZERS[name](parameters, learning_rate, momentum)
+    return OPTIMIZERS.find(name)(parameters, learning_rate, momentum)
 
 
 def state_by_name(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

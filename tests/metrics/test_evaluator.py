@@ -1,5 +1,4 @@
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +46,6 @@ def noise(latents: Tensor, labels: Tensor) -> Tensor:
     return (latents.abs() * 100).clamp(0, 255).byte().reshape(-1, 1, 8, 8)
 
 
-@dataclass
-class Probabilities:
-    probs: Tensor
-
-
 def value(scores: list[Score], name: str, class_name: str | None = None) -> float | None:
     return next(s.value for s in scores if s.name == name and s.class_name == class_name)
 
@@ -85,9 +79,9 @@ def test_more_ranks_than_batches_score_as_one(cache: Path) -> None:
     assert value(many, "fd_pool-cnn") == pytest.approx(value(one, "fd_pool-cnn"), rel=1e-6)
 
 
-def by_brightness(images: Tensor) -> Probabilities:
+def by_brightness(images: Tensor) -> dict[str, Tensor]:
     """Say class 0 with certainty."""
-    return Probabilities(torch.eye(10)[torch.zeros(len(images), dtype=torch.long)])
+    return {"probs": torch.eye(10)[torch.zeros(len(images), dtype=torch.long)]}
 
 
 def test_a_head_that_always_says_one_class_has_a_balanced_accuracy_of_one_tenth(cache: Path) -> None:
@@ -189,7 +183,7 @@ def test_a_diverged_generator_gets_no_distance_and_the_reason(tmp_path: Path, mo
 
 def test_a_head_that_is_not_finite_gets_no_accuracy_and_the_reason(cache: Path) -> None:
     scores = evaluator(cache).evaluate(
-        real_digits, lambda images: Probabilities(torch.full((len(images), 10), torch.nan)), Alone()
+        real_digits, lambda images: {"probs": torch.full((len(images), 10), torch.nan)}, Alone()
     )
     accuracy = next(s for s in scores if s.name == "accuracy")
     assert accuracy.value is None

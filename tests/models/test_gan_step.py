@@ -96,7 +96,7 @@ def test_a_generators_regularizer_joins_its_loss() -> None:
         c = config(regularizers={"r1": None, "dim": 300.0}, learning_rate_g=0.01)
         _, losses = trained(c, 30)
     finally:
-        del REGULARIZERS["dim"]
+        del REGULARIZERS.entries["dim"]
     assert losses["dim_g"] < 0.2, "the images went dark, as the heavy regularizer asks"
 
 

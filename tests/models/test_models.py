@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from installed_package import install
 from round_case import Run, contents
 
 from distal.checkpoints import open_generator
 from distal.config import Config
 from distal.errors import ConfigError
-from distal.models import MODELS, read_scorer
+from distal.models import read_scorer
 from distal.report.write import write_report
 from distal.resolve import make_config, override_config, print_config, read_config
 
@@ -21,13 +22,7 @@ VAE = {"kind": "vae", "beta": 0.2}
 @pytest.fixture(autouse=True)
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Put the VAE's entry point where Python looks for packages."""
-    metadata = tmp_path / "vae_for_distal-1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: vae-for-distal\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[distal.models]\nvae = vae_model:VAE\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setitem(MODELS, "vae", None)  # so that it is removed again
-    monkeypatch.delitem(MODELS, "vae")
+    install(tmp_path, monkeypatch, {"distal.models": {"vae": "vae_model:VAE"}})
 
 
 def test_another_model_runs_is_stopped_and_resumed_to_the_same_bytes_and_generates_and_is_reported(
@@ -51,7 +46,7 @@ def test_another_model_runs_is_stopped_and_resumed_to_the_same_bytes_and_generat
     scorer = generator.state.scorer()
     images = run.setup.images.pixels(np.arange(4))
     again = read_scorer(scorer.to_bytes())
-    assert torch.equal(scorer(torch.from_numpy(images)).probs, again(torch.from_numpy(images)).probs)
+    assert torch.equal(scorer(torch.from_numpy(images))["probs"], again(torch.from_numpy(images))["probs"])
     page = Path(write_report(run.directory, None, run.setup.classes).removeprefix("file://")).read_text()
     assert "kind: vae" in page
 

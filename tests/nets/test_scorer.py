@@ -15,32 +15,32 @@ def scorer(precision: str = "fp32") -> Scorer:
 
 def test_scores_have_the_documented_shapes_and_types() -> None:
     scores = scorer()(IMAGES)
-    assert scores.probs.shape == (9, 3)
-    assert scores.embeddings.shape == (9, 16)
-    assert scores.realism.shape == (9,)
-    assert {t.dtype for t in (scores.probs, scores.embeddings, scores.realism)} == {torch.float32}
-    torch.testing.assert_close(scores.probs.sum(1), torch.ones(9))
+    assert scores["probs"].shape == (9, 3)
+    assert scores["embeddings"].shape == (9, 16)
+    assert scores["realism"].shape == (9,)
+    assert {t.dtype for t in (scores["probs"], scores["embeddings"], scores["realism"])} == {torch.float32}
+    torch.testing.assert_close(scores["probs"].sum(1), torch.ones(9))
 
 
 def test_a_scorer_from_its_bytes_scores_bit_for_bit_alike() -> None:
     first = scorer()
     again = Scorer.from_bytes(first.to_bytes())
-    assert torch.equal(first(IMAGES).probs, again(IMAGES).probs)
-    assert torch.equal(first(IMAGES).embeddings, again(IMAGES).embeddings)
+    assert torch.equal(first(IMAGES)["probs"], again(IMAGES)["probs"])
+    assert torch.equal(first(IMAGES)["embeddings"], again(IMAGES)["embeddings"])
     assert again.to_bytes() == first.to_bytes()
 
 
 def test_bf16_scores_are_near_fp32_scores() -> None:
     # bfloat16 keeps 8 bits; a dozen layers of rounding errors of 2^-9 add up to about one per cent.
     exact, fast = scorer("fp32")(IMAGES), scorer("bf16")(IMAGES)
-    torch.testing.assert_close(fast.probs, exact.probs, rtol=0.05, atol=0.02)
+    torch.testing.assert_close(fast["probs"], exact["probs"], rtol=0.05, atol=0.02)
 
 
 def test_auto_is_what_the_devices_that_must_score_alike_agree_on() -> None:
     data = scorer("auto").to_bytes()
     for gains, precision in ((False, "fp32"), (True, "bf16")):
         agreed = Scorer.from_bytes(data, gains=gains)(IMAGES)
-        assert torch.equal(agreed.probs, scorer(precision)(IMAGES).probs)
+        assert torch.equal(agreed["probs"], scorer(precision)(IMAGES)["probs"])
 
 
 @pytest.mark.parametrize("value", [0, 1, 127, 128, 254, 255])

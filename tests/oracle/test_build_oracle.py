@@ -3,13 +3,13 @@
 import pytest
 from pool_of_rows import CLASSES, PoolOfRows
 
-from distal.config import Config
 from distal.errors import ConfigError
 from distal.oracle import ORACLES, CallableOracle, DatasetOracle, FilesOracle, build_oracle
+from distal.resolve import parse_config
 
 
 def build(run, function=None, **oracle):
-    return build_oracle(Config(oracle=oracle), PoolOfRows(), CLASSES, run, function)
+    return build_oracle(parse_config({"oracle": oracle}), PoolOfRows(), CLASSES, run, function)
 
 
 def test_each_kind_builds_its_oracle(run):
@@ -25,7 +25,7 @@ def test_each_kind_builds_its_oracle(run):
         (
             None,
             {"kind": "dataest"},
-            "unknown oracle 'dataest'; did you mean 'dataset'.*\nknown: callable, dataset, files",
+            "unknown oracle 'dataest'; did you mean 'dataset'.*\nKnown: callable, dataset, files",
         ),
         (None, {"kind": "callable"}, "needs a function"),
         (lambda item: 0, {"kind": "dataset"}, "takes no function"),
@@ -37,16 +37,3 @@ def test_what_does_not_fit_is_refused(run, function, oracle, says):
     with pytest.raises(ConfigError, match=says) as caught:
         build(run, function, **oracle)
     assert str(caught.value).count("\n") <= 2
-
-
-def test_an_entry_point_adds_an_oracle(run, monkeypatch):
-    class Point:
-        name, value = "mine", "package:mine"
-
-        def load(self):
-            return lambda setting: (setting.config.oracle.kind, setting.classes.names)
-
-    monkeypatch.setattr(
-        "distal.plugins.entry_points", lambda group, name=None: [Point()] if name in (None, "mine") else []
-    )
-    assert build(run, kind="mine") == ("mine", CLASSES)

@@ -12,7 +12,7 @@ from distal.errors import ConfigError, StrategyError
 from distal.models import GAN
 from distal.pool.local import LocalShard
 from distal.pool.shard import Shard
-from distal.query import Strategy, get_strategy, select
+from distal.query import STRATEGIES, Strategy, select
 from distal.resolve import make_config
 
 NONE = np.zeros(0, dtype=np.int64)
@@ -39,7 +39,7 @@ def test_the_picks_are_those_of_two_shards(small_config: Callable[..., Config], 
         def call(self, method: str, *args: object) -> list[object]:
             return [shard.select(method, *args) for shard in shards]
 
-    chosen = get_strategy(strategy)
+    chosen = STRATEGIES.find(strategy)
     local.open_round(2, chosen, scorer, NONE, NONE)
     for shard in shards:
         shard.open_round(2, chosen, scorer, NONE, NONE)
@@ -54,7 +54,7 @@ def test_scoring_leaves_the_threads_as_they_were(small_config: Callable[..., Con
     try:
         local = LocalShard(open_images(small_config().pool), 0.0, seed=0)
         local.prepare()
-        local.open_round(2, get_strategy("margin"), scorer, NONE, NONE)
+        local.open_round(2, STRATEGIES.find("margin"), scorer, NONE, NONE)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)

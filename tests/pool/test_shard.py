@@ -10,7 +10,7 @@ from distal.data.split import held_out
 from distal.data.table import ImageTable, open_images
 from distal.models import GAN
 from distal.pool.shard import Shard, divide_blocks
-from distal.query import Selection, get_strategy, select
+from distal.query import STRATEGIES, Selection, select
 
 NONE = np.zeros(0, dtype=np.int64)
 
@@ -41,8 +41,8 @@ def scorer(small_config: Callable[..., Config]) -> bytes:
 def query(images: ImageTable, scorer: bytes, strategy: str, shards: int, asked: np.ndarray = NONE) -> Selection:
     group = Shards(images, shards)
     for shard in group.shards:
-        shard.open_round(2, get_strategy(strategy), scorer, asked, asked)
-    return select(group, get_strategy(strategy), 12, seed=0, round=2)
+        shard.open_round(2, STRATEGIES.find(strategy), scorer, asked, asked)
+    return select(group, STRATEGIES.find(strategy), 12, seed=0, round=2)
 
 
 @pytest.mark.parametrize("strategy", ["random", "entropy", "margin", "least_confidence", "coreset", "badge"])
@@ -64,7 +64,7 @@ def test_least_confidence_agrees_with_scoring_the_whole_pool_at_once(images: Ima
 
     pixels = images.pixels(np.arange(images.rows, dtype=np.int64))
     with torch.inference_mode():
-        probs = Scorer.from_bytes(scorer)(torch.from_numpy(np.array(pixels))).probs
+        probs = Scorer.from_bytes(scorer)(torch.from_numpy(np.array(pixels)))["probs"]
     uncertain = (1 - probs.max(1).values).numpy()
     chosen = query(images, scorer, "least_confidence", 3)
     worst_chosen = uncertain[chosen.row_ids].min()
@@ -78,7 +78,7 @@ def test_held_out_rows_are_never_available(images: ImageTable) -> None:
     ready = shard.prepare()
     out = held_out(np.arange(images.rows, dtype=np.int64), 0.3)
     assert ready.available == images.rows - out.sum()
-    shard.open_round(1, get_strategy("random"), None, NONE, NONE)
+    shard.open_round(1, STRATEGIES.find("random"), None, NONE, NONE)
     assert shard.selector is not None
     assert not shard.selector.view.available[out].any()
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from distal.query import LocalShards, Selection, Selector, View, get_strategy, select
+from distal.query import STRATEGIES, LocalShards, Selection, Selector, View, select
 
 
 def cut(pool: View, ends: list[int]) -> list[View]:
@@ -13,20 +13,17 @@ def cut(pool: View, ends: list[int]) -> list[View]:
     n, rows = len(pool.row_ids), pool.block_rows
     edges = [0, *(min(end * rows, n) for end in sorted(ends)), n]
 
-    def part(tensor: torch.Tensor | None, a: int, b: int) -> torch.Tensor | None:
-        return None if tensor is None else tensor[a:b]
-
     return [
         View(
             pool.row_ids[a:b], pool.available[a:b], pool.labeled[a:b], rows, pool.seed, pool.round,
-            part(pool.probs, a, b), part(pool.embeddings, a, b), part(pool.realism, a, b),
+            {name: tensor[a:b] for name, tensor in pool.tensors.items()},
         )
         for a, b in pairwise(edges)
     ]  # fmt: skip
 
 
 def choose(name: str, shards: list[View], k: int) -> Selection:
-    strategy = get_strategy(name)
+    strategy = STRATEGIES.find(name)
     group = LocalShards([Selector(view, strategy) for view in shards])
     return select(group, strategy, k, shards[0].seed, shards[0].round)
 
@@ -44,13 +41,12 @@ def make_pool(
     has_label = draw.random(n) < labeled
     return View(
         np.arange(n), ~has_label & (draw.random(n) >= unavailable), has_label, block_rows, seed, round,
-        torch.from_numpy(probs.astype(np.float32)), torch.from_numpy(embeddings.astype(np.float32)),
+        {k: torch.from_numpy(a.astype(np.float32)) for k, a in {"probs": probs, "embeddings": embeddings}.items()},
     )  # fmt: skip
 
 
 def plain_k_center(pool: View, k: int) -> tuple[list[int], list[float]]:
     """Pick by the ten lines of numpy that everyone writes, in float64; ties to the lowest row id."""
-    assert pool.embeddings is not None
     x = pool.embeddings.double().numpy()
     centers = np.flatnonzero(pool.labeled)
     between = ((x[:, None] - x[centers][None]) ** 2).sum(-1)
@@ -72,8 +68,6 @@ def plain_k_center(pool: View, k: int) -> tuple[list[int], list[float]]:
 
 def gradient_embeddings(pool: View) -> np.ndarray:
     """Form (p - e_argmax) (x) h, float64 [n, K F], which the library never does."""
-    assert pool.probs is not None
-    assert pool.embeddings is not None
     residual = pool.probs.double().numpy().copy()
     residual[np.arange(len(residual)), residual.argmax(1)] -= 1.0
     return (residual[:, :, None] * pool.embeddings.double().numpy()[:, None, :]).reshape(len(residual), -1)

@@ -32,14 +32,13 @@ def test_batches_follow_the_law_of_the_plain_loop(most, monkeypatch):
     monkeypatch.setattr(nearest, "ROWS", 16)  # six rows need no more, and thousands of batches are drawn
     monkeypatch.setattr(nearest, "GROUP", 16)
     pool = make_pool(6, seed=3, classes=3, features=2, labeled=0.0, unavailable=0.0)
-    assert pool.embeddings is not None
     pool.embeddings[1] = pool.embeddings[0] * 1.05  # near twins: refusals happen
-    pool.probs[1] = pool.probs[0]  # type: ignore[index]
+    pool.probs[1] = pool.probs[0]
     expected = law(pool, 4)
     batches = 1000
     counts = dict.fromkeys(expected, 0)
     for seed in range(batches):
-        view = View(pool.row_ids, pool.available, pool.labeled, 16, seed, 1, pool.probs, pool.embeddings)
+        view = View(pool.row_ids, pool.available, pool.labeled, 16, seed, 1, pool.tensors)
         counts[tuple(choose("badge", [view], 4).row_ids.tolist())] += 1
     likely = [batch for batch, p in expected.items() if p * batches >= 5]
     rest = batches - sum(counts[batch] for batch in likely), batches * (1 - sum(expected[batch] for batch in likely))
@@ -69,8 +68,6 @@ def test_picks_never_repeat_and_are_available():
 
 def test_rows_that_coincide_with_a_pick_come_last_by_lowest_row_id():
     pool = make_pool(90, labeled=0.0, unavailable=0.0)
-    assert pool.probs is not None
-    assert pool.embeddings is not None
     pool.probs[:], pool.embeddings[:] = pool.probs[0].clone(), pool.embeddings[0].clone()
     pool.embeddings[40], pool.embeddings[70] = pool.embeddings[40] * 3, pool.embeddings[70] * 2
     chosen = choose("badge", cut(pool, [1, 2]), 60).row_ids.tolist()
@@ -82,7 +79,6 @@ def test_rows_that_coincide_with_a_pick_come_last_by_lowest_row_id():
 
 def test_a_model_that_is_certain_of_everything_still_gives_a_batch():
     pool = make_pool(50, labeled=0.0, unavailable=0.0)
-    assert pool.probs is not None
     pool.probs[:] = torch.eye(4)[torch.arange(50) % 4]
     assert choose("badge", [pool], 7).row_ids.tolist() == list(range(7))
 

@@ -42,7 +42,6 @@ def test_picks_on_real_numbers_are_those_of_the_plain_loop():
 
 def test_without_labels_the_first_pick_is_the_row_of_largest_norm():
     pool = make_pool(400, labeled=0.0, unavailable=0.0)
-    assert pool.embeddings is not None
     chosen = choose("coreset", [pool], 5)
     norms = pool.embeddings.norm(dim=1)
     assert chosen.row_ids[0] == int(norms.argmax())
@@ -51,7 +50,6 @@ def test_without_labels_the_first_pick_is_the_row_of_largest_norm():
 
 def test_a_pool_of_one_image_repeated_is_asked_by_lowest_row_id():
     pool = make_pool(100, labeled=0.0, unavailable=0.2)
-    assert pool.embeddings is not None
     pool.embeddings[:] = torch.randn(6, generator=torch.Generator().manual_seed(0)) + 3.0
     chosen = choose("coreset", cut(pool, [2, 4]), 50)
     assert np.array_equal(chosen.row_ids, np.flatnonzero(pool.available)[:50])
@@ -60,7 +58,6 @@ def test_a_pool_of_one_image_repeated_is_asked_by_lowest_row_id():
 
 def test_an_infinite_embedding_is_refused_and_the_row_is_named():
     pool = make_pool(100, labeled=0.0, unavailable=0.0)
-    assert pool.embeddings is not None
     pool.embeddings[77, 2] = torch.inf
     with pytest.raises(TrainingError, match="row 77 is inf"):
         choose("coreset", cut(pool, [2]), 3)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from query_pools import choose, cut, make_pool
 
 from distal.errors import StrategyError, TrainingError
-from distal.query import NEEDS, LocalShards, Selector, Strategy, get_strategy, select
+from distal.query import NEEDS, STRATEGIES, LocalShards, Selector, Strategy, select
 from distal.query.batch import best
 
 
@@ -93,7 +93,7 @@ def test_all_that_leaves_a_shard_can_be_pickled_and_so_can_its_strategy(name):
         def call(self, method, *args):
             return there_and_back(super().call(method, *there_and_back(args)))
 
-    pool, strategy = make_pool(200), there_and_back(get_strategy(name))
+    pool, strategy = make_pool(200), there_and_back(STRATEGIES.find(name))
     group = Pickled([Selector(view, strategy) for view in cut(pool, [4])])
     assert np.array_equal(select(group, strategy, 20, 0, 1).row_ids, choose(name, [pool], 20).row_ids)
 

@@ -10,7 +10,7 @@ from distal.query import View, entropy, least_confidence, margin, random
 def view_of(probs: list[list[float]] | np.ndarray, round: int = 1, seed: int = 0) -> View:
     p = torch.tensor(np.asarray(probs), dtype=torch.float32)
     n = len(p)
-    return View(np.arange(n), np.ones(n, bool), np.zeros(n, bool), 16, seed, round, probs=p)
+    return View(np.arange(n), np.ones(n, bool), np.zeros(n, bool), 16, seed, round, {"probs": p})
 
 
 def test_entropy_is_that_of_the_definition_in_nats_and_zero_probabilities_count_nothing():
@@ -66,7 +66,6 @@ def test_bits_of_a_score_do_not_depend_on_the_cut(name):
 @pytest.mark.parametrize("k", [1, 50, 5000])
 def test_a_nan_is_refused_and_the_row_is_named(name, k):
     pool = make_pool(500, labeled=0.0, unavailable=0.0)
-    assert pool.probs is not None
     pool.probs[123] = torch.nan
     with pytest.raises(TrainingError, match="row 123 is nan") as caught:
         choose(name, cut(pool, [3]), k)
@@ -75,6 +74,5 @@ def test_a_nan_is_refused_and_the_row_is_named(name, k):
 
 def test_a_nan_of_a_row_that_may_not_be_asked_does_no_harm():
     pool = make_pool(500)
-    assert pool.probs is not None
     pool.probs[np.flatnonzero(~pool.available)] = torch.nan
     assert len(choose("margin", [pool], 10).row_ids) == 10

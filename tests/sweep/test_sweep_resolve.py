@@ -50,7 +50,7 @@ def test_the_shipped_ones_are_those_that_the_readme_promises() -> None:
             {"space": {"query.batch": [10, 20]}},
             "query.batch: this key is not searched: trials are compared",
         ),
-        ({"space": {"model.regularizers.r9": [1.0]}}, "unknown name 'r9'"),
+        ({"space": {"model.regularizers.r9": [1.0]}}, "unknown regularizer 'r9'"),
         ({"space": {"model.learning_rate_g": {"uniform": [-1.0, 1.0]}}}, "greater than 0; given: -1.0"),
         ({"space": {"query": [{}]}}, "this is a section"),
         ({"space": {"seed": [1, 2]}}, "list of seeds"),

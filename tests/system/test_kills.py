@@ -38,7 +38,7 @@ from distal import ActiveLearner, StorageError
 from distal.cli.status import describe_status
 from distal.data.table import ImageTable
 from distal.driver.launch import BOOKKEEPING, bookkeeping
-from distal.query import Strategy, View, get_strategy
+from distal.query import STRATEGIES, Strategy, View
 from distal.run.ledger import Ledger
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300), pytest.mark.usefixtures("local_ray")]
@@ -130,7 +130,7 @@ def test_shards_killed_while_scoring_while_people_label_and_while_selecting_give
         if not marker.exists():
             marker.touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        return get_strategy("margin").make(view)
+        return STRATEGIES.find("margin").make(view)
 
     learner = ActiveLearner(
         tree(tmp_path, shards=2),

@@ -65,7 +65,7 @@ def test_progress_is_heard_of_and_ends_with_the_last_step() -> None:
 def test_training_learns_the_two_classes_from_six_labels() -> None:
     state, _ = trained(config(augment=["zoom"], ema_half_life=20.0), 100)
     ids = torch.arange(100, ROWS).numpy()
-    probs = state.scorer()(torch.from_numpy(labeled_rows().images.pixels(ids))).probs
+    probs = state.scorer()(torch.from_numpy(labeled_rows().images.pixels(ids)))["probs"]
     assert (probs.argmax(1) == torch.from_numpy(ids % 2)).float().mean() > 0.95
 
 

@@ -9,7 +9,6 @@ from distal.losses.regularizers.registry import (
     REGULARIZERS,
     Player,
     Regularizer,
-    get_regularizer,
     get_regularizers,
     regularizer,
 )
@@ -21,7 +20,6 @@ __all__ = [
     "Regularizer",
     "StepTensors",
     "anchors",
-    "get_regularizer",
     "get_regularizers",
     "gradients",
     "regularizer",

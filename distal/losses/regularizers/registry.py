@@ -13,11 +13,8 @@ from typing import Literal
 
 from torch import Tensor
 
-from distal.errors import ConfigError, nearest_name
 from distal.losses.regularizers.step import StepTensors
-from distal.plugins import known_names, load_plugin
-
-ENTRY_POINTS = "distal.regularizers"
+from distal.registry import Registry
 
 Player = Literal["G", "D", "both"]
 
@@ -45,7 +42,9 @@ class Regularizer:
         return self.default * (pixels if self.per_pixel else 1) if configured is None else configured
 
 
-REGULARIZERS: dict[str, Regularizer] = {}
+REGULARIZERS: Registry[Regularizer] = Registry(
+    "model.regularizers", "regularizer", "distal.regularizers", kind=Regularizer
+)
 
 
 def regularizer(
@@ -60,7 +59,8 @@ def regularizer(
     """Register a function of StepTensors to a scalar under a name, with what `Regularizer` declares."""
 
     def register(function: Callable[[StepTensors], Tensor]) -> Callable[[StepTensors], Tensor]:
-        REGULARIZERS[name] = Regularizer(name, function, player, lazy, default, per_pixel, per_row, state)
+        made = Regularizer(name, function, player, lazy, default, per_pixel, per_row, state)
+        REGULARIZERS.add(name, made, function)
         return function
 
     return register
@@ -70,21 +70,8 @@ def get_regularizers(weights: Mapping[str, float | None], pixels: int) -> dict[s
     """Return each configured regularizer with its lambda, those of weight 0 left out. ConfigError for unknown names."""
     chosen: dict[str, tuple[Regularizer, float]] = {}
     for name, configured in weights.items():
-        regularizer = get_regularizer(name)
+        regularizer = REGULARIZERS.find(name)
         weight = regularizer.weight(configured, pixels)
         if weight > 0:
             chosen[name] = (regularizer, weight)
     return chosen
-
-
-def get_regularizer(name: str) -> Regularizer:
-    """Return the regularizer of this name. ConfigError with the known names where there is none."""
-    if name not in REGULARIZERS:
-        load_plugin(ENTRY_POINTS, name)  # importing it registers it
-    if name not in REGULARIZERS:
-        known = known_names(ENTRY_POINTS, REGULARIZERS)
-        hint = nearest_name(name, known)
-        raise ConfigError(
-            f"model.regularizers: unknown name '{name}'{'; ' + hint if hint else '.'}\nKnown: {', '.join(known)}."
-        )
-    return REGULARIZERS[name]

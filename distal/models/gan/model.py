@@ -11,14 +11,13 @@ from torch import Tensor, nn
 from distal.communicator import Communicator
 from distal.config import Config, GanConfig, ModelSection, NetConfig
 from distal.errors import RunError
-from distal.losses import get_adversarial
-from distal.losses.regularizers import get_regularizer
+from distal.losses import ADVERSARIAL, REGULARIZERS
 from distal.losses.supervised import one_hot
 from distal.models.gan.step import Objective, gan_section, update
 from distal.nets import Discriminator, Generator, build_discriminator, build_generator, get_network
 from distal.nets.batchnorm import mixes_batch
 from distal.nets.precision import autocast, resolve
-from distal.nets.scorer import Scorer, to_bytes_image
+from distal.nets.scorer import PROVIDERS, Scorer, to_bytes_image
 from distal.train.augment import draws
 from distal.train.batch import draw_batch
 from distal.train.checkpoint import Checkpoint, damaged, to_files
@@ -32,7 +31,7 @@ GENERATE_ROWS = 256
 NAMES = [
     f"{prefix}{network}" for network in ("generator", "discriminator") for prefix in ("", "averaged_", "optimizer_")
 ]
-REGULARIZERS = "regularizers"
+KEPT = "regularizers"
 """What regularizers keep from step to step; there is no such file where none keeps anything."""
 
 
@@ -44,6 +43,7 @@ class GAN:
 
     advice = "Halve model.learning_rate_g and model.learning_rate_d, or raise model.regularizers.r1 and r2 tenfold"
     section: ClassVar[type[ModelSection]] = GanConfig
+    gives: ClassVar[frozenset[str]] = frozenset(PROVIDERS)
 
     def __init__(
         self, config: Config, image_size: int, channels: int, classes: int, device: torch.device | str = "cpu"
@@ -87,9 +87,9 @@ class GAN:
     def check(cls, config: Config) -> None:
         """Raise ConfigError where the configuration names what is not known."""
         own = gan_section(config)
-        get_adversarial(own.adversarial)
+        ADVERSARIAL.find(own.adversarial)
         for name in own.regularizers:
-            get_regularizer(name)
+            REGULARIZERS.find(name)
 
     def advance(self, rows: TrainingRows, comm: Communicator) -> dict[str, Tensor]:
         """Make one update of G and D and of their averages; return the losses of the global batch, on the device."""
@@ -153,7 +153,7 @@ class GAN:
         tensors: dict[str, dict[str, Tensor]] = {name: m.state_dict() for name, m in self.modules().items()}
         tensors |= {f"optimizer_{name}": state_by_name(m, optimizer) for name, m, optimizer in self._optimized()}
         if self.regularizers:
-            tensors[REGULARIZERS] = {f"{r}.{key}": t for r, own in self.regularizers.items() for key, t in own.items()}
+            tensors[KEPT] = {f"{r}.{key}": t for r, own in self.regularizers.items() for key, t in own.items()}
         facts = {
             "step": self.step,
             "image_size": self.image_size,
@@ -185,12 +185,12 @@ class GAN:
         for name, module, optimizer in state._optimized():
             saved.load_optimizer(f"optimizer_{name}", module, optimizer)
         # A run that takes over another's checkpoint may weigh other regularizers: those begin at zero.
-        kept = saved.tensors(REGULARIZERS)
+        kept = saved.tensors(KEPT)
         for name, own in state.regularizers.items():
             for key, tensor in own.items():
                 value = kept.get(f"{name}.{key}", tensor)
                 if value.shape != tensor.shape:
-                    raise damaged(f"{REGULARIZERS}.safetensors", "its tensors are not those of the regularizers")
+                    raise damaged(f"{KEPT}.safetensors", "its tensors are not those of the regularizers")
                 tensor.copy_(value)
         return state
 

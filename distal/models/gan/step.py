@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from distal.communicator import Communicator
 from distal.config import Config, GanConfig
 from distal.errors import ConfigError
-from distal.losses.adversarial import AdversarialLoss, get_adversarial
+from distal.losses.adversarial import ADVERSARIAL, AdversarialLoss
 from distal.losses.regularizers import Regularizer, StepTensors, get_regularizers
 from distal.losses.supervised import cross_entropy, one_hot, pseudo_label, sample_classes
 from distal.nets import Discriminator, Generator
 from distal.nets.precision import autocast
-from distal.train.augment import Augmentation, augment, get_augmentations
+from distal.train.augment import AUGMENTATIONS, Augmentation, augment
 from distal.train.batch import Batch
 
 
@@ -48,9 +48,9 @@ class Objective:
         own = gan_section(config)
         return cls(
             own,
-            get_adversarial(own.adversarial),
+            ADVERSARIAL.find(own.adversarial),
             get_regularizers(own.regularizers, pixels),
-            get_augmentations(config.train.augment),
+            list(map(AUGMENTATIONS.find, config.train.augment)),
             arithmetic,
             device,
         )
