@@ -7,6 +7,7 @@ import pytest
 from sweep_folders import SweepFolder
 
 from distal.cli import main
+from distal.errors import RunError
 from distal.sweep import tuner
 
 BADGE, MARGIN = ({"query.strategy": name, "model.learning_rate_g": 5e-4} for name in ("badge", "margin"))
@@ -44,3 +45,14 @@ def test_the_terminal_says_with_the_best_point_what_the_report_says_against_it(
     assert "One seed cannot tell a better point from a lucky one." in told
     assert "1 trial failed: a point with a failed trial is not ranked." in told
     assert f"best: {folder.directory.uri}/best.yaml" in told
+
+
+def test_a_metric_without_a_value_from_the_start_ends_in_words_not_in_a_winner(folder: SweepFolder) -> None:
+    folder.add(BADGE, [None, None])
+    folder.add(MARGIN, [None, None])
+    results = tuner.run_sweep(folder.sweep, resume=True)
+    assert [trial.state for trial in results.trials] == ["finished", "finished"]
+    assert results.dataframe()["value"].isna().all()
+    with pytest.raises(RunError, match="no trial has a value"):
+        _ = results.best
+    assert folder.directory.has("report.html")
