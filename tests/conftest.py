@@ -19,6 +19,9 @@ os.environ.setdefault("RAY_prestart_worker_first_driver", "0")  # processes that
 
 RUN_NUMBERS = itertools.count(1)
 
+LONGEST = ("test_cluster_losses", "test_kills", "test_cluster_jobs", "test_sweeps", "test_interruptions")
+"""The files that take a minute and more, the longest first: one that begins last is waited for alone."""
+
 
 def pytest_configure() -> None:
     """Give each test process a temporary folder, so that two side by side do not see what the other leaves behind.
@@ -33,7 +36,8 @@ def pytest_configure() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take minutes, so that two processes end at about the same time."""
-    items.sort(key=lambda item: item.get_closest_marker("system") is None)
+    rank = {f"{name}.py": number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: (item.get_closest_marker("system") is None, rank.get(item.path.name, len(rank))))
 
 
 @pytest.fixture(scope="session")

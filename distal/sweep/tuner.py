@@ -91,7 +91,7 @@ def run_sweep(sweep: SweepConfig, *, resume: bool = False, watch: Watcher = watc
 
 
 def share(config: Config, directory: RunDirectory) -> None:
-    """Do once what every trial needs: settle the pool's files, decode them where they are scored, make the extractor."""
+    """Do once what every trial needs: settle the pool's files, decode them where they are scored, prepare scoring."""
     opened = Opened(config, directory)
     write_tables(directory, replace(opened.tables, closed=True))
     cache = directory.inside(TRIALS, EVALUATION_CACHE)

@@ -7,6 +7,7 @@ import pytest
 from sweep_folders import SweepFolder
 
 from distal.errors import TrainingError
+from distal.sweep.objective import worst
 from distal.sweep.results import Results
 from distal.sweep.trial import SweepTrial, TrialJob
 from distal.sweep.trials import ENDED, read_note
@@ -36,6 +37,14 @@ def test_a_finished_trial_answers_from_its_files(folder: SweepFolder) -> None:
     assert [result["asked"] for result in results] == [10, 20, 30, 40]
     assert [result["graces"] for result in results] == [1, 2, 3, 4]
     assert [result["done"] for result in results] == [False, False, False, True]
+
+
+def test_rounds_without_a_value_of_the_metric_are_reported_as_the_worst(folder: SweepFolder) -> None:
+    folder.add(POINT, [None] * 4)
+    trial = begin(folder, POINT)
+    results = [trial.step() for _ in range(4)]
+    assert [(result["objective"], result["value"]) for result in results] == [(worst("min"), None)] * 4
+    assert results[-1]["done"]
 
 
 def test_one_that_was_given_up_is_not_run_any_further_and_stays_given_up(folder: SweepFolder) -> None:

@@ -13,6 +13,7 @@ from sweep_folders import SweepFolder
 from distal.cli import main
 from distal.config import Config
 from distal.data.table import ImageTable, open_images
+from distal.errors import RunError
 from distal.metrics import Evaluator
 from distal.pool.shard import Ready
 from distal.run.directory import RunDirectory
@@ -82,3 +83,14 @@ def test_where_trials_have_shards_the_pool_is_prepared_by_shards_and_the_driver_
     tuner.share(config, RunDirectory.open(str(tmp_path), "sweep"))
     assert (done[0], done[-1]) == (2, "closed")
     assert not list((tmp_path / "driver").rglob("chunk-*"))
+
+
+def test_a_metric_without_a_value_from_the_start_ends_in_words_not_in_a_winner(folder: SweepFolder) -> None:
+    folder.add(BADGE, [None, None])
+    folder.add(MARGIN, [None, None])
+    results = tuner.run_sweep(folder.sweep, resume=True)
+    assert [trial.state for trial in results.trials] == ["finished", "finished"]
+    assert results.dataframe()["value"].isna().all()
+    with pytest.raises(RunError, match="no trial has a value"):
+        _ = results.best
+    assert folder.directory.has("report.html")

@@ -30,21 +30,18 @@ def require_all_finished(storage: Path, before: dict[str, float]) -> None:
     assert before.items() <= committed(storage).items()
 
 
-def test_a_driver_that_is_killed_leaves_a_sweep_that_resume_ends(
+def test_a_sweep_that_is_killed_then_ended_by_control_c_and_then_by_its_time_loses_nothing(
     local_ray: None, tmp_path: Path, decoded: Path
 ) -> None:
     sweep = tree(tmp_path, decoded)
-    with started("tune", str(write_sweep(tmp_path, sweep))):
-        wait_until(lambda: len(committed(tmp_path)) >= 3, "three rounds are committed", START_S)
-    before = committed(tmp_path)
-    assert before
-    run_sweep(make_sweep(sweep), resume=True)
-    require_all_finished(tmp_path, before)
-
-
-def test_control_c_says_how_to_go_on_and_ends_its_processes(tmp_path: Path, decoded: Path) -> None:
-    with started("tune", str(write_sweep(tmp_path, tree(tmp_path, decoded)))) as process:
+    file = str(write_sweep(tmp_path, sweep))
+    with started("tune", file):
         wait_until(lambda: len(committed(tmp_path)) >= 2, "two rounds are committed", START_S)
+    killed = committed(tmp_path)
+    assert killed
+
+    with started("tune", file, "--resume") as process:
+        wait_until(lambda: len(committed(tmp_path)) > len(killed), "another round is committed", START_S)
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=120)
     assert process.returncode == 130, output
@@ -52,6 +49,15 @@ def test_control_c_says_how_to_go_on_and_ends_its_processes(tmp_path: Path, deco
     states = {trial.state for trial in results_of(tmp_path).trials}
     assert "unfinished" in states
     assert "failed" not in states
+    before = committed(tmp_path)
+    assert killed.items() <= before.items()
+
+    results = run_sweep(make_sweep(sweep | {"hours": 1e-6}), resume=True)
+    assert "unfinished" in {trial.state for trial in results.trials} or len(results.trials) < 3
+    assert before.items() <= committed(tmp_path).items()
+
+    run_sweep(make_sweep(sweep), resume=True)
+    require_all_finished(tmp_path, before)
 
 
 def test_a_full_disk_ends_the_sweep_in_words_and_it_goes_on_when_there_is_room(
@@ -64,12 +70,3 @@ def test_a_full_disk_ends_the_sweep_in_words_and_it_goes_on_when_there_is_room(
     subprocess.run(["mount", "-o", "remount,size=200m", small_disk], check=True)
     run_sweep(sweep, resume=True)
     require_all_finished(small_disk, before)
-
-
-def test_a_sweep_ends_at_its_time_and_resume_goes_on(local_ray: None, tmp_path: Path, decoded: Path) -> None:
-    short = tree(tmp_path, decoded, hours=1e-6)
-    results = run_sweep(make_sweep(short))
-    assert "unfinished" in {trial.state for trial in results.trials} or len(results.trials) < 4
-    before = committed(tmp_path)
-    run_sweep(make_sweep(short | {"hours": None}), resume=True)
-    require_all_finished(tmp_path, before)

@@ -19,7 +19,7 @@ from distal.resolve import flatten, make_config, read_config, with_values
 from distal.run.directory import RunDirectory
 from distal.sweep.resolve import make_sweep
 from distal.sweep.tuner import run_sweep
-from distal.sweep.watch import Progress
+from distal.sweep.watch import Progress, Watcher
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300), pytest.mark.usefixtures("local_ray")]
 
@@ -46,8 +46,8 @@ def found(
     """Run one sweep for the tests that look at what it left."""
     storage, decoded = tmp_path_factory.mktemp("sweeps"), own_cache
     heard: list[Progress] = []
-    tree = sweep_tree(storage, decoded, STRATEGIES, searcher="grid", shared=False)
-    run_sweep(make_sweep(tree), watch=heard.append)
+    tree = sweep_tree(storage, decoded, STRATEGIES, searcher="grid", shared=False, loggers=["tensorboard"])
+    distal.tune(tree.pop("space"), tree.pop("base"), watch=heard.append, **tree)
     return storage, heard
 
 
@@ -61,6 +61,8 @@ def test_every_trial_comes_to_its_end_and_is_written_down(found: tuple[Path, lis
         assert (storage / "sweep" / name).stat().st_size > 0
     ended = [progress for progress in heard if progress.state != "running"]
     assert [progress.ended for progress in ended] == [1, 2, 3, 4]
+    assert len(results.dataframe()) == 4
+    assert list((storage / "sweep" / "tune" / "runs").glob("*/events.out.tfevents.*"))
 
 
 def test_every_searched_value_reached_its_run(found: tuple[Path, list[Any]]) -> None:
@@ -128,45 +130,6 @@ def test_another_space_is_not_taken_up_under_the_name(found: tuple[Path, list[An
         run_sweep(other, resume=True)
 
 
-def test_a_trial_that_fails_is_recorded_and_the_others_go_on(tmp_path: Path, decoded: Path) -> None:
-    space = {"model.learning_rate_g": [1e-3, 1e30]}
-    sweep = sweep_tree(tmp_path, decoded, space, searcher="grid", early_stop={"scheduler": "none"})
-    results = run_sweep(make_sweep(sweep))
-    states = {trial.point["model.learning_rate_g"]: trial for trial in results.trials}
-    assert states[1e-3].state == "finished"
-    assert states[1e30].state == "failed"
-    assert "not finite" in states[1e30].reason
-    assert results.best.point == {"model.learning_rate_g": 1e-3}
-
-
-def test_a_metric_without_a_value_from_the_start_ends_in_words_not_in_a_winner(tmp_path: Path, decoded: Path) -> None:
-    # 20 reference images of ten classes are too few for any class's own distance.
-    tree = sweep_tree(tmp_path, decoded, {"query.strategy": ["random", "margin"]}, searcher="grid")
-    tree |= {"metric": "fd_pool-cnn_class_worst", "base": tree["base"] | {"evaluate": {"samples": 64, "reference": 20}}}
-    results = run_sweep(make_sweep(tree))
-    assert [trial.state for trial in results.trials] == ["finished", "finished"]
-    assert results.dataframe()["value"].isna().all()
-    with pytest.raises(RunError, match="no trial has a value"):
-        _ = results.best
-    assert (tmp_path / "sweep" / "report.html").exists()
-
-
-def test_a_trial_whose_process_is_killed_goes_on_from_its_last_round(tmp_path: Path, decoded: Path) -> None:
-    killed: list[int] = []
-
-    def kill_once(progress: Progress) -> None:
-        if progress.round == 2 and not killed:
-            process = ray_processes("SweepTrial")[0]
-            killed.append(process.pid)
-            os.kill(process.pid, signal.SIGKILL)
-
-    sweep = make_sweep(sweep_tree(tmp_path, decoded, {"query.strategy": ["random"]}, searcher="grid"))
-    results = run_sweep(sweep, watch=kill_once)
-    assert killed
-    (trial,) = results.trials
-    assert (trial.state, len(trial.curve)) == ("finished", ROUNDS)
-
-
 def test_a_population_takes_over_and_changes_values_within_a_run(tmp_path: Path, decoded: Path) -> None:
     space = {"model.learning_rate_g": {"loguniform": [1e-6, 1e-3]}, "model.regularizers.r1": {"uniform": [0.0, 1.0]}}
     stop = {"scheduler": "pbt", "interval": 1, "quantile": 0.5}
@@ -196,56 +159,54 @@ def resume_after_a_lost_round(directory: RunDirectory, tree: dict[str, Any], nam
     assert [(trial.state, len(trial.curve)) for trial in again.trials] == [("finished", ROUNDS)] * len(names)
 
 
-def test_a_population_goes_on_without_a_member_that_fails(tmp_path: Path, decoded: Path) -> None:
+def test_a_trial_that_fails_is_recorded_and_the_others_of_its_population_go_on(tmp_path: Path, decoded: Path) -> None:
     space = {"model.learning_rate_g": [1e-3, 1e30]}
     stop = {"scheduler": "pbt", "interval": 2, "quantile": 0.5}
     results = run_sweep(make_sweep(sweep_tree(tmp_path, decoded, space, trials=2, early_stop=stop)))
-    assert sorted(trial.state for trial in results.trials) == ["failed", "finished"]
-
-
-def test_what_hyperband_selects_comes_to_its_end(tmp_path: Path, decoded: Path) -> None:
-    space = {"model.learning_rate_g": {"loguniform": [1e-6, 1e-3]}}
-    stop = {"scheduler": "hyperband", "grace": 1, "reduction": 2}
-    tree = sweep_tree(tmp_path, decoded, space, trials=6, early_stop=stop, base={"rounds": 4})
-    results = run_sweep(make_sweep(tree))
-    states = [trial.state for trial in results.trials]
-    assert set(states) == {"finished", "stopped"}
-    assert {len(trial.curve) for trial in results.trials if trial.state == "finished"} == {4}
+    states = {trial.point["model.learning_rate_g"]: trial for trial in results.trials}
+    assert states[1e-3].state == "finished"
+    assert states[1e30].state == "failed"
+    assert "not finite" in states[1e30].reason
+    assert results.best.point == {"model.learning_rate_g": 1e-3}
 
 
 def test_a_learned_search_is_taken_up_with_what_it_knew(tmp_path: Path, decoded: Path) -> None:
     pytest.importorskip("optuna")
     space = {"model.learning_rate_g": {"loguniform": [1e-5, 1e-3]}}
     own = {"searcher": "optuna", "concurrency": 1, "early_stop": {"grace": 1}, "base": {"rounds": 2}}
-    tree = sweep_tree(tmp_path, decoded, space, trials=2, **own)
+    tree = sweep_tree(tmp_path, decoded, space, trials=1, **own)
     first = run_sweep(make_sweep(tree))
     before = committed(tmp_path)
-    second = run_sweep(make_sweep(tree | {"trials": 3}), resume=True)
-    assert len(first.trials) == 2
-    assert [trial.name for trial in second.trials][:2] == [trial.name for trial in first.trials]
-    assert len(second.trials) == 3
+    second = run_sweep(make_sweep(tree | {"trials": 2}), resume=True)
+    assert len(first.trials) == 1
+    assert [trial.name for trial in second.trials][:1] == [trial.name for trial in first.trials]
+    assert len(second.trials) == 2
     assert before.items() <= committed(tmp_path).items()
 
 
-def test_a_trial_with_shards_and_a_worker_that_is_killed_writes_what_one_in_process_does(
+def test_a_trial_whose_worker_is_killed_writes_what_one_in_process_does_whose_own_process_is_killed(
     tmp_path: Path, decoded: Path
 ) -> None:
     needs = {"cpus": 0.5, "shards": 2, "cpus_per_shard": 0.25, "workers": 1, "cpus_per_worker": 1.0}
     space = {"query.strategy": ["margin"]}
     tree = sweep_tree(tmp_path, decoded, space, searcher="grid", resources=needs, early_stop={"scheduler": "none"})
     alone = sweep_tree(tmp_path, decoded, space, searcher="grid", name="alone", early_stop={"scheduler": "none"})
-    killed: list[int] = []
+    killed: dict[str, int] = {}
 
-    def kill_worker_once(progress: Progress) -> None:
-        if progress.round == 1 and not killed:
-            killed.append(ray_processes("RayTrainWorker")[0].pid)
-            os.kill(killed[0], signal.SIGKILL)
+    def kill_once(title: str, when: int) -> Watcher:
+        def kill(progress: Progress) -> None:
+            if progress.round == when and title not in killed:
+                killed[title] = ray_processes(title)[0].pid
+                os.kill(killed[title], signal.SIGKILL)
 
-    results = run_sweep(make_sweep(tree), watch=kill_worker_once)
-    single = run_sweep(make_sweep(alone))
-    assert killed
+        return kill
+
+    results = run_sweep(make_sweep(tree), watch=kill_once("RayTrainWorker", 1))
+    single = run_sweep(make_sweep(alone), watch=kill_once("SweepTrial", 2))
+    assert len(killed) == 2
     (trial,), (other,) = results.trials, single.trials
     assert trial.state == other.state == "finished"
+    assert len(trial.curve) == len(other.curve) == ROUNDS
     path = f"rounds/{ROUNDS:04d}/query.parquet"
     assert results.directory.read(f"trials/{trial.name}/{path}") == single.directory.read(f"trials/{other.name}/{path}")
     wait_until(lambda: not ray_processes("(SweepTrial|HeldShard|RayTrainWorker|TrainController)"), "all are gone")
@@ -256,16 +217,3 @@ def test_a_trial_that_the_cluster_cannot_hold_is_refused_before_it_starts(tmp_pa
     with pytest.raises(ClusterError, match=r"What would fit: resources\.cpus=2"):
         run_sweep(make_sweep(tree))
     assert not (tmp_path / "sweep" / "trials").exists()
-
-
-def test_the_python_call_takes_a_space_and_a_base(tmp_path: Path, decoded: Path) -> None:
-    base = sweep_tree(tmp_path, decoded, {}, name="called")["base"] | {"rounds": 1}
-    settings: dict[str, Any] = {
-        "storage": str(tmp_path),
-        "early_stop": {"scheduler": "none"},
-        "loggers": ["tensorboard"],
-    }
-    results = distal.tune({"query.strategy": ["random", "margin"]}, base, name="called", searcher="grid", **settings)
-    assert results.best_config.query.strategy in ("random", "margin")
-    assert len(results.dataframe()) == 2
-    assert list((tmp_path / "called" / "tune" / "runs").glob("*/events.out.tfevents.*"))
