@@ -149,7 +149,7 @@ class DecodedCache:
         with self._turn:
             if index in self._maps:
                 return True
-            with storage_errors(self._folder, 0):
+            with storage_errors(self._path(index).parent, 0):
                 mapped = map_chunk(self._path(index), self._shape(index))
             if mapped is None:
                 return False

@@ -92,10 +92,10 @@ class ActiveLearner:
         else:
             check_names(config)
         self.run_directory = RunDirectory.open(config.storage, config.name)
-        self._shown = FewRows(self._opened.images)
         self._address = address or config.address
         self._opened = Opened(config, self.run_directory, self._address)
         self._opened.require_memory()
+        self._shown = FewRows(self._opened.images)
         self.config = self._opened.config
         self._oracle = guarded(oracle)
         self._build_oracle()  # where the rounds run it is built again; here, so that it refuses at once

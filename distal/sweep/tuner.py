@@ -95,8 +95,8 @@ def share(config: Config, directory: RunDirectory) -> None:
     opened = Opened(config, directory)
     write_tables(directory, replace(opened.tables, closed=True))
     cache = directory.inside(TRIALS, EVALUATION_CACHE)
-    pool = config.pool
-    if pool.shards == 0:
+    pool = opened.config.pool  # where null shards have become a number
+    if not pool.shards:
         opened.images.skipped(0, opened.images.blocks)  # which decodes it, on this node
         opened.evaluator(cache).prepare(Alone())
         return

@@ -51,7 +51,7 @@ def grown(tmp_path: Path, pool, monkeypatch) -> tuple[np.ndarray, ImageTable, Im
     images = noise(130)
     write_pool(tmp_path / "m.parquet", [png(each) for each in images[:75]], row_group_size=20)
     before = open_images(pool())
-    before.decode(0, 1)
+    before.skipped(0, before.blocks)  # which decodes it
     write_pool(tmp_path / "a.parquet", [png(each) for each in images[75:]], row_group_size=20)
     return images, before, open_images(pool(), before.source.tables)
 
@@ -70,7 +70,7 @@ def test_a_pool_that_grew_decodes_what_is_new_and_the_chunk_that_was_not_full(gr
     images, before, after = grown
     first = set(tmp_path.glob("cache/decoded/*/chunk-*"))
     assert after.skipped_so_far() == (64, [])
-    after.decode(0, 1)
+    after.skipped(0, after.blocks)
     new = {path.name for path in set(tmp_path.glob("cache/decoded/*/chunk-*")) - first}
     assert new == {f"chunk-{number:06d}.u8" for number in (2, 3, 4)}
     assert np.array_equal(before.pixels(np.arange(75))[:, 0], images[:75])
