@@ -1,6 +1,8 @@
-"""Tell whoever listens how far a run is: plain facts, rendered by the command line, ignored by default."""
+"""Tell whoever listens how far a run is: plain facts, rendered by the command line, ignored by default; and time it."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 
@@ -26,3 +28,21 @@ Listener = Callable[[Event], None]
 
 def ignore(event: Event) -> None:
     """Listen to nothing."""
+
+
+class Clock:
+    """Measure phases one after another.
+
+    Attributes:
+        seconds: by phase, to milliseconds: more digits say nothing.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, phase: str) -> Iterator[None]:
+        """Measure the block; one that raises is not kept."""
+        started = time.perf_counter()
+        yield
+        self.seconds[phase] = float(f"{time.perf_counter() - started:.3f}")

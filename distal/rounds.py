@@ -18,7 +18,6 @@ import numpy.typing as npt
 import torch
 
 from distal.checkpoints import read_checkpoint, read_losses, write_checkpoint
-from distal.clock import Clock
 from distal.communicator import Communicator, on_first_rank
 from distal.config import EVALUATION_CACHE, Config
 from distal.data.protocol import Rows
@@ -29,7 +28,7 @@ from distal.metrics import DISTANCE, Evaluator, Score, find_score
 from distal.models import MODELS, Model
 from distal.oracle import Oracle, annotate
 from distal.pool.shard import Scored
-from distal.progress import Event, Listener, ignore
+from distal.progress import Clock, Event, Listener, ignore
 from distal.query import ShardGroup, Strategy, select
 from distal.report.grid import sample_grid
 from distal.report.rows import REAL, SAMPLES_PER_CLASS, real_grid, row_names
@@ -60,7 +59,7 @@ class Shards(ShardGroup, Protocol):
 
 
 @dataclass(frozen=True)
-class Setup:
+class RunPlan:
     """Hold what a run is, resolved and checked, the same on every rank.
 
     images: the pool. reference, reference_rows: the held-out images. holdout: the fraction of the pool kept for
@@ -87,7 +86,7 @@ class Setup:
 class Work:
     """Hold what all phases of all rounds share. reference: gives held-out pixels. listen: hears on rank 0."""
 
-    setup: Setup
+    setup: RunPlan
     shards: Shards
     oracle: Oracle
     ledger: Ledger
@@ -98,7 +97,7 @@ class Work:
 
 
 def run_rounds(
-    setup: Setup, shards: Shards, oracle: Oracle, comm: Communicator, listen: Listener = ignore
+    setup: RunPlan, shards: Shards, oracle: Oracle, comm: Communicator, listen: Listener = ignore
 ) -> Generator[RoundResult, None, Outcome]:
     """Yield each round once it is committed; return whether the goal, the budget or patience ended them, or a wait.
 
@@ -159,7 +158,7 @@ def prepare(work: Work) -> None:
     on_first_rank(comm, lambda: draw_real(setup, work.reference))
 
 
-def draw_real(setup: Setup, reference: Rows) -> None:
+def draw_real(setup: RunPlan, reference: Rows) -> None:
     """Draw held-out images as the samples are drawn, once a run: its report then needs no pool to show them."""
     if setup.run.has(REAL):
         return
@@ -168,7 +167,7 @@ def draw_real(setup: Setup, reference: Rows) -> None:
     setup.run.write(REAL, real_grid(lambda positions: reference.pixels(rows[positions]), labels, setup.classes))
 
 
-def restore(setup: Setup, comm: Communicator) -> Model:
+def restore(setup: RunPlan, comm: Communicator) -> Model:
     """Return the state after the last committed round, or a fresh one before the first."""
     committed = on_first_rank(comm, lambda: setup.run.committed())
     if committed:
@@ -289,7 +288,7 @@ def commit(
     return result
 
 
-def _load(setup: Setup, comm: Communicator, round: int) -> tuple[Model, dict[str, float]]:
+def _load(setup: RunPlan, comm: Communicator, round: int) -> tuple[Model, dict[str, float]]:
     files = on_first_rank(comm, partial(read_checkpoint, setup.run, round))
     shape = (setup.images.image_size, setup.images.channels, len(setup.classes))
     state = MODELS.find(setup.config.model.kind).from_files(setup.config, files, comm.device, shape)

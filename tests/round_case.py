@@ -10,12 +10,12 @@ import numpy as np
 
 from distal.communicator import Alone
 from distal.config import Config
-from distal.driver.preparation import Opened
+from distal.driver.preparation import Preparation
 from distal.oracle import build_oracle
 from distal.pool.shard import Scored, Shard, divide_blocks
 from distal.progress import Event
 from distal.query import Strategy
-from distal.rounds import Setup, run_rounds
+from distal.rounds import RunPlan, run_rounds
 from distal.run.directory import RunDirectory
 from distal.run.ledger import Ledger
 from distal.run.results import RoundResult
@@ -27,7 +27,7 @@ Ids = np.ndarray[Any, np.dtype[np.int64]]
 class Shards:
     """Stand for shard actors in this process."""
 
-    def __init__(self, opened: Opened, count: int = 2) -> None:
+    def __init__(self, opened: Preparation, count: int = 2) -> None:
         images, seed = opened.images, opened.config.seed
         self.rows = images
         self.shards = [Shard(images, a, b, opened.holdout, seed) for a, b in divide_blocks(images.blocks, count)]
@@ -47,11 +47,11 @@ class Run:
 
     def __init__(self, config: Config) -> None:
         self.directory = RunDirectory.open(config.storage, config.name)
-        opened = Opened(config, self.directory)
+        opened = Preparation(config, self.directory)
         self.shards = Shards(opened)
         with self.directory.lock():
             opened.write(self.directory)
-            self.setup: Setup = opened.setup(self.directory, [], self.shards.available, None)
+            self.setup: RunPlan = opened.setup(self.directory, [], self.shards.available, None)
         self.oracle: Any = build_oracle(opened.config, opened.images, opened.classes, self.directory, None)
         self.events: list[Event] = []
 

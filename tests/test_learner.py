@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from distal import ActiveLearner, Config, ConfigError, Event, OracleError, RunError, View
-from distal.driver.preparation import Opened
+from distal.driver.preparation import Preparation
 from distal.resolve import print_config
 from distal.run.directory import RunDirectory
 from distal.run.ledger import Ledger, Query
@@ -68,7 +68,7 @@ def test_an_open_question_is_settled_before_anything_is_started(
     monkeypatch.setattr("distal.driver.serve.cluster", None)
     config = small_config(oracle={"kind": "files"}, pool={"shards": 1})
     run = RunDirectory.open(config.storage, config.name)
-    Opened(config).write(run)
+    Preparation(config).write(run)
     Ledger(run).write_query(Query(1, np.array([7, 3]), np.zeros(2, np.float32), "random"))
     assert "waiting for 2 labels" in ActiveLearner(config).run().message
     sheet = "rounds/0001/to-label/labels.csv"

@@ -9,7 +9,7 @@ from resolved_facts import RESOLVED
 from distal import cli
 from distal.cli.evaluate import evaluate_round
 from distal.config import Config
-from distal.driver.preparation import Opened
+from distal.driver.preparation import Preparation
 from distal.errors import RunError
 from distal.places import absolute, places, with_absolute_places
 from distal.resolve import flatten, make_config, print_config
@@ -66,7 +66,7 @@ def test_a_home_folder_of_nobody_and_an_empty_path_make_no_traceback() -> None:
 
 def test_a_run_that_is_opened_holds_absolute_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    opened = Opened(make_config({"storage": "runs", "pool": {"cache": "decoded"}}))
+    opened = Preparation(make_config({"storage": "runs", "pool": {"cache": "decoded"}}))
     assert (opened.config.storage, opened.config.pool.cache) == (f"{tmp_path}/runs", f"{tmp_path}/decoded")
 
 

@@ -14,7 +14,7 @@ from round_case import Ids, Run, contents
 from distal.cli.status import describe_status
 from distal.config import Config
 from distal.data import Skipped, held_out
-from distal.driver.preparation import Opened
+from distal.driver.preparation import Preparation
 from distal.errors import OracleError
 from distal.run.directory import RunDirectory
 from distal.run.ledger import Answer, Ledger, Query
@@ -190,7 +190,7 @@ def test_given_labels_whose_image_cannot_be_read_are_left_out(
     (tmp_path / "mine.csv").write_text(f"row_id,label\n{one},3\n{two},4\n")
     config = small_config(query={"labels": str(tmp_path / "mine.csv")})
     directory = RunDirectory.open(config.storage, config.name)
-    setup = Opened(config, directory).setup(directory, [Skipped(two, "", "holds no bytes")], 100, None)
+    setup = Preparation(config, directory).setup(directory, [Skipped(two, "", "holds no bytes")], 100, None)
     assert (setup.given.row_ids.tolist(), setup.given.labels.tolist(), setup.available) == ([one], [3], 99)
 
 

@@ -17,7 +17,7 @@ from distal.data.digits import CLASSES, digit_images
 from distal.data.split import held_out
 from distal.data.tables import TABLES, SavedImages, Tables, read_tables, write_tables
 from distal.data.writer import PoolWriter
-from distal.driver.preparation import Opened
+from distal.driver.preparation import Preparation
 from distal.errors import PoolError, RunError, StorageError
 from distal.report.collect import collect
 from distal.run.directory import RunDirectory
@@ -104,7 +104,7 @@ def test_a_run_that_grew_and_was_killed_is_resumed_to_the_same_files(config: Con
 def begun(config: Config) -> RunDirectory:
     """Leave a run that has asked something."""
     run = RunDirectory.open(config.storage, config.name)
-    Opened(config, run).write(run)
+    Preparation(config, run).write(run)
     run.write("rounds/0001/query.parquet", b"")
     return run
 
@@ -116,7 +116,7 @@ def test_files_that_arrive_launch_by_launch_are_appended_and_nothing_before_them
     lists = [read_tables(run).tables]
     for name, start in (("z", 120), ("a", 140), ("k", 160)):
         add(folder, name, start, start + 20)
-        Opened(config, run).write(run)
+        Preparation(config, run).write(run)
         lists.append(read_tables(run).tables)
     assert all(later[:-1] == earlier for earlier, later in pairwise(lists))
     assert [(each.kind, each.first_row, each.rows) for each in lists[-1]] == [
@@ -130,9 +130,9 @@ def test_files_that_arrive_launch_by_launch_are_appended_and_nothing_before_them
 
 def test_files_that_arrive_before_anything_was_asked_belong_to_the_first_table(config: Config, folder: Path) -> None:
     run = RunDirectory.open(config.storage, config.name)
-    Opened(config, run).write(run)
+    Preparation(config, run).write(run)
     add(folder, "a", 120, 140)
-    Opened(config, run).write(run)
+    Preparation(config, run).write(run)
     assert [each.rows for each in read_tables(run).tables] == [140]
 
 
@@ -140,14 +140,14 @@ def test_a_run_of_a_version_without_tables_is_the_first_table_as_it_is(config: C
     run = begun(config)
     written = run.read(TABLES)
     run.delete(TABLES)
-    old = Opened(config, run)
+    old = Preparation(config, run)
     old.require_same_images(run, read_saved(run))
     old.write(run)
     assert run.read(TABLES) == written
     run.delete(TABLES)
     add(folder, "a", 120, 140)
     with pytest.raises(RunError, match="the pool changed since this run began"):
-        Opened(config, run).require_same_images(run, read_saved(run))
+        Preparation(config, run).require_same_images(run, read_saved(run))
 
 
 def test_a_file_that_is_missing_or_another_is_refused_by_name_and_found_in_another_folder(
@@ -155,36 +155,36 @@ def test_a_file_that_is_missing_or_another_is_refused_by_name_and_found_in_anoth
 ) -> None:
     run = begun(config)
     add(folder, "a", 120, 140)
-    Opened(config, run).write(run)
+    Preparation(config, run).write(run)
     moved = folder.rename(folder.with_name("moved"))
     there = config.model_copy(update={"pool": config.pool.model_copy(update={"path": str(moved)})})
-    assert Opened(there, run).tables == read_tables(run)
+    assert Preparation(there, run).tables == read_tables(run)
     (moved / "a.parquet").unlink()
     add(moved, "a", 141, 161)
     with pytest.raises(RunError, match=r"a\.parquet is not what it was"):
-        Opened(there, run)
+        Preparation(there, run)
     (moved / "a.parquet").unlink()
     with pytest.raises(RunError, match=r"(?s)pool changed.*a\.parquet is missing.*\nRestore the files"):
-        Opened(there, run)
+        Preparation(there, run)
 
 
 def test_a_process_that_opened_the_pool_before_another_grew_the_run_is_refused(config: Config, folder: Path) -> None:
     run = begun(config)
-    early = Opened(config, run)
+    early = Preparation(config, run)
     add(folder, "a", 120, 140)
-    Opened(config, run).write(run)
+    Preparation(config, run).write(run)
     with pytest.raises(RunError, match="another process has taken in files"):
         early.require_same_images(run, read_saved(run))
 
 
 def test_a_closed_list_takes_no_more_files_even_before_anything_was_asked(config: Config, folder: Path) -> None:
     run = RunDirectory.open(config.storage, config.name)
-    write_tables(run, replace(Opened(config).tables, closed=True))
-    Opened(config, run).write(run)
+    write_tables(run, replace(Preparation(config).tables, closed=True))
+    Preparation(config, run).write(run)
     assert read_tables(run).closed
     add(folder, "a", 120, 140)
     with pytest.raises(RunError, match=r"a\.parquet is new.\nTrials are compared on one pool"):
-        Opened(config, run)
+        Preparation(config, run)
 
 
 @pytest.mark.parametrize("damage", [b"", b"[]", b'{"tables": [], "closed": false, "digest": "x"}'])
@@ -203,7 +203,7 @@ def test_a_pool_whose_files_were_replaced_gives_no_images() -> None:
 def test_a_sweep_closes_the_list_of_its_pools_files(
     config: Config, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Opened, "evaluator", lambda self, cache: Mock())
+    monkeypatch.setattr(Preparation, "evaluator", lambda self, cache: Mock())
     directory = RunDirectory.open(config.storage, f"{config.name}-sweep")
     share(config, directory)
     assert (read_tables(directory).closed, [each.rows for each in read_tables(directory).tables]) == (True, [120])

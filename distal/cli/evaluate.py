@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from distal.checkpoints import open_generator
 from distal.communicator import Alone
 from distal.config import EVALUATION_CACHE
-from distal.driver.preparation import Opened
+from distal.driver.preparation import Preparation
 from distal.errors import ConfigError
 from distal.metrics import Score
 from distal.resolve import override_config
@@ -26,7 +26,7 @@ def evaluate_round(run: RunDirectory, overrides: Sequence[str], round: int | Non
                 f"Give for example evaluate.samples=5000; for another model, start another run."
             )
     generator = open_generator(run, round)
-    opened = Opened(override_config(generator.saved.config, overrides), run)
+    opened = Preparation(override_config(generator.saved.config, overrides), run)
     own_reference = not any(override.startswith("evaluate.path=") for override in overrides)
     opened.require_same_images(run, generator.saved, own_reference)
     comm = Alone(generator.state.device)

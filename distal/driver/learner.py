@@ -17,7 +17,7 @@ from distal.checkpoints import open_generator
 from distal.communicator import Alone
 from distal.config import Config
 from distal.data.few import FewRows
-from distal.driver.preparation import Opened
+from distal.driver.preparation import Preparation
 from distal.driver.rank import WRITER_WAIT_S
 from distal.driver.resources import joined_ray
 from distal.errors import ConfigError, DistalError, RunError, StorageError
@@ -32,7 +32,7 @@ from distal.progress import Event, Listener, ignore
 from distal.query import Strategy, as_strategy
 from distal.report.write import write_report
 from distal.resolve import check_names, check_needs, make_config, parse_config, read_config
-from distal.rounds import Setup, Shards, run_rounds
+from distal.rounds import RunPlan, Shards, run_rounds
 from distal.run.directory import RunDirectory
 from distal.run.ledger import Ledger
 from distal.run.results import RoundResult
@@ -93,7 +93,7 @@ class ActiveLearner:
             check_names(config)
         self.run_directory = RunDirectory.open(config.storage, config.name)
         self._address = address or config.address
-        self._opened = Opened(config, self.run_directory, self._address)
+        self._opened = Preparation(config, self.run_directory, self._address)
         self._opened.require_memory()
         self._shown = FewRows(self._opened.images)
         self.config = self._opened.config
@@ -166,7 +166,7 @@ class ActiveLearner:
         with shard_actors(self._opened, self._address) as shards:
             yield shards
 
-    def _prepare(self, shards: Pool) -> Setup:
+    def _prepare(self, shards: Pool) -> RunPlan:
         """Let the run exist, and the shards read every row."""
         run, rows = self.run_directory, self._opened.images.rows
         self._opened.write(run)
@@ -180,7 +180,7 @@ class ActiveLearner:
         self._listen(Event(0, "prepare", rows, rows, facts))
         return setup
 
-    def _kept(self, setup: Setup, shards: Pool) -> Generator[RoundResult, None, Outcome]:
+    def _kept(self, setup: RunPlan, shards: Pool) -> Generator[RoundResult, None, Outcome]:
         """Keep each committed round and hand it out; also as Ray's metrics, where this process has joined a cluster."""
         telemetry = None
         if joined_ray():
@@ -202,7 +202,7 @@ class ActiveLearner:
                 if not self.config.train.workers:
                     self._report_at_work()
 
-    def _started(self, setup: Setup, shards: Pool, listen: Listener) -> Generator[RoundResult, None, Outcome]:
+    def _started(self, setup: RunPlan, shards: Pool, listen: Listener) -> Generator[RoundResult, None, Outcome]:
         """Run the rounds on training workers, or here, in the thread that iterates."""
         if self.config.train.workers:
             from distal.driver.serve import Driver

@@ -1,11 +1,7 @@
 """Prepare a run: open its images, check what only the data can tell, and write or compare its run directory."""
 
 import json
-import os
-import platform
-import sys
 from collections.abc import Mapping
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -19,6 +15,7 @@ from distal.data.protocol import Rows
 from distal.data.split import held_out, held_out_ids, holdout_fraction
 from distal.data.table import ImageTable, open_images
 from distal.data.tables import Tables, open_tables, read_tables, write_tables
+from distal.driver.environment import environment
 from distal.driver.resources import choose_shards
 from distal.errors import ConfigError, PoolError, RunError
 from distal.metrics import Evaluator, check_extractor
@@ -28,7 +25,7 @@ from distal.oracle.given import match, names_of, read_table
 from distal.places import with_absolute_places
 from distal.query import STRATEGIES, Strategy
 from distal.resolve import differing_keys, print_config
-from distal.rounds import Setup
+from distal.rounds import RunPlan
 from distal.run.directory import RunDirectory
 from distal.run.given import GIVEN, facts_of, keep, read_given, to_parquet
 from distal.run.ledger import Ledger
@@ -61,7 +58,7 @@ MAY_CHANGE = (
 """Keys that a run may change when it is taken up again; the paths only to the same images, and more in the pool."""
 
 
-class Opened:
+class Preparation:
     """Hold a configuration whose images are open: sizes, channels and classes are known, nothing is started yet.
 
     Args:
@@ -196,7 +193,7 @@ class Opened:
         run.write("config.yaml", print_config(config, self.record()).encode())
         run.write("environment.json", _json(environment()))
 
-    def setup(self, run: RunDirectory, skipped: list[Skipped], available: int, strategy: Strategy | None) -> Setup:
+    def setup(self, run: RunDirectory, skipped: list[Skipped], available: int, strategy: Strategy | None) -> RunPlan:
         """Complete the setup once the shards have read every row; leave skipped.json.
 
         Raises:
@@ -212,7 +209,7 @@ class Opened:
                 f"than the budget of {self.config.label_budget} labels.\n"
                 f"See {run.uri}/skipped.json, or lower rounds, query.batch or stop.labels."
             )
-        return Setup(
+        return RunPlan(
             config=self.config,
             run=run,
             images=self.images,
@@ -260,19 +257,6 @@ class Opened:
             skipped = self.images.skipped(0, blocks) if self.holdout else []
         rows = pool_rows if self.reference is self.images else None
         return Evaluator(self.config, self.reference, self.reference_rows(skipped), self.classes, cache, rows)
-
-
-def environment() -> dict[str, Any]:
-    """Describe where a run ran, for the report."""
-    packages = ("distal", "ray", "torch", "pyarrow", "numpy")
-    return {
-        "host": platform.node(),
-        "system": platform.platform(),
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "python": sys.version.split()[0],
-        "packages": {name: version(name) for name in packages},
-    }
 
 
 def _open_pool(config: Config, run: RunDirectory | None, begun: bool) -> tuple[ImageTable, Tables]:

@@ -13,7 +13,7 @@ from distal.communicator import Communicator, on_first_rank
 from distal.driver.mailbox import Collect, Interrupted, Link, WorkersUp
 from distal.errors import DistalError, StorageError
 from distal.oracle import Oracle, build_oracle
-from distal.rounds import Setup, Shards, run_rounds
+from distal.rounds import RunPlan, Shards, run_rounds
 from distal.run.leases import STALE_S
 from distal.run.ledger import Answer, Query
 from distal.run.results import RoundResult
@@ -45,10 +45,10 @@ class DriverOracle:
 
 
 @dataclass(frozen=True)
-class Job:
+class RankJob:
     """Run the rounds on one rank: what travels to the training workers."""
 
-    setup: Setup
+    setup: RunPlan
     shards: Shards
     oracle_in_driver: bool
     call: Callable[..., Any]

@@ -14,8 +14,8 @@ from distal.config import Config
 from distal.driver.cluster import cluster, living_nodes
 from distal.driver.launch import WorkerGroup
 from distal.driver.mailbox import LastReply, Mailbox, Question, WorkersUp
-from distal.driver.preparation import Opened
-from distal.driver.rank import DRIVER_LOCK, Job
+from distal.driver.preparation import Preparation
+from distal.driver.rank import DRIVER_LOCK, RankJob
 from distal.driver.resources import divide_resources, possible_sizes
 from distal.driver.workers import Workers
 from distal.errors import ClusterError, DistalError
@@ -23,7 +23,7 @@ from distal.oracle import Oracle, answered
 from distal.pool.actors import ShardActors
 from distal.pool.waiting import Waiting
 from distal.progress import Event, Listener
-from distal.rounds import Setup, Shards
+from distal.rounds import RunPlan, Shards
 from distal.run.ledger import Ledger
 from distal.run.results import RoundResult
 from distal.stopping import Outcome
@@ -32,7 +32,7 @@ END_WAIT_S = 60.0
 
 
 @contextmanager
-def shard_actors(opened: Opened, address: str | None) -> Iterator[ShardActors]:
+def shard_actors(opened: Preparation, address: str | None) -> Iterator[ShardActors]:
     """Join or start a Ray cluster, and hold the pool in actors there, until the block ends.
 
     Raises:
@@ -67,7 +67,7 @@ class Driver:
 
     def __init__(
         self,
-        setup: Setup,
+        setup: RunPlan,
         shards: Shards,
         oracle: Callable[[], Oracle] | None,
         listen: Listener,
@@ -81,7 +81,7 @@ class Driver:
         self._mailbox = partial(_from_driver, call)
         lock = setup.run.read(DRIVER_LOCK) if setup.run.local is not None else b""
         group = _group(setup.config)
-        job = Job(setup, shards, oracle is not None, call, lock)
+        job = RankJob(setup, shards, oracle is not None, call, lock)
         self._workers = Workers(job, group, possible_sizes(setup.config.train), lambda: len(setup.run.committed()))
         self._waiting = None if self._workers.elastic else Waiting(str(group))
         self._regrouping = False

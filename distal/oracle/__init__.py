@@ -24,7 +24,7 @@ from distal.run.directory import RunDirectory
 
 
 @dataclass(frozen=True)
-class Setting:
+class OracleRequest:
     """Everything that an oracle may be built from. function: the one given from Python, if any."""
 
     config: Config
@@ -34,7 +34,7 @@ class Setting:
     function: LabelFunction | None
 
 
-Builder = Callable[[Setting], Oracle]
+Builder = Callable[[OracleRequest], Oracle]
 
 
 class _Dataset:
@@ -42,12 +42,12 @@ class _Dataset:
 
     section = DatasetConfig
 
-    def __call__(self, s: Setting) -> Oracle:
+    def __call__(self, s: OracleRequest) -> Oracle:
         assert isinstance(s.config.oracle, DatasetConfig)
         return DatasetOracle(s.images, s.classes, s.config.oracle.noise, s.config.seed)
 
 
-def _callable(s: Setting) -> Oracle:
+def _callable(s: OracleRequest) -> Oracle:
     if s.function is None:
         raise ConfigError(
             "oracle.kind: 'callable' needs a function from Python: distal.ActiveLearner(config, oracle=function)\n"
@@ -56,7 +56,7 @@ def _callable(s: Setting) -> Oracle:
     return CallableOracle(s.function, s.images, s.classes, s.config.pool.max_pixels)
 
 
-def _files(s: Setting) -> Oracle:
+def _files(s: OracleRequest) -> Oracle:
     return FilesOracle(s.run, s.images, s.classes, s.config.pool.max_pixels)
 
 
@@ -76,7 +76,7 @@ def build_oracle(
     builder = ORACLES.find(kind)
     if function is not None and kind != "callable":
         raise ConfigError(f"oracle.kind: '{kind}' takes no function\nset oracle.kind=callable, or give no function")
-    return builder(Setting(config, images, Classes(classes, config.oracle.cost), run, function))
+    return builder(OracleRequest(config, images, Classes(classes, config.oracle.cost), run, function))
 
 
 __all__ = [
@@ -90,7 +90,7 @@ __all__ = [
     "Item",
     "LabelFunction",
     "Oracle",
-    "Setting",
+    "OracleRequest",
     "annotate",
     "answered",
     "build_oracle",

@@ -9,7 +9,7 @@ from distal.communicator import Alone
 from distal.config import EVALUATION_CACHE, Config
 from distal.data.tables import write_tables
 from distal.driver.cluster import cluster, living_nodes
-from distal.driver.preparation import Opened
+from distal.driver.preparation import Preparation
 from distal.errors import ClusterError, RunError
 from distal.places import with_absolute_places
 from distal.pool.actors import ShardActors
@@ -92,7 +92,7 @@ def run_sweep(sweep: SweepConfig, *, resume: bool = False, watch: Watcher = watc
 
 def share(config: Config, directory: RunDirectory) -> None:
     """Do once what every trial needs: settle the pool's files, decode them where they are scored, prepare scoring."""
-    opened = Opened(config, directory)
+    opened = Preparation(config, directory)
     write_tables(directory, replace(opened.tables, closed=True))
     cache = directory.inside(TRIALS, EVALUATION_CACHE)
     pool = opened.config.pool  # where null shards have become a number

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from distal.config import OracleSection
-from distal.oracle import Setting
+from distal.oracle import OracleRequest
 from distal.run.ledger import Answer, Query
 
 
@@ -25,7 +25,7 @@ class Beginner:
 
     section: ClassVar[type[OracleSection]] = BeginnerConfig
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: OracleRequest) -> None:
         assert isinstance(setting.config.oracle, BeginnerConfig)
         self.last = setting.config.oracle.knows - 1
         self.images, self.classes = setting.images, setting.classes

@@ -1,0 +1,117 @@
+"""The sections of what learns: networks, training and the model."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from distal.config.section import Count, Fraction, Positive, Processes, Section, Weight
+
+
+class NetConfig(Section):
+    """The shapes of generator and discriminator."""
+
+    name: str = Field(
+        "auto", description="network by name: dense, residual, or auto, which is dense at 8 px and residual above"
+    )
+    latent_dim: Annotated[int, Field(ge=1, le=4096)] = Field(  # the field takes 64 to 512
+        64, description="dimension of the latent z; the class embedding has the same"
+    )
+    width: Annotated[int, Field(ge=4, le=1024)] = Field(  # at 1024 a level has 4,096 channels, 600 MB a convolution
+        32,
+        description="residual: channels at 16 px, doubled with each halving of the side (32: a step of 64 images of "
+        "32 px takes about 0.2 s on two cores); dense: 1/8 of the units of a layer",
+    )
+    features: Annotated[int, Field(ge=1, le=16384)] = Field(  # strategies hold as many floats for each row of a block
+        64, description="dimension of the discriminator's features, which strategies see as embeddings"
+    )
+
+
+class TrainConfig(Section):
+    """One round's updates: what all models share."""
+
+    workers: Processes = Field(
+        0, description="Ray Train workers; 0 trains in the driver's process, with the same result"
+    )
+    min_workers: Count | None = Field(
+        None,
+        description="begin with as many of the workers as find a place, at least these, and with more after a commit "
+        "when there is room; null: wait for all",
+    )
+    cpus_per_worker: Positive | None = Field(
+        None, description="CPUs reserved per worker; null: an even share of half the cluster, at most 1"
+    )
+    gpus_per_worker: Weight | None = Field(
+        None, description="GPUs per worker; null: 1 where the cluster has GPUs now, else 0"
+    )
+    threads: Count | None = Field(None, description="CPU threads of a worker; null: an even share of the cores")
+    steps: Count = Field(500, description="updates in a round")
+    batch_size: Annotated[int, Field(ge=2, le=65536)] = Field(  # the largest of the field's is BigGAN's 2,048
+        64, description="global batch in images, divided among the workers"
+    )
+    labeled_fraction: Fraction = Field(
+        0.25,
+        description="share of the batch drawn from labeled rows; more makes D learn the few labeled images by heart",
+    )
+    class_balance: Fraction = Field(
+        1.0,
+        description="0 draws labeled rows as they were labeled, 1 every class equally often, so that a rare class with "
+        "few labels is trained at all; between, a class of c labels weighs c^(1 - class_balance) in all",
+    )
+    optimizer: str = Field("adam", description="optimizer by name: adam, adamw, rmsprop, sgd")
+    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        0.0,
+        description="momentum of sgd and rmsprop, beta_1 of adam and adamw; 0 against rotation around the equilibrium "
+        "of two players (Mescheder et al. 2018; R3GAN)",
+    )
+    ema_half_life: Positive = Field(
+        150.0, description="steps in which the averaged G and D forget half; at most a tenth of the steps done"
+    )
+    augment: list[str] = Field(
+        default_factory=lambda: ["zoom"],
+        description="differentiable augmentations, in order: zoom, translation, flip, cutout, brightness, contrast; "
+        "zoom suits scans and centred objects, and at 8 px a shift of one pixel is too much (distance twice as large)",
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="auto: bf16 autocast where the hardware gains; scoring: where that of every shard does"
+    )
+
+
+def _penalties() -> dict[str, float | None]:
+    return {"r1": None, "r2": None}
+
+
+class ModelSection(Section):
+    """What learns: a model by its kind, with its own keys beside it."""
+
+    kind: str = Field("gan", description="model by name: gan")
+
+
+class GanConfig(ModelSection):
+    """The GAN's own: its losses and step sizes."""
+
+    kind: Literal["gan"] = Field("gan", description="model by name: gan, or one that a package adds")
+    learning_rate_g: Positive = Field(
+        5e-4, description="step size for G; 1e-3 ended at twice the distance on digits (3.1, not 1.5)"
+    )
+    learning_rate_d: Positive = Field(5e-4, description="step size for D and its head")
+    adversarial: str = Field("rpgan", description="adversarial loss by name: rpgan, hinge, non_saturating")
+    regularizers: dict[str, Weight | None] = Field(
+        default_factory=_penalties,
+        description="weight lambda of each regularizer by its name; null: its default, scaled by the pixels of an "
+        "image (r1, r2: 0.05 at 8 px, 0.8 at 32 px)",
+    )
+    lazy_interval: Count = Field(
+        1, description="apply lazy regularizers (r1, r2, wgan_gp) every n-th step with weight n: saves time, adds noise"
+    )
+    head_weight: Weight = Field(1.0, description="weight of the head's cross-entropy on labeled rows, in D's loss")
+    pseudo_label_weight: Weight = Field(
+        0.1,
+        description="weight of the head's loss on its own confident predictions (FixMatch), in D's loss; at 1 what the "
+        "head gets wrong while a class has no label yet is never unlearned (digits: accuracy 0.83, not 0.9)",
+    )
+    pseudo_label_threshold: Fraction = Field(
+        0.95, description="confidence from which a prediction counts as a label (FixMatch's value)"
+    )
+    class_weight: Weight = Field(
+        0.1, description="weight in G's loss of the head's cross-entropy for the class asked (AC-GAN)"
+    )

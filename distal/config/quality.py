@@ -1,0 +1,59 @@
+"""The sections of what is measured, and when it is enough."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from distal.config.section import Count, Fraction, Images, Place, Positive, Section
+
+
+class EvaluateConfig(Section):
+    """What quality is measured against."""
+
+    path: Annotated[str | list[str] | None, Place(word="digits")] = Field(
+        None, description="held-out images, read like pool.path; null: evaluate.holdout of the pool is kept out of it"
+    )
+    holdout: Annotated[float, Field(gt=0.0, lt=1.0)] | None = Field(
+        None,
+        description="fraction of the pool's rows held out when evaluate.path is null, chosen by hash of the row id; "
+        "null: as many as make 10,000 rows, at most about 0.3 of the pool",
+    )
+    label_column: str | None = Field("label", description="label column of the held-out images; may be absent")
+    extractor: str = Field(
+        "pool-cnn", description="feature extractor by name; scores are comparable where its hash agrees"
+    )
+    extractor_path: Annotated[str | None, Place()] = Field(
+        None, description="inception: path or URL of the TorchScript file; it runs code, so give one you trust"
+    )
+    metrics: list[str] = Field(
+        default_factory=list, description="metrics of installed packages to measure beside the standard ones"
+    )
+    samples: Images = Field(2000, description="generated images that are scored")
+    reference: Images = Field(10_000, description="held-out images compared with, at most")
+    allow_overlap: bool = Field(False, description="accept an evaluation set that is the pool itself")
+
+
+class GoalConfig(Section):
+    """A value that is good enough."""
+
+    metric: str = Field("distance", description="a score of metrics.json over all images, or distance")
+    value: float = Field(description="the run ends when the metric is here or better")
+
+
+class StopConfig(Section):
+    """When the loop ends, besides `rounds`."""
+
+    labels: Count | None = Field(None, description="label budget of the whole run; null: rounds x query.batch")
+    fid: Positive | None = Field(None, description="short for a goal on the Frechet distance, whatever the extractor")
+    goal: GoalConfig | None = Field(
+        None, description="stop when a metric reaches a value, such as {metric: agreement, value: 0.95}"
+    )
+    patience: Count | None = Field(
+        None, description="stop after this many rounds without improvement of the goal's metric (else the distance)"
+    )
+    min_improvement: Fraction = Field(0.01, description="relative change of the metric that counts as improvement")
+
+    @property
+    def followed(self) -> GoalConfig | None:
+        """Return the goal, also one that is given in its short form."""
+        return self.goal if self.fid is None else GoalConfig(metric="distance", value=self.fid)
