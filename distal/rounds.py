@@ -86,7 +86,7 @@ class RunPlan:
 class Work:
     """Hold what all phases of all rounds share. reference: gives held-out pixels. listen: hears on rank 0."""
 
-    setup: RunPlan
+    plan: RunPlan
     shards: Shards
     oracle: Oracle
     ledger: Ledger
@@ -97,7 +97,7 @@ class Work:
 
 
 def run_rounds(
-    setup: RunPlan, shards: Shards, oracle: Oracle, comm: Communicator, listen: Listener = ignore
+    plan: RunPlan, shards: Shards, oracle: Oracle, comm: Communicator, listen: Listener = ignore
 ) -> Generator[RoundResult, None, Outcome]:
     """Yield each round once it is committed; return whether the goal, the budget or patience ended them, or a wait.
 
@@ -109,12 +109,12 @@ def run_rounds(
     Raises:
         DistalError: the same on every rank.
     """
-    ledger = Ledger(setup.run, len(setup.classes))
-    cache = setup.run.beside(EVALUATION_CACHE)
-    reference: Rows = shards.rows if setup.reference is setup.images else setup.reference
-    evaluator = Evaluator(setup.config, setup.reference, setup.reference_rows, setup.classes, cache, reference)
-    work = Work(setup, shards, oracle, ledger, evaluator, reference, comm, ignore if comm.rank else listen)
-    state = restore(setup, comm)
+    ledger = Ledger(plan.run, len(plan.classes))
+    cache = plan.run.beside(EVALUATION_CACHE)
+    reference: Rows = shards.rows if plan.reference is plan.images else plan.reference
+    evaluator = Evaluator(plan.config, plan.reference, plan.reference_rows, plan.classes, cache, reference)
+    work = Work(plan, shards, oracle, ledger, evaluator, reference, comm, ignore if comm.rank else listen)
+    state = restore(plan, comm)
     while (stop := on_first_rank(comm, lambda: should_stop(work))) is None:
         done = run_round(work, state)
         if isinstance(done, str):
@@ -127,8 +127,8 @@ def run_rounds(
 def run_round(work: Work, state: Model) -> tuple[Model, RoundResult] | str:
     """Take the model through one round, or say which labels are awaited."""
     comm, clock = work.comm, Clock()
-    round = on_first_rank(comm, lambda: len(work.setup.run.committed()) + 1)
-    label_records(work.setup.config.name, round)
+    round = on_first_rank(comm, lambda: len(work.plan.run.committed()) + 1)
+    label_records(work.plan.config.name, round)
     with clock("acquire"):
         query = on_first_rank(comm, lambda: acquire(work, state, round))
     with clock("annotate"):
@@ -142,7 +142,7 @@ def run_round(work: Work, state: Model) -> tuple[Model, RoundResult] | str:
     with clock("evaluate"):
         scores = evaluate(work, trained, round)
     result = on_first_rank(comm, lambda: commit(work, trained, round, losses, scores, clock.seconds))
-    work.listen(Event(round, "commit", round, work.setup.config.planned_rounds, result.headline()))
+    work.listen(Event(round, "commit", round, work.plan.config.planned_rounds, result.headline()))
     return trained, result
 
 
@@ -151,60 +151,60 @@ def prepare(work: Work) -> None:
 
     Not before a round's question is answered: nobody who labels waits for it.
     """
-    setup, comm = work.setup, work.comm
+    plan, comm = work.plan, work.comm
     if work.evaluator.prepared:
         return
     work.evaluator.prepare(comm, lambda phase, done, total: work.listen(Event(0, phase, done, total)))
-    on_first_rank(comm, lambda: draw_real(setup, work.reference))
+    on_first_rank(comm, lambda: draw_real(plan, work.reference))
 
 
-def draw_real(setup: RunPlan, reference: Rows) -> None:
+def draw_real(plan: RunPlan, reference: Rows) -> None:
     """Draw held-out images as the samples are drawn, once a run: its report then needs no pool to show them."""
-    if setup.run.has(REAL):
+    if plan.run.has(REAL):
         return
-    images, rows = setup.reference, setup.reference_rows
+    images, rows = plan.reference, plan.reference_rows
     labels = images.labels(rows) if images.has_labels else np.full(len(rows), -1)
-    setup.run.write(REAL, real_grid(lambda positions: reference.pixels(rows[positions]), labels, setup.classes))
+    plan.run.write(REAL, real_grid(lambda positions: reference.pixels(rows[positions]), labels, plan.classes))
 
 
-def restore(setup: RunPlan, comm: Communicator) -> Model:
+def restore(plan: RunPlan, comm: Communicator) -> Model:
     """Return the state after the last committed round, or a fresh one before the first."""
-    committed = on_first_rank(comm, lambda: setup.run.committed())
+    committed = on_first_rank(comm, lambda: plan.run.committed())
     if committed:
-        return _load(setup, comm, committed[-1])[0]
-    return MODELS.find(setup.config.model.kind).create(
-        setup.config, setup.images.image_size, setup.images.channels, len(setup.classes), comm.device
+        return _load(plan, comm, committed[-1])[0]
+    return MODELS.find(plan.config.model.kind).create(
+        plan.config, plan.images.image_size, plan.images.channels, len(plan.classes), comm.device
     )
 
 
 def should_stop(work: Work) -> Stop | None:
     """Return why no further round begins, from what is committed; an open query is always finished first."""
-    setup, ledger = work.setup, work.ledger
-    rounds = setup.run.committed()
+    plan, ledger = work.plan, work.ledger
+    rounds = plan.run.committed()
     if ledger.read_query(len(rounds) + 1) is not None:
         return None
     asked = len(ledger.asked())
-    goal = setup.config.stop.followed
+    goal = plan.config.stop.followed
     metric = DISTANCE if goal is None else goal.metric
-    values = [read_result(setup.run, r).value(metric) for r in rounds]
-    better = find_score(metric, setup.config.evaluate, "stop.goal.metric").better
-    return decide_stop(setup.config, metric, better, values, asked, setup.available - asked)
+    values = [read_result(plan.run, r).value(metric) for r in rounds]
+    better = find_score(metric, plan.config.evaluate, "stop.goal.metric").better
+    return decide_stop(plan.config, metric, better, values, asked, plan.available - asked)
 
 
 def acquire(work: Work, state: Model, round: int) -> Query:
     """Choose the rows to ask next: score the shards, merge their candidates, write the query before it is asked."""
-    setup, ledger, shards, listen = work.setup, work.ledger, work.shards, work.listen
+    plan, ledger, shards, listen = work.plan, work.ledger, work.shards, work.listen
     written = ledger.read_query(round)
     if written is not None:
         return written
-    config = setup.config
+    config = plan.config
     asked = ledger.asked()
-    batch = min(config.query.batch, config.label_budget - len(asked), setup.available - len(asked))
-    strategy = setup.strategy if round > 1 else setup.cold_start
+    batch = min(config.query.batch, config.label_budget - len(asked), plan.available - len(asked))
+    strategy = plan.strategy if round > 1 else plan.cold_start
     scorer = state.scorer().to_bytes() if strategy.needs else None
     listen(Event(round, "acquire", 0, batch))
-    taken = np.union1d(asked, setup.given.row_ids)
-    scored = shards.open_round(round, strategy, scorer, taken, joined(setup.given, ledger.labels()).row_ids)
+    taken = np.union1d(asked, plan.given.row_ids)
+    scored = shards.open_round(round, strategy, scorer, taken, joined(plan.given, ledger.labels()).row_ids)
     selection = select(shards, strategy, batch, config.seed, round)
     query = Query(round, selection.row_ids, selection.scores, strategy.name)
     ledger.write_query(query)
@@ -217,48 +217,48 @@ def acquire(work: Work, state: Model, round: int) -> Query:
 
 def train(work: Work, state: Model, round: int) -> tuple[Model, dict[str, float]]:
     """Update the model for a round's steps on every rank, and leave a checkpoint; return it and the mean losses."""
-    setup, comm = work.setup, work.comm
-    if on_first_rank(comm, lambda: setup.run.has(round_path(round, "checkpoint", "manifest.json"))):
-        return _load(setup, comm, round)
-    labels = joined(setup.given, on_first_rank(comm, work.ledger.labels))
+    plan, comm = work.plan, work.comm
+    if on_first_rank(comm, lambda: plan.run.has(round_path(round, "checkpoint", "manifest.json"))):
+        return _load(plan, comm, round)
+    labels = joined(plan.given, on_first_rank(comm, work.ledger.labels))
     rows = TrainingRows(
         work.shards.rows,
-        total_rows=setup.images.rows,
-        excluded=setup.skipped,
-        held_out=partial(held_out, fraction=setup.holdout) if setup.holdout else None,
+        total_rows=plan.images.rows,
+        excluded=plan.skipped,
+        held_out=partial(held_out, fraction=plan.holdout) if plan.holdout else None,
         labeled_ids=labels.row_ids,
         labels=labels.labels,
-        seed=setup.config.seed,
-        balance=setup.config.train.class_balance,
+        seed=plan.config.seed,
+        balance=plan.config.train.class_balance,
     )
-    steps = setup.config.train.steps
+    steps = plan.config.train.steps
 
     def on_progress(done: int, losses: dict[str, float]) -> None:
         work.listen(Event(round, "train", done, steps, dict(losses)))
 
     on_progress(0, {})
     losses = train_round(state, rows, comm, steps, on_progress)
-    on_first_rank(comm, partial(write_checkpoint, setup.run, round, state, losses))
+    on_first_rank(comm, partial(write_checkpoint, plan.run, round, state, losses))
     return state, losses
 
 
 def evaluate(work: Work, state: Model, round: int) -> list[Score]:
     """Score what is generated, and the classifier, against the held-out images on every rank; draw the sample grid."""
-    setup = work.setup
+    plan = work.plan
 
     def on_progress(done: int, total: int) -> None:
         work.listen(Event(round, "evaluate", done, total))
 
-    on_progress(0, setup.config.evaluate.samples)
+    on_progress(0, plan.config.evaluate.samples)
     scores = work.evaluator.evaluate(state.generate, state.scorer(), work.comm, on_progress)
 
     def draw() -> None:
-        classes = len(setup.classes)
-        latents = sample_latents(SAMPLES_PER_CLASS * classes, setup.config.net.latent_dim)
+        classes = len(plan.classes)
+        latents = sample_latents(SAMPLES_PER_CLASS * classes, plan.config.net.latent_dim)
         labels = torch.arange(classes).repeat_interleave(SAMPLES_PER_CLASS)
         images = state.generate(latents, labels).cpu().numpy()
-        grid = sample_grid(images, columns=SAMPLES_PER_CLASS, row_names=row_names(setup.classes))
-        setup.run.write(round_path(round, "samples.png"), grid)
+        grid = sample_grid(images, columns=SAMPLES_PER_CLASS, row_names=row_names(plan.classes))
+        plan.run.write(round_path(round, "samples.png"), grid)
 
     on_first_rank(work.comm, draw)
     return scores
@@ -268,12 +268,12 @@ def commit(
     work: Work, state: Model, round: int, losses: dict[str, float], scores: list[Score], seconds: dict[str, float]
 ) -> RoundResult:
     """Write metrics.json, then COMMITTED, which seals the files of the round."""
-    setup, ledger = work.setup, work.ledger
+    plan, ledger = work.plan, work.ledger
     metrics = {
         "round": round,
         "labels": len(ledger.labels().row_ids),
         "asked": len(ledger.asked()),
-        "given": len(setup.given.row_ids),
+        "given": len(plan.given.row_ids),
         "cost": ledger.cost(),
         "steps": state.step,
         "goal": work.evaluator.goal(scores).name,
@@ -281,18 +281,18 @@ def commit(
         "losses": losses,
         "seconds": seconds,
     }
-    setup.run.write(round_path(round, "metrics.json"), _json(metrics))
-    setup.run.commit(round)
+    plan.run.write(round_path(round, "metrics.json"), _json(metrics))
+    plan.run.commit(round)
     result = RoundResult(round, metrics)
     logger.info("round %d committed: %s", round, result.headline())
     return result
 
 
-def _load(setup: RunPlan, comm: Communicator, round: int) -> tuple[Model, dict[str, float]]:
-    files = on_first_rank(comm, partial(read_checkpoint, setup.run, round))
-    shape = (setup.images.image_size, setup.images.channels, len(setup.classes))
-    state = MODELS.find(setup.config.model.kind).from_files(setup.config, files, comm.device, shape)
-    return state, read_losses(setup.run, round, files)
+def _load(plan: RunPlan, comm: Communicator, round: int) -> tuple[Model, dict[str, float]]:
+    files = on_first_rank(comm, partial(read_checkpoint, plan.run, round))
+    shape = (plan.images.image_size, plan.images.channels, len(plan.classes))
+    state = MODELS.find(plan.config.model.kind).from_files(plan.config, files, comm.device, shape)
+    return state, read_losses(plan.run, round, files)
 
 
 def _json(value: Any) -> bytes:

@@ -51,12 +51,12 @@ class Run:
         self.shards = Shards(opened)
         with self.directory.lock():
             opened.write(self.directory)
-            self.setup: RunPlan = opened.setup(self.directory, [], self.shards.available, None)
+            self.plan: RunPlan = opened.plan(self.directory, [], self.shards.available, None)
         self.oracle: Any = build_oracle(opened.config, opened.images, opened.classes, self.directory, None)
         self.events: list[Event] = []
 
     def go(self, on_commit: Callable[[RoundResult], bool] = lambda result: True) -> Outcome:
-        rounds = run_rounds(self.setup, self.shards, self.oracle, Alone(), self.events.append)
+        rounds = run_rounds(self.plan, self.shards, self.oracle, Alone(), self.events.append)
         while True:
             try:
                 goes_on = on_commit(next(rounds))

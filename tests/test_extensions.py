@@ -70,7 +70,7 @@ def test_what_a_gan_is_made_of_and_who_judges_and_answers_may_all_come_from_a_pa
     assert {answer.label for answer in answers} <= {0, 1, 2}
     assert all(answer.cost == (4.0 if answer.label == 2 else 1.0) for answer in answers)
     assert Ledger(run.directory).read_query(2).strategy == "least_real"
-    page = Path(write_report(run.directory, None, run.setup.classes).removeprefix("file://")).read_text()
+    page = Path(write_report(run.directory, None, run.plan.classes).removeprefix("file://")).read_text()
     assert "Evenness of the classes" in page
     assert "kind: beginner" in page
 

@@ -42,7 +42,7 @@ def test_no_row_is_asked_twice_and_none_is_held_out(run: Run) -> None:
     run.go()
     asked = np.concatenate([Ledger(run.directory).read_query(n).row_ids for n in (1, 2)])  # type: ignore[union-attr]
     assert len(set(asked.tolist())) == 20
-    assert not held_out(asked, run.setup.holdout).any()
+    assert not held_out(asked, run.plan.holdout).any()
 
 
 @pytest.mark.parametrize(
@@ -190,8 +190,8 @@ def test_given_labels_whose_image_cannot_be_read_are_left_out(
     (tmp_path / "mine.csv").write_text(f"row_id,label\n{one},3\n{two},4\n")
     config = small_config(query={"labels": str(tmp_path / "mine.csv")})
     directory = RunDirectory.open(config.storage, config.name)
-    setup = Preparation(config, directory).setup(directory, [Skipped(two, "", "holds no bytes")], 100, None)
-    assert (setup.given.row_ids.tolist(), setup.given.labels.tolist(), setup.available) == ([one], [3], 99)
+    plan = Preparation(config, directory).plan(directory, [Skipped(two, "", "holds no bytes")], 100, None)
+    assert (plan.given.row_ids.tolist(), plan.given.labels.tolist(), plan.available) == ([one], [3], 99)
 
 
 def test_a_declined_row_counts_as_asked_and_is_left_out_of_training(run: Run) -> None:

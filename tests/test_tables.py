@@ -60,30 +60,30 @@ def test_a_run_goes_on_over_a_pool_that_grew_and_its_rows_keep_their_images(conf
     first = Run(config)
     first.go(stop_after(1))
     asked = query(first, 1)
-    images = first.setup.images.pixels(asked)
-    reference, real = first.setup.reference_rows, (first.folder / "real.png").read_bytes()
+    images = first.plan.images.pixels(asked)
+    reference, real = first.plan.reference_rows, (first.folder / "real.png").read_bytes()
     add(folder, "a", 120, 1200)
 
     second = Run(config)
     second.go()
-    setup = second.setup
-    assert setup.images.rows == 1200
-    assert np.array_equal(setup.images.pixels(asked), images)
+    plan = second.plan
+    assert plan.images.rows == 1200
+    assert np.array_equal(plan.images.pixels(asked), images)
     assert np.array_equal(query(second, 1), asked)
-    assert np.array_equal(setup.reference_rows, reference)
+    assert np.array_equal(plan.reference_rows, reference)
     assert (second.folder / "real.png").read_bytes() == real
     later = query(second, 2)
     assert (later >= 120).any()
-    assert not held_out(later, setup.holdout).any()
-    assert setup.holdout == first.setup.holdout
+    assert not held_out(later, plan.holdout).any()
+    assert plan.holdout == first.plan.holdout
 
     saved = read_saved(second.directory)
-    assert (saved.resolved["rows"], saved.resolved["fingerprint"]) == (1200, first.setup.images.fingerprint)
+    assert (saved.resolved["rows"], saved.resolved["fingerprint"]) == (1200, first.plan.images.fingerprint)
     assert "1,200 rows" in describe_status(second.directory)
     assert "; the pool grew: 120 rows, then 1,080" in describe_status(second.directory)
     assert collect(second.directory).growth == "the pool grew: 120 rows, then 1,080"
     shown = SavedImages(config.pool, saved.resolved["fingerprint"], read_tables(second.directory)).pixels(later)
-    assert np.array_equal(shown, setup.images.pixels(later))
+    assert np.array_equal(shown, plan.images.pixels(later))
 
 
 def test_a_run_that_grew_and_was_killed_is_resumed_to_the_same_files(config: Config, folder: Path) -> None:

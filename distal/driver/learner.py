@@ -132,8 +132,8 @@ class ActiveLearner:
                 self.outcome_ = Outcome("waiting", "labels", awaited)
                 return
             with self._pool() as shards:
-                setup = self._prepare(shards)
-                self.outcome_ = yield from self._kept(setup, shards)
+                plan = self._prepare(shards)
+                self.outcome_ = yield from self._kept(plan, shards)
 
     def generate(self, classes: Iterable[str | int], seed: int = 0) -> npt.NDArray[np.uint8]:
         """Generate one image for each class, given by name or index, from the last committed round.
@@ -174,20 +174,20 @@ class ActiveLearner:
         self._listen(Event(0, "prepare", 0, rows, {"rounds": self.config.planned_rounds}))
         ready = shards.prepare()
         skipped = [s for shard in ready for s in shard.skipped]
-        setup = self._opened.setup(run, skipped, sum(shard.available for shard in ready), self._strategy)
-        facts: dict[str, float | str] = {"available": setup.available, "skipped": len(skipped)}
-        facts |= {"given": len(setup.given.row_ids)} if len(setup.given.row_ids) else {}
+        plan = self._opened.plan(run, skipped, sum(shard.available for shard in ready), self._strategy)
+        facts: dict[str, float | str] = {"available": plan.available, "skipped": len(skipped)}
+        facts |= {"given": len(plan.given.row_ids)} if len(plan.given.row_ids) else {}
         self._listen(Event(0, "prepare", rows, rows, facts))
-        return setup
+        return plan
 
-    def _kept(self, setup: RunPlan, shards: Pool) -> Generator[RoundResult, None, Outcome]:
+    def _kept(self, plan: RunPlan, shards: Pool) -> Generator[RoundResult, None, Outcome]:
         """Keep each committed round and hand it out; also as Ray's metrics, where this process has joined a cluster."""
         telemetry = None
         if joined_ray():
             from distal.driver.telemetry import Telemetry
 
             telemetry = Telemetry(self.config.name, self._listen)
-        with closing(self._started(setup, shards, telemetry or self._listen)) as rounds:
+        with closing(self._started(plan, shards, telemetry or self._listen)) as rounds:
             while True:
                 try:
                     with self._torch_for_training():
@@ -202,17 +202,17 @@ class ActiveLearner:
                 if not self.config.train.workers:
                     self._report_at_work()
 
-    def _started(self, setup: RunPlan, shards: Pool, listen: Listener) -> Generator[RoundResult, None, Outcome]:
+    def _started(self, plan: RunPlan, shards: Pool, listen: Listener) -> Generator[RoundResult, None, Outcome]:
         """Run the rounds on training workers, or here, in the thread that iterates."""
         if self.config.train.workers:
             from distal.driver.serve import Driver
 
             build = None if self._oracle is None else self._build_oracle
-            return (yield from Driver(setup, shards, build, listen, self._report_at_work).rounds())
+            return (yield from Driver(plan, shards, build, listen, self._report_at_work).rounds())
         keep_freed_memory()
         comm = Alone("cuda" if torch.cuda.is_available() else "cpu")
-        with setup.run.lock("writer", wait_s=WRITER_WAIT_S):  # workers of a killed driver may be about to end
-            return (yield from run_rounds(setup, shards, self._build_oracle(), comm, listen))
+        with plan.run.lock("writer", wait_s=WRITER_WAIT_S):  # workers of a killed driver may be about to end
+            return (yield from run_rounds(plan, shards, self._build_oracle(), comm, listen))
 
     @contextmanager
     def _torch_for_training(self) -> Iterator[None]:

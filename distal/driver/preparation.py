@@ -179,22 +179,19 @@ class Preparation:
             require_memory(self.config, self.images.image_size, self.images.channels, len(self.classes), 1, device)
 
     def write(self, run: RunDirectory) -> None:
-        """Write given.parquet once, tables.json, config.yaml and environment.json: from here on the run exists.
-
-        What null shards came to is a fact of this launch: the next may have another place.
-        """
+        """Write given.parquet once, tables.json, config.yaml and environment.json: from here on the run exists."""
         if not run.list("rounds"):
             run.delete(GIVEN)
             if len(self.given.row_ids):
                 run.write(GIVEN, to_parquet(self.given))
         write_tables(run, self.tables)
-        pool = self.config.pool.model_copy(update=self._shards_as_given)
+        pool = self.config.pool.model_copy(update=self._shards_as_given)  # the next launch may have another place
         config = self.config.model_copy(update={"pool": pool})
         run.write("config.yaml", print_config(config, self.record()).encode())
         run.write("environment.json", _json(environment()))
 
-    def setup(self, run: RunDirectory, skipped: list[Skipped], available: int, strategy: Strategy | None) -> RunPlan:
-        """Complete the setup once the shards have read every row; leave skipped.json.
+    def plan(self, run: RunDirectory, skipped: list[Skipped], available: int, strategy: Strategy | None) -> RunPlan:
+        """Complete the plan once the shards have read every row; leave skipped.json.
 
         Raises:
             PoolError: too few rows are left.

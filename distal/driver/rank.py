@@ -48,7 +48,7 @@ class DriverOracle:
 class RankJob:
     """Run the rounds on one rank: what travels to the training workers."""
 
-    setup: RunPlan
+    plan: RunPlan
     shards: Shards
     oracle_in_driver: bool
     call: Callable[..., Any]
@@ -63,7 +63,7 @@ class RankJob:
         try:
             if comm.rank == 0:
                 link.tell(WorkersUp(comm.size))
-                with self.setup.run.lock("writer", wait_s=WRITER_WAIT_S):
+                with self.plan.run.lock("writer", wait_s=WRITER_WAIT_S):
                     end: Outcome | DistalError = self._run(comm, link)
             else:
                 end = self._run(comm, link)
@@ -82,7 +82,7 @@ class RankJob:
 
     def _require_same_folder(self) -> None:
         """Refuse a local storage that is not the driver's: another node would begin an empty run of its own."""
-        run = self.setup.run
+        run = self.plan.run
         if run.local is not None and not (run.has(DRIVER_LOCK) and run.read(DRIVER_LOCK) == self.driver_lock):
             raise StorageError(
                 f"storage: {run.uri} on {socket.gethostname()}, where training runs, is not the driver's folder.\n"
@@ -90,16 +90,16 @@ class RankJob:
             )
 
     def _run(self, comm: Communicator, link: Link) -> Outcome:
-        setup = self.setup
-        shape = (setup.images.image_size, setup.images.channels, len(setup.classes))
-        require_memory(setup.config, *shape, comm.size, comm.device)
+        plan = self.plan
+        shape = (plan.images.image_size, plan.images.channels, len(plan.classes))
+        require_memory(plan.config, *shape, comm.size, comm.device)
         on_first_rank(comm, self._require_same_folder)
         oracle: Oracle = (
             DriverOracle(link)
             if self.oracle_in_driver
-            else build_oracle(setup.config, setup.images, setup.classes, setup.run, None)
+            else build_oracle(plan.config, plan.images, plan.classes, plan.run, None)
         )
-        rounds = run_rounds(setup, self.shards, oracle, comm, link.tell)
+        rounds = run_rounds(plan, self.shards, oracle, comm, link.tell)
         while True:
             try:
                 result = next(rounds)

@@ -67,22 +67,22 @@ class Driver:
 
     def __init__(
         self,
-        setup: RunPlan,
+        plan: RunPlan,
         shards: Shards,
         oracle: Callable[[], Oracle] | None,
         listen: Listener,
         at_work: Callable[[], None],
     ) -> None:
-        self._setup = setup
+        self._setup = plan
         self._oracle = oracle
         self._listen = listen
         self._at_work = at_work
         call = _open_mailbox()
         self._mailbox = partial(_from_driver, call)
-        lock = setup.run.read(DRIVER_LOCK) if setup.run.local is not None else b""
-        group = _group(setup.config)
-        job = RankJob(setup, shards, oracle is not None, call, lock)
-        self._workers = Workers(job, group, possible_sizes(setup.config.train), lambda: len(setup.run.committed()))
+        lock = plan.run.read(DRIVER_LOCK) if plan.run.local is not None else b""
+        group = _group(plan.config)
+        job = RankJob(plan, shards, oracle is not None, call, lock)
+        self._workers = Workers(job, group, possible_sizes(plan.config.train), lambda: len(plan.run.committed()))
         self._waiting = None if self._workers.elastic else Waiting(str(group))
         self._regrouping = False
 

@@ -44,10 +44,10 @@ def test_another_model_runs_is_stopped_and_resumed_to_the_same_bytes_and_generat
     generator = open_generator(run.directory)
     assert generator.images(np.array([0, 3, 9])).shape == (3, 1, 8, 8)
     scorer = generator.state.scorer()
-    images = run.setup.images.pixels(np.arange(4))
+    images = run.plan.images.pixels(np.arange(4))
     again = read_scorer(scorer.to_bytes())
     assert torch.equal(scorer(torch.from_numpy(images))["probs"], again(torch.from_numpy(images))["probs"])
-    page = Path(write_report(run.directory, None, run.setup.classes).removeprefix("file://")).read_text()
+    page = Path(write_report(run.directory, None, run.plan.classes).removeprefix("file://")).read_text()
     assert "kind: vae" in page
 
 
