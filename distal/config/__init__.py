@@ -11,24 +11,29 @@ from pydantic import Field, SerializeAsAny
 from distal.config.learning import GanConfig, ModelSection, NetConfig, TrainConfig
 from distal.config.pool import DatasetConfig, OracleSection, PoolConfig, QueryConfig
 from distal.config.quality import EvaluateConfig, GoalConfig, StopConfig
-from distal.config.section import EVALUATION_CACHE, Count, Name, Place, Positive, Section, Weight
+from distal.config.section import EVALUATION_CACHE, Count, Name, Place, Positive, Processes, Section, Weight
 
 __all__ = [
     "EVALUATION_CACHE",
     "Config",
+    "Count",
     "DatasetConfig",
     "EvaluateConfig",
     "GanConfig",
     "GoalConfig",
     "ModelSection",
+    "Name",
     "NetConfig",
     "OracleSection",
     "Place",
     "PoolConfig",
+    "Positive",
+    "Processes",
     "QueryConfig",
     "Section",
     "StopConfig",
     "TrainConfig",
+    "Weight",
 ]
 
 
