@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from distal import generate
+from distal.cli import generate
 from distal.cli.generate import write_generated
 from distal.data.importers import import_images
 from distal.errors import ConfigError, StorageError

@@ -2,8 +2,8 @@
 
 import pytest
 
-from distal import patience
 from distal.errors import StorageAwayError, StorageError
+from distal.run import patience
 from distal.run.patience import Patience
 
 

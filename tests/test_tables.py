@@ -203,7 +203,7 @@ def test_a_pool_whose_files_were_replaced_gives_no_images() -> None:
 def test_a_sweep_closes_the_list_of_its_pools_files(
     config: Config, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Preparation, "evaluator", lambda self, cache: Mock())
+    monkeypatch.setattr(Preparation, "evaluator", lambda self, *given: Mock())
     directory = RunDirectory.open(config.storage, f"{config.name}-sweep")
     share(config, directory)
     assert (read_tables(directory).closed, [each.rows for each in read_tables(directory).tables]) == (True, [120])

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import ray
+from ray import cloudpickle
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -47,11 +48,11 @@ class HeldShard:
     refused where what it builds on is missing; calls left behind by a caller that died are refused likewise.
     """
 
-    def __init__(self, run: str, images: tuple[Any], *arguments: Any) -> None:
+    def __init__(self, run: str, *arguments: Any) -> None:
         keep_freed_memory()
         label_records(run)
         self._run = run
-        self._shard = Shard(ray.get(images[0]), *arguments)
+        self._shard = Shard(*arguments)
         self._state: str | None = None
 
     def __repr__(self) -> str:
@@ -104,9 +105,9 @@ class ShardActors:
         self.bounds = divide_blocks(images.blocks, shards)
         actor = ray.remote(num_cpus=cpus, num_gpus=gpus, max_restarts=-1, max_task_retries=0)(HeldShard)
         device = "cuda" if gpus else "cpu"
-        # It grows with the pool's files: not pickled into each actor's creation. In a tuple, for of an argument that is
-        # itself a reference Ray complains: it could be gone when the actor restarts, but it is kept here.
-        self._images = (ray.put(images),)
+        # It grows with the pool's files: a large one is not pickled into each actor's creation. Of a reference there Ray
+        # says that it could be gone when the actor restarts; it is kept here, for as long as there are actors.
+        self._images = images if len(cloudpickle.dumps(images)) < INLINE_BYTES else ray.put(images)
         places = place_shards(self.bounds, images.fingerprint, usable_nodes(ray.nodes()), gpus)
         self.handles = [
             actor.options(name=f"distal:{name}:shard-{i}:{uuid.uuid4().hex[:8]}", **_strategy(node)).remote(

@@ -54,10 +54,15 @@ def images(small_config: Callable[..., Config]) -> ImageTable:
     return open_images(small_config().pool)
 
 
-def test_the_images_are_stored_once_for_all_actors(images: ImageTable, created: Created, stored: list[Any]) -> None:
+def test_a_large_pools_table_is_stored_once_for_all_actors(
+    images: ImageTable, created: Created, stored: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ShardActors(images, 3, 0.0, 0, 1.0, 0.0, "run", 60.0)
+    assert stored == []
+    monkeypatch.setattr("distal.pool.actors.INLINE_BYTES", 0)
     ShardActors(images, 3, 0.0, 0, 1.0, 0.0, "run", 60.0)
     assert [id(value) for value in stored] == [id(images)]
-    assert [id(arguments[1][0]) for arguments in created.arguments] == [id(images)] * 3
+    assert [id(arguments[1]) for arguments in created.arguments[3:]] == [id(images)] * 3
 
 
 @pytest.mark.parametrize(("gains", "agreed"), [([True, True], True), ([True, False], False)])

@@ -1,5 +1,6 @@
 """A run of two short rounds whose pool, held-out images and run directory lie on S3, and what it leaves."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,8 @@ def files_left(whole: dict[str, Any], folder: Path) -> dict[str, Any]:
     else:
         shutil.copytree(source, folder / "run")
     files = final_files(folder)
+    tables = json.loads(files["tables.json"])["tables"]
+    files["tables.json"] = [file["tail_sha256"] for table in tables for file in table["files"]]
     config = files["config.yaml"]
     del config["name"], config["pool"]["path"], config["pool"]["cache"], config["evaluate"]["path"]
     return files

@@ -71,7 +71,7 @@ def test_bad_input_is_refused_before_any_process_starts(
 ) -> None:
     code, words, arguments = REFUSED_AT_ONCE[name]
     monkeypatch.chdir(place.folder)
-    monkeypatch.setattr("distal.driver.learner.ShardActors", None)
+    monkeypatch.setattr("distal.driver.serve.ShardActors", None)
     monkeypatch.setattr("ray.is_initialized", lambda: False)
     monkeypatch.setattr("ray.init", None)
     assert_refused(arguments(place), code, words, capfd, place.folder)
@@ -146,7 +146,7 @@ def test_images_that_cannot_be_read_are_listed_and_counted_and_the_run_finishes(
     assert reasons.keys() == bad.keys()
     assert "not finite" in reasons[17]
     assert "300 x 300" in reasons[25]
-    assert "skipped 4" in capfd.readouterr().err
+    assert "4 cannot be read" in capfd.readouterr().err
 
 
 def test_bad_rows_of_a_filled_sheet_are_named_and_the_good_ones_kept(

@@ -54,7 +54,7 @@ def test_a_job_shows_its_progress_and_writes_what_the_run_in_this_process_writes
     local_ray: None, submitted: tuple[Path, Any], run_tree: dict[str, Any], tmp_path: Path
 ) -> None:
     storage, done = submitted
-    assert "round 2/2  committed" in done.stdout
+    assert "round 2/2   committed" in done.stdout
     assert f"report: {storage}/run/report.html" in done.stdout
     share_extractor(tmp_path)
     distal.ActiveLearner({**run_tree, "storage": str(tmp_path), "train": {**run_tree["train"], "workers": 0}}).run()
@@ -74,7 +74,7 @@ def test_a_finished_run_sent_again_is_continued_by_a_second_job(
     told = cluster.distal("jobs", "status", "run").stdout
     assert "SUCCEEDED (exit code 0)" in told
     assert "2 of 2 committed" in told
-    assert "round 1/2  committed" in cluster.distal("jobs", "logs", listed[0].split()[0]).stdout
+    assert "round 1/2   committed" in cluster.distal("jobs", "logs", listed[0].split()[0]).stdout
 
 
 def test_a_variable_handed_over_by_name_is_in_no_file_and_no_output(

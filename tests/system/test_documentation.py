@@ -4,6 +4,7 @@ What takes long is made small by settings that are appended to a command, and no
 be run here stands in NOT_RUN with the reason; a command that is neither run nor listed fails its test.
 """
 
+import itertools
 import re
 import shlex
 from collections.abc import Iterator
@@ -138,6 +139,7 @@ def furnish(place: Path, page: Path, settings: dict[str, Any]) -> Path:
     for name, batch in (("mine", 20), ("my", 10)):
         tree = {"name": "mine", "pool": {"path": pool.name, "classes": ["good", "crack"]}, "query": {"batch": batch}}
         (place / f"{name}.yaml").write_text(yaml.safe_dump(tree))
+    (place / "mine.csv").write_text("row_id,label\n0,good\n1,crack\n")
     for row, shade in enumerate(np.linspace(0, 255, 80, dtype=np.uint8)):
         photo = place / "photos" / ("good", "crack")[row % 2] / f"{row}.png"
         photo.parent.mkdir(parents=True, exist_ok=True)
@@ -217,6 +219,9 @@ def test_every_script_runs(step: Block, here: Path, settings: dict[str, Any], mo
 
     monkeypatch.setattr(distal, "ActiveLearner", small_learner)
     monkeypatch.setattr(distal, "tune", small_tune)
+    answers = itertools.cycle(["good", "crack"])
+    monkeypatch.setattr("builtins.input", lambda asked: next(answers))
+    monkeypatch.setattr("PIL.Image.Image.show", lambda image: None)
     names = {"my_colleague_says": answer, "looks_like_a_dog": lambda image: image.mean() > 127, "config": config}
     exec(compile(step.text, named(step), "exec"), names)
     assert "images" not in names or len(names["images"]) == 100
