@@ -105,7 +105,7 @@ class ShardActors:
         self.bounds = divide_blocks(images.blocks, shards)
         actor = ray.remote(num_cpus=cpus, num_gpus=gpus, max_restarts=-1, max_task_retries=0)(HeldShard)
         device = "cuda" if gpus else "cpu"
-        # It grows with the pool's files: a large one is not pickled into each actor's creation. Of a reference there Ray
+        # It grows with the pool: a large one is not pickled into each actor's creation. Of a reference there Ray
         # says that it could be gone when the actor restarts; it is kept here, for as long as there are actors.
         self._images = images if len(cloudpickle.dumps(images)) < INLINE_BYTES else ray.put(images)
         places = place_shards(self.bounds, images.fingerprint, usable_nodes(ray.nodes()), gpus)

@@ -197,7 +197,9 @@ REFUSED_AT_ONCE: dict[str, tuple[int, tuple[str, ...], Arguments]] = {
     "other images under this name": (
         RUN, ("pool changed", "Restore"), lambda at: _finished(at, at.as_pool(images(40, 3), [0, 1] * 20)),
     ),
-    "unreachable cluster": (CLUSTER, ("127.0.0.1:1", "ray start"), lambda at: _finished(at, "address=127.0.0.1:1", "pool.shards=1")),
+    "unreachable cluster": (
+        CLUSTER, ("127.0.0.1:1", "ray start"), lambda at: _finished(at, "address=127.0.0.1:1", "pool.shards=1"),
+    ),
     "cluster address that is none": (CLUSTER, ("host:port", "ray start"), lambda at: at.run("address=host:port")),
     "resume of nothing": (RUN, ("no run here",), lambda at: at.to("resume", at.storage / "none")),
     "resume of a bad name": (RUN, ("refused", "letters"), lambda at: at.to("resume", at.storage / "a b")),
