@@ -1,5 +1,6 @@
 """Start what a run has in other processes, shard actors and training workers, and serve what they ask of the driver."""
 
+import logging
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -7,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError
+from ray.exceptions import GetTimeoutError, RayActorError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from distal.config import Config
@@ -28,7 +29,14 @@ from distal.run.ledger import Ledger
 from distal.run.results import RoundResult
 from distal.stopping import Outcome
 
-END_WAIT_S = 60.0
+logger = logging.getLogger(__name__)
+
+END_WAIT_S = 20.0
+"""How long the workers may take to end: they hear it at their next message. SIGTERM to a whole process group reaches
+Ray's processes too, which then answer nobody; a worker that still writes holds the writer lock, so nothing is mixed."""
+
+STOP_S = 5.0
+"""How long the mailbox may take to hear that the driver ends: it lies on the driver's node and does nothing else."""
 
 
 @contextmanager
@@ -77,7 +85,8 @@ class Driver:
         self._oracle = oracle
         self._listen = listen
         self._at_work = at_work
-        call = _open_mailbox()
+        self._actor = _open_mailbox()
+        call = partial(_call_actor, self._actor)
         self._mailbox = partial(_from_driver, call)
         lock = plan.run.read(DRIVER_LOCK) if plan.run.local is not None else b""
         group = _group(plan.config)
@@ -109,16 +118,23 @@ class Driver:
                 else:
                     end = self._hear(message)
         finally:
-            if not isinstance(end, Outcome):
-                self._mailbox("stop")
-                self._workers.end()
-            thread.join(timeout=END_WAIT_S)
+            thread.join(timeout=END_WAIT_S if isinstance(end, Outcome) or self._stopped() else 0.0)
         if isinstance(end, DistalError):
             raise end
         if failure:
             raise failure[0]
         assert end is not None  # a job that ends by itself has said how
         return end
+
+    def _stopped(self) -> bool:
+        """Ask the workers to end; say whether they heard it. SIGTERM to a process group ends a local Ray with it."""
+        self._workers.end()
+        try:
+            ray.get(self._actor.stop.remote(), timeout=STOP_S)
+        except (RayError, GetTimeoutError) as error:
+            logger.warning("the training workers cannot be reached any more: %s", type(error).__name__)
+            return False
+        return True
 
     def _run(self, failure: list[BaseException]) -> None:
         try:
@@ -173,10 +189,9 @@ def _group(config: Config) -> WorkerGroup:
     )
 
 
-def _open_mailbox() -> Callable[..., Any]:
+def _open_mailbox() -> Any:
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    actor = ray.remote(num_cpus=0, max_concurrency=8, scheduling_strategy=here)(Mailbox).remote()
-    return partial(_call_actor, actor)
+    return ray.remote(num_cpus=0, max_concurrency=8, scheduling_strategy=here)(Mailbox).remote()
 
 
 def _call_actor(actor: Any, method: str, *args: Any) -> Any:
