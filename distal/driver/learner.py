@@ -20,7 +20,7 @@ from distal.data.few import FewRows
 from distal.driver.preparation import Preparation
 from distal.driver.rank import WRITER_WAIT_S
 from distal.driver.resources import joined_ray
-from distal.errors import ConfigError, DistalError, RunError, StorageError
+from distal.errors import ClusterError, ConfigError, DistalError, RunError, StorageError
 from distal.models import MODELS
 from distal.nets.threads import threads
 from distal.oracle import Oracle, annotate, build_oracle
@@ -248,8 +248,8 @@ class ActiveLearner:
             outcome = self.outcome_
             if outcome is not None and outcome.kind == "stopped":
                 run.write("stopped.json", json.dumps({"reason": outcome.reason, "message": outcome.message}).encode())
-        except (StorageError, RunError):
-            raise  # what refused this would refuse the page
+        except (ClusterError, StorageError, RunError):
+            raise  # what refused this would refuse the page; where only Ray did, the page of the last round stands
         except BaseException:
             self._report(run)
             raise
