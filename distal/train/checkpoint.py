@@ -1,6 +1,5 @@
 """Turn a model's tensors into the files of a checkpoint, and read them back, every byte accounted for by a hash."""
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 
 from distal.errors import RunError
 from distal.nets.weights import pack, unpack
+from distal.run.seals import sha256
 from distal.train.optimizers import restore_by_name
 
 SHAPE = ("image_size", "channels", "classes")
@@ -22,7 +22,7 @@ def to_files(tensors: Mapping[str, Mapping[str, Tensor]], facts: Mapping[str, An
     facts: `step`, `image_size`, `channels` and `classes`, and what else the model wants to compare.
     """
     files = {f"{name}.safetensors": pack(own) for name, own in tensors.items()}
-    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    hashes = {name: sha256(data) for name, data in files.items()}
     manifest = {"format": 1, **facts, "sha256": hashes}
     return files | {"manifest.json": json.dumps(manifest, indent=2, sort_keys=True).encode()}
 
@@ -43,7 +43,7 @@ class Checkpoint:
         self.files = files
         self.manifest = _read_manifest(files.get("manifest.json", b""), {f"{name}.safetensors" for name in names})
         for name, digest in self.manifest["sha256"].items():
-            if hashlib.sha256(files.get(name, b"")).hexdigest() != digest:
+            if sha256(files.get(name, b"")) != digest:
                 raise damaged(name)
         self.shape: tuple[int, int, int] = tuple(self.manifest[name] for name in SHAPE)
         if expected is not None and self.shape != expected:
