@@ -85,7 +85,7 @@ def start_with_scorer() -> bytes:
 
 
 def measure(folder: Path, sizes: list[int], queue: Any) -> None:
-    from distal.query import STRATEGIES, select
+    from distal.query import STRATEGIES, Known, select
 
     scorer = start_with_scorer()
     started = time.perf_counter()
@@ -93,7 +93,7 @@ def measure(folder: Path, sizes: list[int], queue: Any) -> None:
     decoded = time.perf_counter() - started
     traffic: dict[str, int] = {}
     for name in ("margin", "coreset"):
-        shards.open_round(2, STRATEGIES.find(name), scorer, NONE, NONE)
+        shards.open_round(2, STRATEGIES.find(name), scorer, NONE, Known(NONE, NONE, 2))
         selection = select(shards, STRATEGIES.find(name), 100, 0, 2)
         traffic |= {f"{name}_bytes": selection.bytes_moved, f"{name}_passes": selection.passes}
     memory = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
@@ -104,7 +104,7 @@ def measure(folder: Path, sizes: list[int], queue: Any) -> None:
 
 def take_turns(folder: Path, sizes: list[int], queue: Any) -> None:
     """Score the small pool many times before and after each pass over the large one."""
-    from distal.query import STRATEGIES
+    from distal.query import STRATEGIES, Known
 
     scorer, margin = start_with_scorer(), STRATEGIES.find("margin")
     pools = {rows: open_shards(folder, rows, cpus=0.5) for rows in sizes}
@@ -112,7 +112,7 @@ def take_turns(folder: Path, sizes: list[int], queue: Any) -> None:
 
     def score(rows: int) -> None:
         started = time.perf_counter()
-        pools[rows].open_round(2, margin, scorer, NONE, NONE)
+        pools[rows].open_round(2, margin, scorer, NONE, Known(NONE, NONE, 2))
         microseconds[rows].append((time.perf_counter() - started) / rows * 1e6)
 
     small, large = sizes

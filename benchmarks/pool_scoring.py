@@ -24,7 +24,7 @@ from distal.data.table import open_images
 from distal.models import GAN
 from distal.nets.scorer import Scorer, to_unit
 from distal.pool.actors import ShardActors
-from distal.query import STRATEGIES
+from distal.query import STRATEGIES, Known
 from distal.resolve import make_config
 
 RUNS = 5
@@ -47,7 +47,7 @@ def main() -> None:
 
     def through_actors(precision: str) -> float:
         started = time.perf_counter()
-        shards.open_round(2, STRATEGIES.find("badge"), scorers[precision], NONE, NONE)
+        shards.open_round(2, STRATEGIES.find("badge"), scorers[precision], NONE, Known(NONE, NONE, 2))
         return time.perf_counter() - started
 
     works = {

@@ -36,7 +36,7 @@ from synthetic_pool import write_pool
 from distal.data.table import open_images
 from distal.models import GAN
 from distal.pool.actors import ShardActors
-from distal.query import STRATEGIES, select
+from distal.query import STRATEGIES, Known, select
 from distal.resolve import make_config
 
 COUNTS = (1, 2, 4, 8, 16, 32)
@@ -116,11 +116,12 @@ def measure_shards(folder: Path, shards: int) -> dict[str, Any]:
     actors, scorer = open_shards(folder, "small", SIZE, shards)
     facts: dict[str, Any] = {"shards": shards, "start_s": round(time.perf_counter() - started, 2)}
     processes = actor_processes()
+    known = Known(NONE, NONE, 2)
     for name, (strategy_name, k) in SELECTIONS.items():
         strategy = STRATEGIES.find(strategy_name)
         scoring, choosing = [], []
         for _ in range(RUNS + 1):
-            scoring.append(taken(lambda s=strategy: actors.open_round(2, s, scorer, NONE, NONE), processes))
+            scoring.append(taken(lambda s=strategy: actors.open_round(2, s, scorer, NONE, known), processes))
             chosen: list[Any] = []
             choosing.append(taken(lambda s=strategy, k=k, c=chosen: c.append(select(actors, s, k, 0, 2)), processes))
         facts[name] = {"passes": chosen[0].passes, "bytes": chosen[0].bytes_moved} | medians("", choosing[1:])
@@ -148,7 +149,7 @@ def measure_rate(folder: Path, shards: int) -> dict[str, Any]:
     actors, scorer = open_shards(folder, "large", LARGE_SIZE, shards)
     processes = actor_processes()
     badge = STRATEGIES.find("badge")
-    runs = [taken(lambda: actors.open_round(2, badge, scorer, NONE, NONE), processes) for _ in range(4)]
+    runs = [taken(lambda: actors.open_round(2, badge, scorer, NONE, Known(NONE, NONE, 2)), processes) for _ in range(4)]
     ray.shutdown()
     rate = LARGE_ROWS / statistics.median(run[2] for run in runs[1:])
     return {"images": f"{LARGE_SIZE} px", "scorer_bytes": len(scorer), "rows_per_cpu_s": round(rate)}

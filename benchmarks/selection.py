@@ -32,7 +32,7 @@ def shards_of(pool: View, shards: int) -> list[View]:
         View(
             pool.row_ids[part],
             pool.available[part],
-            pool.labeled[part],
+            pool.labels[part],
             BLOCK_ROWS,
             pool.seed,
             pool.round,
@@ -86,7 +86,7 @@ def coreset(runs: int, seed: int) -> None:
     n, labeled = 50_000, 500
     x = np.random.default_rng(seed).standard_normal((n, 128)).astype(np.float32)
     xt, marks = torch.from_numpy(x), np.arange(n) < labeled
-    pool = View(np.arange(n), ~marks, marks, BLOCK_ROWS, seed, 1, {"embeddings": xt})
+    pool = View(np.arange(n), ~marks, np.where(marks, 0, -1), BLOCK_ROWS, seed, 1, {"embeddings": xt})
 
     def plain_numpy() -> list[int]:
         norms = np.einsum("ij,ij->i", x, x)
@@ -134,7 +134,7 @@ def badge(runs: int, seed: int) -> None:
         return View(
             np.arange(n),
             everyone,
-            ~everyone,
+            np.full(n, -1),
             BLOCK_ROWS,
             with_seed,
             1,
@@ -190,7 +190,7 @@ def uncertainty(runs: int, seed: int) -> None:
     n = 1_000_000
     p = torch.from_numpy(np.random.default_rng(seed).dirichlet(np.ones(10), n).astype(np.float32))
     everyone = np.ones(n, dtype=bool)
-    pool = View(np.arange(n), everyone, ~everyone, BLOCK_ROWS, seed, 1, {"probs": p})
+    pool = View(np.arange(n), everyone, np.full(n, -1), BLOCK_ROWS, seed, 1, {"probs": p})
 
     def margin() -> torch.Tensor:
         top = p.topk(2, 1).values

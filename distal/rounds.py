@@ -29,7 +29,7 @@ from distal.models import MODELS, Model
 from distal.oracle import Oracle, annotate
 from distal.pool.shard import Scored
 from distal.progress import Clock, Event, Listener, ignore
-from distal.query import ShardGroup, Strategy, select
+from distal.query import Known, ShardGroup, Strategy, select
 from distal.report.grid import sample_grid
 from distal.report.rows import REAL, SAMPLES_PER_CLASS, real_grid, row_names
 from distal.run.directory import RunDirectory, round_path
@@ -53,7 +53,7 @@ class Shards(ShardGroup, Protocol):
         """Return what gives them."""
 
     def open_round(
-        self, round: int, strategy: Strategy, scorer: bytes | None, asked: Ids, labeled: Ids
+        self, round: int, strategy: Strategy, scorer: bytes | None, asked: Ids, known: Known
     ) -> list[Scored]:
         """Score every row with the broadcast scorer."""
 
@@ -204,7 +204,9 @@ def acquire(work: Work, state: Model, round: int) -> Query:
     scorer = state.scorer().to_bytes() if strategy.needs else None
     listen(Event(round, "acquire", 0, batch))
     taken = np.union1d(asked, plan.given.row_ids)
-    scored = shards.open_round(round, strategy, scorer, taken, joined(plan.given, ledger.labels()).row_ids)
+    labels = joined(plan.given, ledger.labels())
+    known = Known(labels.row_ids, labels.labels, len(plan.classes))
+    scored = shards.open_round(round, strategy, scorer, taken, known)
     selection = select(shards, strategy, batch, config.seed, round)
     query = Query(round, selection.row_ids, selection.scores, strategy.name)
     ledger.write_query(query)

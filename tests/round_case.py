@@ -14,7 +14,7 @@ from distal.driver.preparation import Preparation
 from distal.oracle import build_oracle
 from distal.pool.shard import Scored, Shard, divide_blocks
 from distal.progress import Event
-from distal.query import Strategy
+from distal.query import Known, Strategy
 from distal.rounds import RunPlan, run_rounds
 from distal.run.directory import RunDirectory
 from distal.run.ledger import Ledger
@@ -34,9 +34,9 @@ class Shards:
         self.available = sum(shard.prepare().available for shard in self.shards)
 
     def open_round(
-        self, round: int, strategy: Strategy, scorer: bytes | None, asked: Ids, labeled: Ids
+        self, round: int, strategy: Strategy, scorer: bytes | None, asked: Ids, known: Known
     ) -> list[Scored]:
-        return [shard.open_round(round, strategy, scorer, asked, labeled) for shard in self.shards]
+        return [shard.open_round(round, strategy, scorer, asked, known) for shard in self.shards]
 
     def call(self, method: str, *args: Any) -> list[Any]:
         return [shard.select(method, *args) for shard in self.shards]

@@ -20,7 +20,7 @@ from distal.pool.placement import place_shards, usable_nodes
 from distal.pool.served import ServedRows
 from distal.pool.shard import Ready, Scored, Shard, divide_blocks, strategy_failed
 from distal.pool.waiting import Waiting, free_now
-from distal.query import Strategy
+from distal.query import Known, Strategy
 
 logger = logging.getLogger(__name__)
 
@@ -139,12 +139,12 @@ class ShardActors:
         strategy: Strategy,
         scorer: bytes | None,
         asked: npt.NDArray[np.int64],
-        labeled: npt.NDArray[np.int64],
+        known: Known,
     ) -> list[Scored]:
         """Send the scorer once, as one object reference, and score all shards in parallel."""
         self.journal = [(PREPARED, "prepare", ())]
         self._state = f"{round}-{uuid.uuid4().hex}"
-        arguments = (ray.put(strategy), None if scorer is None else ray.put(scorer), ray.put(asked), ray.put(labeled))
+        arguments = (ray.put(strategy), None if scorer is None else ray.put(scorer), ray.put(asked), ray.put(known))
         return self._everywhere("open_round", round, *arguments, self._gains)
 
     def call(self, method: str, *args: Any) -> list[Any]:

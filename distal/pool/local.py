@@ -11,7 +11,7 @@ from distal.data.table import ImageTable
 from distal.errors import DistalError
 from distal.nets.threads import one_thread
 from distal.pool.shard import Ready, Scored, Shard, strategy_failed
-from distal.query import Strategy
+from distal.query import Known, Strategy
 
 
 class LocalShard:
@@ -36,11 +36,11 @@ class LocalShard:
         strategy: Strategy,
         scorer: bytes | None,
         asked: npt.NDArray[np.int64],
-        labeled: npt.NDArray[np.int64],
+        known: Known,
     ) -> list[Scored]:
         """Score all rows."""
         with one_thread():
-            return [self._shard.open_round(round, strategy, scorer, asked, labeled)]
+            return [self._shard.open_round(round, strategy, scorer, asked, known)]
 
     def call(self, method: str, *args: Any) -> list[Any]:
         """Invoke a method of the selection (`distal.query.ShardGroup`).

@@ -15,7 +15,7 @@ from distal.data.table import ImageTable
 from distal.errors import StrategyError
 from distal.models import read_scorer
 from distal.nets.precision import hardware_gains
-from distal.query import Selector, Strategy, View
+from distal.query import Known, Selector, Strategy, View
 
 Ids = npt.NDArray[np.int64]
 
@@ -84,15 +84,14 @@ class Shard:
         strategy: Strategy,
         scorer: bytes | None,
         asked: Ids,
-        labeled: Ids,
+        known: Known,
         gains: bool | None = None,
     ) -> Scored:
         """Score every row as the strategy needs it and make the shard ready for a selection.
 
         Args:
             scorer: a `Scorer.to_bytes()`, or None where the strategy needs no model. asked: sorted row ids of the whole
-                pool that were asked before, or whose label was given; they are not asked (again). labeled: those of
-                them that have a label.
+                pool that were asked before, or whose label was given; they are not asked (again). known: all labels.
             gains: whether the hardware of every shard gains from bfloat16, so that all score alike; None where this
             is the only one.
         """
@@ -102,11 +101,12 @@ class Shard:
         view = View(
             row_ids=self.row_ids,
             available=self.usable & ~np.isin(self.row_ids, asked),
-            labeled=np.isin(self.row_ids, labeled),
+            labels=known.of(self.row_ids),
             block_rows=self.images.block_rows,
             seed=self.seed,
             round=round,
             tensors=tensors,
+            class_counts=known.counts(),
         )
         self.selector = Selector(view, strategy)
         return Scored(len(self.row_ids), time.perf_counter() - started)

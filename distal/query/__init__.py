@@ -17,13 +17,14 @@ from distal.query.registry import (
 from distal.query.selection import LocalShards, Selection, ShardGroup, select
 from distal.query.selector import Selector
 from distal.query.uncertainty import entropy, least_confidence, margin, random
-from distal.query.view import NEEDS, View
+from distal.query.view import NEEDS, Known, View
 
 __all__ = [
     "NEEDS",
     "STRATEGIES",
     "Badge",
     "Coreset",
+    "Known",
     "LocalShards",
     "Selection",
     "Selector",

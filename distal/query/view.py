@@ -21,28 +21,51 @@ NEEDS = frozenset({*PROVIDERS, *FACTORS})
 
 
 @dataclass(frozen=True)
+class Known:
+    """Hold every label of a run: row_ids int64 [m], labels int64 [m] in [0, classes)."""
+
+    row_ids: Ints
+    labels: Ints
+    classes: int
+
+    def of(self, row_ids: Ints) -> Ints:
+        """Return the labels of a shard's rows, given in ascending order, int64 [n]; -1 where there is none."""
+        labels = np.full(len(row_ids), -1, dtype=np.int64)
+        here = np.isin(self.row_ids, row_ids)
+        labels[np.searchsorted(row_ids, self.row_ids[here])] = self.labels[here]
+        return labels
+
+    def counts(self) -> Ints:
+        """Return the labels of each class, int64 [K]."""
+        return np.bincount(self.labels, minlength=self.classes)
+
+
+@dataclass(frozen=True)
 class View:
     """Hold the rows of one shard, in ascending order of row id.
 
     row_ids: int64 [n], ascending; whole blocks of `block_rows`, so that row_ids[0] is a multiple of it.
-    available: bool [n], rows that may be asked. labeled: bool [n], rows that carry a label. Rows that are neither
-    (skipped, held out, declined) stay in the arrays, so that sharding cannot change a row's place in its block.
+    available: bool [n], rows that may be asked. labels: int64 [n], the class of rows that carry a label, -1 elsewhere.
+    Rows that are neither available nor labeled (skipped, held out, declined) stay in the arrays, so that sharding
+    cannot change a row's place in its block.
     seed, round: name the random streams of this acquisition.
+    class_counts: int64 [K], labels of each class in the whole run, the same on every shard; empty where K is unknown.
     tensors: what the strategy needs of what the model says, by name, n rows each, on the shard's device, and as
     attributes: probs float32 [n, K], the class probabilities; embeddings float32 [n, F]; realism float32 [n].
     """
 
     row_ids: Ints
     available: Bools
-    labeled: Bools
+    labels: Ints
     block_rows: int
     seed: int
     round: int
     tensors: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    class_counts: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     def __post_init__(self) -> None:
         n = len(self.row_ids)
-        held: dict[str, Sized] = {"available": self.available, "labeled": self.labeled, **self.tensors}
+        held: dict[str, Sized] = {"available": self.available, "labels": self.labels, **self.tensors}
         for name, array in held.items():
             if len(array) != n:
                 raise ValueError(f"view: {name} has {len(array)} rows, row_ids has {n}")
@@ -50,6 +73,11 @@ class View:
             raise ValueError(f"view: row {self.row_ids[0]} does not start a block of {self.block_rows} rows")
         if n > 1 and not bool((np.diff(self.row_ids) > 0).all()):
             raise ValueError("view: row_ids must ascend without repeats")
+
+    @property
+    def labeled(self) -> Bools:
+        """Return bool [n], rows that carry a label."""
+        return self.labels >= 0
 
     def need(self, name: str) -> torch.Tensor:
         """Return a tensor by its name; raise ValueError where the shard has none."""

@@ -10,7 +10,7 @@ from distal.config import Config
 from distal.data.table import ImageTable, open_images
 from distal.pool.actors import ShardActors
 from distal.pool.shard import Ready
-from distal.query import STRATEGIES
+from distal.query import STRATEGIES, Known
 
 NONE = np.zeros(0, dtype=np.int64)
 
@@ -84,5 +84,5 @@ def test_all_shards_score_in_what_the_weakest_gains_from(
     monkeypatch.setattr(shards, "_everywhere", answer)
     monkeypatch.setattr(shards, "_await_start", lambda: None)
     shards.prepare()
-    shards.open_round(2, STRATEGIES.find("margin"), b"scorer", NONE, NONE)
+    shards.open_round(2, STRATEGIES.find("margin"), b"scorer", NONE, Known(NONE, NONE, 2))
     assert asked[-1][-1] is agreed

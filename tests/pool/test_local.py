@@ -12,7 +12,7 @@ from distal.errors import ConfigError, StrategyError
 from distal.models import GAN
 from distal.pool.local import LocalShard
 from distal.pool.shard import Shard
-from distal.query import STRATEGIES, Strategy, select
+from distal.query import STRATEGIES, Known, Strategy, select
 from distal.resolve import make_config
 
 NONE = np.zeros(0, dtype=np.int64)
@@ -40,9 +40,9 @@ def test_the_picks_are_those_of_two_shards(small_config: Callable[..., Config], 
             return [shard.select(method, *args) for shard in shards]
 
     chosen = STRATEGIES.find(strategy)
-    local.open_round(2, chosen, scorer, NONE, NONE)
+    local.open_round(2, chosen, scorer, NONE, Known(NONE, NONE, 2))
     for shard in shards:
-        shard.open_round(2, chosen, scorer, NONE, NONE)
+        shard.open_round(2, chosen, scorer, NONE, Known(NONE, NONE, 2))
     one, two = (select(group, chosen, 12, seed=0, round=2) for group in (local, Two()))
     assert one.row_ids.tolist() == two.row_ids.tolist()
     assert one.scores.tolist() == two.scores.tolist()
@@ -54,7 +54,7 @@ def test_scoring_leaves_the_threads_as_they_were(small_config: Callable[..., Con
     try:
         local = LocalShard(open_images(small_config().pool), 0.0, seed=0)
         local.prepare()
-        local.open_round(2, STRATEGIES.find("margin"), scorer, NONE, NONE)
+        local.open_round(2, STRATEGIES.find("margin"), scorer, NONE, Known(NONE, NONE, 2))
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
@@ -64,7 +64,7 @@ def test_a_strategy_that_fails_is_named_with_its_line(small_config: Callable[...
     local = LocalShard(open_images(small_config().pool), 0.0, seed=0)
     local.prepare()
     broken = Strategy("broken", frozenset({"probs"}), "score", break_down)
-    local.open_round(2, broken, scorer, NONE, NONE)
+    local.open_round(2, broken, scorer, NONE, Known(NONE, NONE, 2))
     with pytest.raises(StrategyError, match="ZeroDivisionError: by nothing") as refusal:
         select(local, broken, 5, seed=0, round=2)
     assert "test_local.py" in str(refusal.value)

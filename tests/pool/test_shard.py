@@ -10,7 +10,7 @@ from distal.data.split import held_out
 from distal.data.table import ImageTable, open_images
 from distal.models import GAN
 from distal.pool.shard import Shard, divide_blocks
-from distal.query import STRATEGIES, Selection, select
+from distal.query import STRATEGIES, Known, Selection, select
 
 NONE = np.zeros(0, dtype=np.int64)
 
@@ -41,7 +41,7 @@ def scorer(small_config: Callable[..., Config]) -> bytes:
 def query(images: ImageTable, scorer: bytes, strategy: str, shards: int, asked: np.ndarray = NONE) -> Selection:
     group = Shards(images, shards)
     for shard in group.shards:
-        shard.open_round(2, STRATEGIES.find(strategy), scorer, asked, asked)
+        shard.open_round(2, STRATEGIES.find(strategy), scorer, asked, Known(asked, np.zeros_like(asked), 2))
     return select(group, STRATEGIES.find(strategy), 12, seed=0, round=2)
 
 
@@ -78,7 +78,7 @@ def test_held_out_rows_are_never_available(images: ImageTable) -> None:
     ready = shard.prepare()
     out = held_out(np.arange(images.rows, dtype=np.int64), 0.3)
     assert ready.available == images.rows - out.sum()
-    shard.open_round(1, STRATEGIES.find("random"), None, NONE, NONE)
+    shard.open_round(1, STRATEGIES.find("random"), None, NONE, Known(NONE, NONE, 2))
     assert shard.selector is not None
     assert not shard.selector.view.available[out].any()
 

@@ -15,8 +15,8 @@ def cut(pool: View, ends: list[int]) -> list[View]:
 
     return [
         View(
-            pool.row_ids[a:b], pool.available[a:b], pool.labeled[a:b], rows, pool.seed, pool.round,
-            {name: tensor[a:b] for name, tensor in pool.tensors.items()},
+            pool.row_ids[a:b], pool.available[a:b], pool.labels[a:b], rows, pool.seed, pool.round,
+            {name: tensor[a:b] for name, tensor in pool.tensors.items()}, pool.class_counts,
         )
         for a, b in pairwise(edges)
     ]  # fmt: skip
@@ -39,9 +39,11 @@ def make_pool(
         embeddings = draw.integers(-whole, whole + 1, (n, features))
     probs = draw.dirichlet(np.full(classes, 0.3), n)
     has_label = draw.random(n) < labeled
+    labels = np.where(has_label, probs.argmax(1), -1)
     return View(
-        np.arange(n), ~has_label & (draw.random(n) >= unavailable), has_label, block_rows, seed, round,
+        np.arange(n), ~has_label & (draw.random(n) >= unavailable), labels, block_rows, seed, round,
         {k: torch.from_numpy(a.astype(np.float32)) for k, a in {"probs": probs, "embeddings": embeddings}.items()},
+        np.bincount(labels[has_label], minlength=classes),
     )  # fmt: skip
 
 

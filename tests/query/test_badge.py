@@ -38,7 +38,7 @@ def test_batches_follow_the_law_of_the_plain_loop(most, monkeypatch):
     batches = 1000
     counts = dict.fromkeys(expected, 0)
     for seed in range(batches):
-        view = View(pool.row_ids, pool.available, pool.labeled, 16, seed, 1, pool.tensors)
+        view = View(pool.row_ids, pool.available, pool.labels, 16, seed, 1, pool.tensors)
         counts[tuple(choose("badge", [view], 4).row_ids.tolist())] += 1
     likely = [batch for batch, p in expected.items() if p * batches >= 5]
     rest = batches - sum(counts[batch] for batch in likely), batches * (1 - sum(expected[batch] for batch in likely))

@@ -10,7 +10,7 @@ from distal.query import View, entropy, least_confidence, margin, random
 def view_of(probs: list[list[float]] | np.ndarray, round: int = 1, seed: int = 0) -> View:
     p = torch.tensor(np.asarray(probs), dtype=torch.float32)
     n = len(p)
-    return View(np.arange(n), np.ones(n, bool), np.zeros(n, bool), 16, seed, round, {"probs": p})
+    return View(np.arange(n), np.ones(n, bool), np.full(n, -1), 16, seed, round, {"probs": p})
 
 
 def test_entropy_is_that_of_the_definition_in_nats_and_zero_probabilities_count_nothing():

@@ -7,7 +7,7 @@ from distal.query import View
 
 def build(row_ids, **kwargs):
     n = len(row_ids)
-    return View(np.asarray(row_ids, dtype=np.int64), np.ones(n, bool), np.zeros(n, bool), 16, 0, 1, kwargs)
+    return View(np.asarray(row_ids, dtype=np.int64), np.ones(n, bool), np.full(n, -1), 16, 0, 1, kwargs)
 
 
 def test_a_view_starts_at_a_block_and_ascends():
