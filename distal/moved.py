@@ -27,9 +27,10 @@ def refuse_moved(tree: Mapping[str, Any]) -> None:
 
 def follow_moved(tree: Mapping[str, Any]) -> dict[str, Any]:
     """Return the tree of a run that was written before keys moved, as it would be written now."""
+    tree = {"classifier": "head", **tree}  # there was no other one
     moved = _moved(tree)
     if not moved:
-        return dict(tree)
+        return tree
     train = tree["train"]
     own = {"kind": "gan", **{key: train[key] for key in moved}}
     return {**tree, "train": {key: value for key, value in train.items() if key not in moved}, "model": own}

@@ -15,13 +15,14 @@ from pydantic.fields import FieldInfo
 
 from distal.config import Config, ModelSection, OracleSection
 from distal.errors import ConfigError, nearest_name
+from distal.features import FEATURES
 from distal.metrics.registry import DISTANCE, EXTRACTORS, find_score
 from distal.models import MODELS
 from distal.moved import refuse_moved
 from distal.nets import get_network
 from distal.oracle import ORACLES
 from distal.query import STRATEGIES, Strategy
-from distal.query.view import FACTORS
+from distal.query.view import BY_FEATURES, FACTORS
 from distal.registry import Registry
 from distal.run.seals import seal_yaml
 from distal.train.augment import AUGMENTATIONS
@@ -138,6 +139,8 @@ def check_names(config: Config) -> None:
     ORACLES.find(config.oracle.kind)
     get_network(config.net.name, 8)
     EXTRACTORS.find(config.evaluate.extractor)
+    if config.features.network != "auto":
+        FEATURES.find(config.features.network, "features.network")
     stop = config.stop
     if stop.goal is not None and stop.fid is not None:
         raise ConfigError("stop.fid: stop.goal is set as well, and a run follows one goal.\nLeave one of them out.")
@@ -172,6 +175,8 @@ def check_names(config: Config) -> None:
 def check_needs(strategy: Strategy, config: Config, key: str = "query.strategy") -> None:
     """Raise ConfigError where the model does not give what a strategy needs. key: where the strategy is named."""
     gives = MODELS.find(config.model.kind).gives
+    if config.classifier != "head":
+        gives |= {"probs", *BY_FEATURES}
     for need in sorted(strategy.tensors - gives):
         hint = nearest_name(need, [*gives, *FACTORS])
         raise ConfigError(

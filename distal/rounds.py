@@ -9,7 +9,7 @@ ends with a file, and a run that is taken up again starts at the first phase who
 import json
 import logging
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -27,7 +27,9 @@ from distal.logs import label_records
 from distal.metrics import DISTANCE, Evaluator, Score, find_score
 from distal.models import MODELS, Model
 from distal.oracle import Oracle, annotate
+from distal.pool.eyes import Eyes, HeldOut
 from distal.pool.shard import Scored
+from distal.pool.sight import Frozen, Sight
 from distal.progress import Clock, Event, Listener, ignore
 from distal.query import Known, ShardGroup, Strategy, select
 from distal.report.grid import sample_grid
@@ -53,9 +55,18 @@ class Shards(ShardGroup, Protocol):
         """Return what gives them."""
 
     def open_round(
-        self, round: int, strategy: Strategy, scorer: bytes | None, asked: Ids, known: Known
+        self,
+        round: int,
+        strategy: Strategy,
+        scorer: bytes | None,
+        asked: Ids,
+        known: Known,
+        sight: Sight | None = None,
     ) -> list[Scored]:
-        """Score every row with the broadcast scorer."""
+        """Score every row with the broadcast scorer, and by its features."""
+
+    def look(self, method: str, *args: Any) -> list[Any]:
+        """Call a method of every shard's eyes."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +76,8 @@ class RunPlan:
     images: the pool. reference, reference_rows: the held-out images. holdout: the fraction of the pool kept for
     evaluation, 0 where the reference is another set. skipped: sorted row ids that cannot be decoded. given: the labels
     that the run began with. available: rows that may be asked over the whole run. strategy, cold_start: looked up in
-    the driver, where a script may have registered its own.
+    the driver, where a script may have registered its own. network: makes the frozen features, None where the model's
+    own classifier is all there is.
     """
 
     config: Config
@@ -80,11 +92,15 @@ class RunPlan:
     available: int
     strategy: Strategy
     cold_start: Strategy
+    network: Frozen | None
 
 
 @dataclass(frozen=True)
 class Work:
-    """Hold what all phases of all rounds share. reference: gives held-out pixels. listen: hears on rank 0."""
+    """Hold what all phases of all rounds share. reference: gives held-out pixels. listen: hears on rank 0.
+
+    eyes: rank 0 looks through them.
+    """
 
     plan: RunPlan
     shards: Shards
@@ -94,6 +110,7 @@ class Work:
     reference: Rows
     comm: Communicator
     listen: Listener
+    eyes: Eyes | None
 
 
 def run_rounds(
@@ -113,7 +130,7 @@ def run_rounds(
     cache = plan.run.beside(EVALUATION_CACHE)
     reference: Rows = shards.rows if plan.reference is plan.images else plan.reference
     evaluator = Evaluator(plan.config, plan.reference, plan.reference_rows, plan.classes, cache, reference)
-    work = Work(plan, shards, oracle, ledger, evaluator, reference, comm, ignore if comm.rank else listen)
+    work = Work(plan, shards, oracle, ledger, evaluator, reference, comm, ignore if comm.rank else listen, _eyes(plan, shards))
     state = restore(plan, comm)
     while (stop := on_first_rank(comm, lambda: should_stop(work))) is None:
         done = run_round(work, state)
@@ -201,20 +218,40 @@ def acquire(work: Work, state: Model, round: int) -> Query:
     asked = ledger.asked()
     batch = min(config.query.batch, config.label_budget - len(asked), plan.available - len(asked))
     strategy = plan.strategy if round > 1 else plan.cold_start
-    scorer = state.scorer().to_bytes() if strategy.needs else None
     listen(Event(round, "acquire", 0, batch))
     taken = np.union1d(asked, plan.given.row_ids)
     labels = joined(plan.given, ledger.labels())
+    sight = _look(work, strategy, labels, round)
+    wanted = strategy.tensors if sight is None else sight.of_head(strategy.tensors)
+    scorer = state.scorer().to_bytes() if wanted else None
     known = Known(labels.row_ids, labels.labels, len(plan.classes))
-    scored = shards.open_round(round, strategy, scorer, taken, known)
+    scored = shards.open_round(round, strategy, scorer, taken, known, sight)
     selection = select(shards, strategy, batch, config.seed, round)
     query = Query(round, selection.row_ids, selection.scores, strategy.name)
+    if work.eyes is not None and len(labels.row_ids):
+        work.eyes.predict(round, query.row_ids, labels, state.scorer())
     ledger.write_query(query)
     rows, slowest = sum(s.rows for s in scored), max(s.seconds for s in scored)
     facts: dict[str, float | str] = {"rows": rows, "seconds": slowest, "passes": selection.passes}
     facts |= {"strategy": strategy.name, "bytes": selection.bytes_moved, "scorer_bytes": len(scorer or b"")}
     listen(Event(round, "acquire", batch, batch, facts))
     return query
+
+
+def _eyes(plan: RunPlan, shards: Shards) -> Eyes | None:
+    if plan.network is None:
+        return None
+    held_out = HeldOut(plan.reference, plan.reference_rows, plan.reference is plan.images)
+    return Eyes(plan.config, plan.run, plan.images, held_out, shards, plan.network, len(plan.classes))
+
+
+def _look(work: Work, strategy: Strategy, labels: Labels, round: int) -> Sight | None:
+    """Open the eyes where a strategy uses them, or there is what the probe learns from; nobody waits for them else."""
+    eyes = work.eyes
+    if eyes is None or not (strategy.tensors or len(labels.row_ids)):
+        return None
+    eyes.open(work.listen, round)
+    return eyes.sight(strategy, labels, round)
 
 
 def train(work: Work, state: Model, round: int) -> tuple[Model, dict[str, float]]:
@@ -251,8 +288,9 @@ def evaluate(work: Work, state: Model, round: int) -> list[Score]:
     def on_progress(done: int, total: int) -> None:
         work.listen(Event(round, "evaluate", done, total))
 
+    probe = on_first_rank(work.comm, lambda: _probe(work, round))
     on_progress(0, plan.config.evaluate.samples)
-    scores = work.evaluator.evaluate(state.generate, state.scorer(), work.comm, on_progress)
+    scores = work.evaluator.evaluate(state.generate, state.scorer(), work.comm, on_progress, probe)
 
     def draw() -> None:
         classes = len(plan.classes)
@@ -266,11 +304,20 @@ def evaluate(work: Work, state: Model, round: int) -> list[Score]:
     return scores
 
 
+def _probe(work: Work, round: int) -> npt.NDArray[np.float32] | None:
+    """Return what the probe of all labels so far says of the held-out images, float32 [n, K]; None without eyes."""
+    if work.eyes is None:
+        return None
+    work.eyes.open(work.listen, round)
+    return work.eyes.held_out_probs(joined(work.plan.given, work.ledger.labels()))
+
+
 def commit(
     work: Work, state: Model, round: int, losses: dict[str, float], scores: list[Score], seconds: dict[str, float]
 ) -> RoundResult:
     """Write metrics.json, then COMMITTED, which seals the files of the round."""
     plan, ledger = work.plan, work.ledger
+    labels = joined(plan.given, ledger.labels())
     metrics = {
         "round": round,
         "labels": len(ledger.labels().row_ids),
@@ -278,6 +325,7 @@ def commit(
         "given": len(plan.given.row_ids),
         "cost": ledger.cost(),
         "steps": state.step,
+        "classifier": None if work.eyes is None else asdict(work.eyes.verdict(round + 1, labels)),
         "goal": work.evaluator.goal(scores).name,
         "scores": [score.to_json() for score in scores],
         "losses": losses,

@@ -17,6 +17,7 @@ from distal.progress import Event
 from distal.query import Known, Strategy
 from distal.rounds import RunPlan, run_rounds
 from distal.run.directory import RunDirectory
+from distal.pool.sight import Sight
 from distal.run.ledger import Ledger
 from distal.run.results import RoundResult
 from distal.stopping import Outcome
@@ -30,13 +31,16 @@ class Shards:
     def __init__(self, opened: Preparation, count: int = 2) -> None:
         images, seed = opened.images, opened.config.seed
         self.rows = images
-        self.shards = [Shard(images, a, b, opened.holdout, seed) for a, b in divide_blocks(images.blocks, count)]
+        self.shards = [Shard(images, a, b, opened.holdout, seed, opened.network()) for a, b in divide_blocks(images.blocks, count)]
         self.available = sum(shard.prepare().available for shard in self.shards)
 
     def open_round(
-        self, round: int, strategy: Strategy, scorer: bytes | None, asked: Ids, known: Known
+        self, round: int, strategy: Strategy, scorer: bytes | None, asked: Ids, known: Known, sight: Sight | None = None
     ) -> list[Scored]:
-        return [shard.open_round(round, strategy, scorer, asked, known) for shard in self.shards]
+        return [shard.open_round(round, strategy, scorer, asked, known, None, sight) for shard in self.shards]
+
+    def look(self, method: str, *args: Any) -> list[Any]:
+        return [getattr(shard.sight, method)(*args) for shard in self.shards]
 
     def call(self, method: str, *args: Any) -> list[Any]:
         return [shard.select(method, *args) for shard in self.shards]

@@ -15,6 +15,7 @@ UNITS = {
     "prepare": "rows",
     "extractor": "steps",
     "reference": "images",
+    "features": "images",
     "acquire": "labels",
     "annotate": "labels",
     "train": "steps",

@@ -41,7 +41,7 @@ def describe_status(run: RunDirectory) -> str:
 
 
 def _round_line(result: RoundResult) -> str:
-    names = (result.metrics["goal"], "accuracy", "agreement")
+    names = (result.metrics["goal"], "accuracy", "probe_accuracy", "agreement")
     scores = "  ".join(f"{name} {value:.4g}" for name in names if (value := result.score(name)) is not None)
     return f"  {result.round:04d}     {result.metrics['labels']:>5} labels  {scores}"
 

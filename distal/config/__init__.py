@@ -4,11 +4,11 @@ A field says its unit, its range and the reason for its default. Names that live
 losses, ...) are checked against them in `distal.resolve`, the edge where YAML and overrides come in.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SerializeAsAny
 
-from distal.config.learning import GanConfig, ModelSection, NetConfig, TrainConfig
+from distal.config.learning import FeaturesConfig, GanConfig, ModelSection, NetConfig, TrainConfig
 from distal.config.pool import DatasetConfig, OracleSection, PoolConfig, QueryConfig
 from distal.config.quality import EvaluateConfig, GoalConfig, StopConfig
 from distal.config.section import EVALUATION_CACHE, Count, Name, Place, Positive, Processes, Section, Weight
@@ -19,6 +19,7 @@ __all__ = [
     "Count",
     "DatasetConfig",
     "EvaluateConfig",
+    "FeaturesConfig",
     "GanConfig",
     "GoalConfig",
     "ModelSection",
@@ -61,6 +62,12 @@ class Config(Section):
     pool: PoolConfig = Field(default_factory=PoolConfig)
     query: QueryConfig = Field(default_factory=QueryConfig)
     oracle: SerializeAsAny[DatasetConfig | OracleSection] = Field(default_factory=DatasetConfig)
+    features: FeaturesConfig = Field(default_factory=FeaturesConfig)
+    classifier: Literal["auto", "probe", "head"] = Field(
+        "auto",
+        description="whose class probabilities strategies see: the probe's (logistic regression on frozen features), "
+        "the head's (the model's own), or auto, who foretold the answers better; head makes no features",
+    )
     net: NetConfig = Field(default_factory=NetConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
     model: SerializeAsAny[GanConfig | ModelSection] = Field(default_factory=GanConfig)

@@ -26,6 +26,19 @@ class NetConfig(Section):
     )
 
 
+class FeaturesConfig(Section):
+    """The frozen network that sees every image once, and what of it the probe and the strategies see."""
+
+    network: str = Field(
+        "auto",
+        description="frozen feature network by name: pixels, efficientnet_lite0, or one that a package adds; auto is "
+        "pixels at 8 px and efficientnet_lite0 above",
+    )
+    components: Annotated[int, Field(ge=2, le=4096)] = Field(
+        128, description="principal components of the features that the probe and the strategies see"
+    )
+
+
 class TrainConfig(Section):
     """One round's updates: what all models share."""
 

@@ -113,7 +113,8 @@ class DecodedCache:
         self.chunk_rows = max(1, _CHUNK_ROWS // block_rows) * block_rows
         # A chunk lies with the fewest tables that hold its rows: a pool that grows decodes its last chunk again alone.
         self._table_ends = [table.first_row + table.rows for table in source.tables]
-        self._folders = [folder / "decoded" / self._key(number) for number in range(1, len(source.tables) + 1)]
+        self._folder = folder / "decoded"
+        self._keys = [self._key(number) for number in range(1, len(source.tables) + 1)]
         self._reader = RowReader(source, columns.image)
         self._turn = threading.Lock()
         self._maps: OrderedDict[int, npt.NDArray[np.uint8]] = OrderedDict()
@@ -131,6 +132,10 @@ class DecodedCache:
     def chunks(self) -> int:
         """Return the number of chunks, decoded or not."""
         return -(-self._source.rows // self.chunk_rows)
+
+    def key(self, stop: int) -> str:
+        """Name what the rows before `stop` depend on: their files, the column, how they are decoded."""
+        return self._keys[bisect_left(self._table_ends, stop)]
 
     def chunk(self, index: int) -> npt.NDArray[np.uint8]:
         """Return the chunk's images as a read-only map, uint8 [n, C, H, W]; decode them if nobody has."""
@@ -181,7 +186,7 @@ class DecodedCache:
 
     def _path(self, index: int) -> Path:
         stop = min((index + 1) * self.chunk_rows, self._source.rows)
-        return self._folders[bisect_left(self._table_ends, stop)] / f"chunk-{index:06d}.u8"
+        return self._folder.joinpath(self.key(stop), f"chunk-{index:06d}.u8")
 
     def _shape(self, index: int) -> tuple[int, int, int, int]:
         rows = min(self.chunk_rows, self._source.rows - index * self.chunk_rows)
@@ -197,7 +202,7 @@ class DecodedCache:
             first = index * self.chunk_rows
             needed = self._source.rows * int(np.prod(shape[1:]))
             with storage_errors(path.parent, needed):
-                skipped = write_chunk(path, self._decode_rows(first, first + shape[0]), first)
+                skipped = write_chunk(path, self.stream(first, first + shape[0]), first)
             mapped = map_chunk(path, shape)
         if skipped:
             _LOGGER.warning(
@@ -207,8 +212,8 @@ class DecodedCache:
             raise StorageError(f"{path} does not hold what was just written to it.\nSet pool.cache to a sound disk.")
         return mapped
 
-    def _decode_rows(self, start: int, stop: int) -> Iterator[tuple[npt.NDArray[np.uint8], list[Skipped]]]:
-        """Decode rows on a few threads (Pillow lets go of the GIL), a batch of the Parquet reader at a time."""
+    def stream(self, start: int, stop: int) -> Iterator[tuple[npt.NDArray[np.uint8], list[Skipped]]]:
+        """Decode rows from their originals, and keep nothing; on a few threads (Pillow lets go of the GIL), a batch of the Parquet reader at a time."""
         small = float(np.mean(self._source.group_row_bytes)) < _THREADED_BYTES
         cores = 1 if small else min(_THREADS, len(os.sched_getaffinity(0)))
         with warnings.catch_warnings(), ThreadPoolExecutor(cores) as threads:

@@ -1,7 +1,7 @@
 """Open a pool of images: rows by id, decoded once, with labels kept apart from everything that must not see them."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -127,6 +127,28 @@ class ImageTable:
     def source(self) -> Source:
         """Return where the rows lie."""
         return self._source
+
+    def at(self, image_size: int, channels: int) -> "ImageTable":
+        """Return the same rows at another size, to be decoded from their originals."""
+        spec = replace(self._spec, image_size=image_size, channels=channels)
+        source = self._local_source()
+        return ImageTable(source, self._columns, spec, self.classes, self.block_rows, self._cache_path, self._embedded)
+
+    def stream(self, start: int, stop: int) -> Iterator[npt.NDArray[np.uint8]]:
+        """Yield uint8 [m, C, H, W] that together are the rows `start` to `stop - 1`, decoded from their originals.
+
+        Keeps nothing; what cannot be decoded is zero.
+        """
+        return (pixels for pixels, _ in self._cache().stream(start, stop))
+
+    def key(self, stop: int) -> str:
+        """Name what the pixels of the rows before `stop` depend on, on this machine."""
+        return self._cache().key(stop)
+
+    @property
+    def cache_folder(self) -> Path:
+        """Return the folder of this machine that keeps what was made of the pool's images."""
+        return cache_folder(self._cache_path)
 
     def block(self, block: int) -> npt.NDArray[np.uint8]:
         """Return a read-only view of one block, uint8 [n, C, H, W], n = block_rows except in the last.

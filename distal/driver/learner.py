@@ -159,7 +159,7 @@ class ActiveLearner:
     def _pool(self) -> Iterator[Pool]:
         """Hold the pool in this process, or in actors; what needs Ray is imported where Ray is needed."""
         if self.config.pool.shards == 0:
-            yield LocalShard(self._opened.images, self._opened.holdout, self.config.seed)
+            yield LocalShard(self._opened.images, self._opened.holdout, self.config.seed, self._opened.network())
             return
         from distal.driver.serve import shard_actors
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from distal.checkpoints import SavedRun, read_saved
-from distal.config import Config
+from distal.config import EVALUATION_CACHE, Config
 from distal.data.chunks import Skipped
 from distal.data.protocol import Rows
 from distal.data.split import held_out, held_out_ids, holdout_fraction
@@ -18,14 +18,17 @@ from distal.data.tables import Tables, open_tables, read_tables, write_tables
 from distal.driver.environment import environment
 from distal.driver.resources import choose_shards
 from distal.errors import ConfigError, PoolError, RunError
+from distal.features import default_network
 from distal.metrics import Evaluator, check_extractor
 from distal.metrics.reference import at_most
 from distal.oracle import Classes
 from distal.oracle.given import match, names_of, read_table
 from distal.places import with_absolute_places
+from distal.pool.sight import Frozen
 from distal.query import STRATEGIES, Strategy
 from distal.resolve import differing_keys, print_config
 from distal.rounds import RunPlan
+from distal.run.artefacts import Folder
 from distal.run.directory import RunDirectory
 from distal.run.given import GIVEN, facts_of, keep, read_given, to_parquet
 from distal.run.ledger import Ledger
@@ -74,6 +77,7 @@ class Preparation:
 
     def __init__(self, config: Config, run: RunDirectory | None = None, address: str | None = None) -> None:
         config = with_absolute_places(config)
+        self._run = run
         begun = run is not None and bool(run.list("rounds"))
         self.images, self.tables = _open_pool(config, run, begun)
         table = [] if begun or config.query.labels is None else read_table(config.query.labels)
@@ -168,6 +172,14 @@ class Preparation:
                     f"({'pool' if what == 'fingerprint' else 'evaluate'}.path=...), or start under another name."
                 )
 
+    def network(self) -> Frozen | None:
+        """Return the frozen network that looks at the pool; None where the model's own classifier is all there is."""
+        if self.config.classifier == "head":
+            return None
+        name, images = self.config.features.network, self.images
+        store = self._run.beside(EVALUATION_CACHE) if self._run is not None else Folder(images.cache_folder)
+        return Frozen(default_network(images.image_size) if name == "auto" else name, images.image_size, images.channels, store)
+
     def require_memory(self) -> None:
         """Refuse a model that this process is to train and this machine has no memory for.
 
@@ -219,6 +231,7 @@ class Preparation:
             available=available,
             strategy=strategy or STRATEGIES.find(self.config.query.strategy),
             cold_start=STRATEGIES.find(self.config.query.cold_start),
+            network=self.network(),
         )
 
     def reference_rows(self, skipped: list[Skipped]) -> Ids:

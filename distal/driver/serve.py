@@ -58,6 +58,7 @@ def shard_actors(opened: Preparation, address: str | None) -> Iterator[ShardActo
             resources.shard_gpus,
             config.name,
             config.wait_s,
+            opened.network(),
         )
         try:
             yield shards

@@ -10,7 +10,7 @@ from distal.errors import EvaluationError
 from distal.metrics.cache import Folder, Store
 from distal.metrics.extractor import Extractor, ExtractorRequest, PhaseListener, unheard
 from distal.metrics.fd import FD
-from distal.metrics.metric import Evaluation, HeadScorer
+from distal.metrics.metric import Evaluation, Floats, HeadScorer
 from distal.metrics.pool_cnn import Judge, learns_labels, pool_judge
 from distal.metrics.reference import Images, IntArray, ReferenceSplit
 from distal.metrics.registry import EXTRACTORS, measured
@@ -63,12 +63,13 @@ class Evaluator:
         self._prepared = (extractor, judge, reference_statistics(self.split, extractor, self.store, comm, listen))
 
     def evaluate(
-        self, generate: Generate, scorer: HeadScorer | None, comm: Communicator, listen: Listener | None = None
+        self, generate: Generate, scorer: HeadScorer | None, comm: Communicator, listen: Listener | None = None, probe: Floats | None = None
     ) -> list[Score]:
         """Return all scores, the same list on every rank; the overall Frechet distance comes first.
 
         generate: latents float32 [b, z] and labels int64 [b] on comm.device to uint8 [b, C, H, W]. scorer: uint8 images
-        to an object with `probs` [b, K], or None to leave the head out. listen: called with images done and in all. A
+        to an object with `probs` [b, K], or None to leave the head out. probe: class
+        probabilities of the held-out images by the classifier on frozen features. listen: called with images done and in all. A
         generator whose features are not finite gets distances of value None, with the reason in the note.
         """
         if self._prepared is None:
@@ -86,7 +87,7 @@ class Evaluator:
             comm,
             listen,
         )
-        evaluation = Evaluation(self.split, extractor, reference, generated, judge, scorer, comm)
+        evaluation = Evaluation(self.split, extractor, reference, generated, judge, scorer, probe, comm)
         metrics = measured(self.config.evaluate.metrics)
         return [s for m in metrics if all(map(evaluation.has, m.needs)) for s in m.function(evaluation)]
 

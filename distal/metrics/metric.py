@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 from distal.communicator import Communicator
@@ -15,9 +16,10 @@ from distal.metrics.samples import GeneratedFeatures
 from distal.metrics.score import Score
 from distal.metrics.statistics import ReferenceStatistics
 
-Need = Literal["labels", "judge", "head"]
+Need = Literal["labels", "judge", "head", "probe"]
 
 
+Floats = npt.NDArray[np.float32]
 HeadScorer = Callable[[Tensor], Mapping[str, Tensor]]
 
 
@@ -27,7 +29,8 @@ class Evaluation:
 
     split: the held-out images. reference: they in the extractor's features. generated: the scored images in the same
     features, and their classes as the judge sees them. judge: a classifier of the held-out images' labels. head: uint8
-    images to a mapping with `probs` float32 [N, K], the model's own classifier.
+    images to a mapping with `probs` float32 [N, K], the model's own classifier. probe: float32 [n, K], class probabilities of the held-out images
+    by the classifier on frozen features.
     """
 
     split: ReferenceSplit
@@ -36,11 +39,12 @@ class Evaluation:
     generated: GeneratedFeatures
     judge: Judge | None
     head: HeadScorer | None
+    probe: Floats | None
     comm: Communicator
 
     def has(self, need: Need) -> bool:
         """Say whether what a metric needs is there; held-out images may be without labels."""
-        return {"labels": self.split.labeled, "judge": self.judge is not None, "head": self.head is not None}[need]
+        return {"labels": self.split.labeled, "judge": self.judge is not None, "head": self.head is not None, "probe": self.probe is not None}[need]
 
     def score(self, name: str, value: float | None, note: str | None = None, class_index: int | None = None) -> Score:
         """Return a score by the extractor's features, over all images or over those of one class."""

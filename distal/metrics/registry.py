@@ -13,6 +13,7 @@ from distal.metrics.inception import build_inception, check_path
 from distal.metrics.kd import KD
 from distal.metrics.metric import Metric
 from distal.metrics.pool_cnn import build_pool_cnn
+from distal.metrics.probe import PROBE
 from distal.registry import Registry
 
 EXTRACTORS: Registry[ExtractorBuilder] = Registry(
@@ -22,7 +23,7 @@ EXTRACTORS: Registry[ExtractorBuilder] = Registry(
     {"inception": build_inception, "pool-cnn": build_pool_cnn},
 )
 
-STANDARD = (FD, KD, ACCURACY, AGREEMENT)
+STANDARD = (FD, KD, ACCURACY, PROBE, AGREEMENT)
 """Measured in every run; FD is the distance that stopping and reports follow unless they are told otherwise."""
 
 METRICS: Registry[Metric] = Registry(
@@ -34,6 +35,7 @@ DISTANCE = "distance"
 
 ENDINGS = {
     "_floor": ", real from real images",
+    "_calibration": ", calibration error",
     "_class_mean": ", mean of classes",
     "_class_worst": ", worst class",
     "_class": ", by class",

@@ -19,6 +19,7 @@ from distal.pool.allocator import keep_freed_memory
 from distal.pool.placement import place_shards, usable_nodes
 from distal.pool.served import ServedRows
 from distal.pool.shard import Ready, Scored, Shard, divide_blocks, strategy_failed
+from distal.pool.sight import Frozen, Sight
 from distal.pool.waiting import Waiting, free_now
 from distal.query import Known, Strategy
 
@@ -34,6 +35,7 @@ INLINE_BYTES = 100_000
 """An argument above it is stored once and copied to each node once, not pickled into every shard's call."""
 
 PREPARED = "prepared"
+LOOK = "look"
 
 
 class ForgottenError(Exception):
@@ -72,6 +74,8 @@ class HeldShard:
         Raises:
             ForgottenError: the calls before this one were made to another process.
         """
+        if state == LOOK:  # builds on no call before it
+            return getattr(self._shard.sight, method)(*args)
         lost = {"prepare": False, "open_round": self._state is None}.get(method, self._state != state)
         if lost:
             raise ForgottenError(method)
@@ -101,6 +105,7 @@ class ShardActors:
         gpus: float,
         name: str,
         wait_s: float,
+        network: Frozen | None = None,
     ) -> None:
         self.bounds = divide_blocks(images.blocks, shards)
         actor = ray.remote(num_cpus=cpus, num_gpus=gpus, max_restarts=-1, max_task_retries=0)(HeldShard)
@@ -111,7 +116,7 @@ class ShardActors:
         places = place_shards(self.bounds, images.fingerprint, usable_nodes(ray.nodes()), gpus)
         self.handles = [
             actor.options(name=f"distal:{name}:shard-{i}:{uuid.uuid4().hex[:8]}", **_strategy(node)).remote(
-                name, self._images, first, last, holdout, seed, device
+                name, self._images, first, last, holdout, seed, network, device
             )
             for i, ((first, last), node) in enumerate(zip(self.bounds, places, strict=True))
         ]
@@ -140,12 +145,13 @@ class ShardActors:
         scorer: bytes | None,
         asked: npt.NDArray[np.int64],
         known: Known,
+        sight: Sight | None = None,
     ) -> list[Scored]:
         """Send the scorer once, as one object reference, and score all shards in parallel."""
         self.journal = [(PREPARED, "prepare", ())]
         self._state = f"{round}-{uuid.uuid4().hex}"
         arguments = (ray.put(strategy), None if scorer is None else ray.put(scorer), ray.put(asked), ray.put(known))
-        return self._everywhere("open_round", round, *arguments, self._gains)
+        return self._everywhere("open_round", round, *arguments, self._gains, None if sight is None else ray.put(sight))
 
     def call(self, method: str, *args: Any) -> list[Any]:
         """Invoke a method of the selection on every shard, results in shard order (`distal.query.ShardGroup`).
@@ -155,6 +161,12 @@ class ShardActors:
         """
         once = [ray.put(arg) if getattr(arg, "nbytes", 0) > INLINE_BYTES else arg for arg in args]
         return self._everywhere("select", method, *once)
+
+    def look(self, method: str, *args: Any) -> list[Any]:
+        """Call a method of every shard's eyes (`distal.pool.sight.ShardSight`); in no round, so that none replays it."""
+        call = (LOOK, method, args)
+        pending = [self._submit(shard, call) for shard in range(len(self.handles))]
+        return [self._result(shard, reference, call) for shard, reference in enumerate(pending)]
 
     def close(self) -> None:
         """End the actors and give their resources back."""

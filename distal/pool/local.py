@@ -11,6 +11,7 @@ from distal.data.table import ImageTable
 from distal.errors import DistalError
 from distal.nets.threads import one_thread
 from distal.pool.shard import Ready, Scored, Shard, strategy_failed
+from distal.pool.sight import Frozen, Sight
 from distal.query import Known, Strategy
 
 
@@ -20,11 +21,11 @@ class LocalShard:
     It scores with one thread, as every shard does, so that not a bit depends on where the shard is.
     """
 
-    def __init__(self, images: ImageTable, holdout: float, seed: int) -> None:
+    def __init__(self, images: ImageTable, holdout: float, seed: int, network: Frozen | None = None) -> None:
         self.rows = images
         device = "cuda" if torch.cuda.is_available() else "cpu"  # where training in this process is, too
         with one_thread():
-            self._shard = Shard(images, 0, images.blocks, holdout, seed, device)
+            self._shard = Shard(images, 0, images.blocks, holdout, seed, network, device)
 
     def prepare(self) -> list[Ready]:
         """Decode the rows into the cache, where they are not there yet."""
@@ -37,10 +38,16 @@ class LocalShard:
         scorer: bytes | None,
         asked: npt.NDArray[np.int64],
         known: Known,
+        sight: Sight | None = None,
     ) -> list[Scored]:
         """Score all rows."""
         with one_thread():
-            return [self._shard.open_round(round, strategy, scorer, asked, known)]
+            return [self._shard.open_round(round, strategy, scorer, asked, known, None, sight)]
+
+    def look(self, method: str, *args: Any) -> list[Any]:
+        """Call a method of the shard's eyes (`distal.pool.sight.ShardSight`)."""
+        with one_thread():
+            return [getattr(self._shard.sight, method)(*args)]
 
     def call(self, method: str, *args: Any) -> list[Any]:
         """Invoke a method of the selection (`distal.query.ShardGroup`).

@@ -15,6 +15,7 @@ from distal.data.table import ImageTable
 from distal.errors import StrategyError
 from distal.models import read_scorer
 from distal.nets.precision import hardware_gains
+from distal.pool.sight import Frozen, ShardSight, Sight
 from distal.query import Known, Selector, Strategy, View
 
 Ids = npt.NDArray[np.int64]
@@ -46,6 +47,7 @@ class Shard:
 
     Args:
         images: the pool's table. holdout: the fraction of rows kept for evaluation, 0 where none is. seed: the run's.
+        network: the frozen network that features are made by, None where the run needs none.
         device: where the scorer runs. threads: CPU threads, the same on every shard, so that a score does not depend
             on the sharding.
     """
@@ -57,6 +59,7 @@ class Shard:
         last_block: int,
         holdout: float,
         seed: int,
+        network: Frozen | None = None,
         device: str = "cpu",
         threads: int = 1,
     ) -> None:
@@ -70,6 +73,7 @@ class Shard:
         self.row_ids: Ids = np.arange(first_row, last_row, dtype=np.int64)
         self.usable = ~held_out(self.row_ids, holdout)
         self.selector: Selector | None = None
+        self.sight = ShardSight(images, first_row, last_row, network, self.device)
 
     def prepare(self) -> Ready:
         """Decode the blocks into the cache, where they are not there yet, and leave out what cannot be read."""
@@ -86,18 +90,23 @@ class Shard:
         asked: Ids,
         known: Known,
         gains: bool | None = None,
+        sight: Sight | None = None,
     ) -> Scored:
         """Score every row as the strategy needs it and make the shard ready for a selection.
 
         Args:
             scorer: a `Scorer.to_bytes()`, or None where the strategy needs no model. asked: sorted row ids of the whole
                 pool that were asked before, or whose label was given; they are not asked (again). known: all labels.
+            sight: what the frozen features are needed for, None where the model's own eyes serve.
             gains: whether the hardware of every shard gains from bfloat16, so that all score alike; None where this
             is the only one.
         """
         started = time.perf_counter()
         self.selector = None  # the last round's scores make room for this one's
-        tensors = {} if scorer is None else self._score(scorer, strategy.tensors, gains)
+        wanted = strategy.tensors if sight is None else sight.of_head(strategy.tensors)
+        tensors = {} if scorer is None else self._score(scorer, wanted, gains)
+        if sight is not None:
+            tensors = self.sight.tensors(sight, strategy.tensors, tensors)
         view = View(
             row_ids=self.row_ids,
             available=self.usable & ~np.isin(self.row_ids, asked),

@@ -13,11 +13,14 @@ from distal.nets.scorer import PROVIDERS
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
+BY_FEATURES = frozenset({"embeddings", "committee"})
+"""What frozen features give: themselves, and the probabilities of the probe's bootstraps, float32 [n, B, K]."""
+
 FACTORS = {"gradients": ("probs", "embeddings")}
 """Needs that stand for several tensors."""
 
-NEEDS = frozenset({*PROVIDERS, *FACTORS})
-"""What the models of distal give; another model's scorer may give more, under names of its own."""
+NEEDS = frozenset({*PROVIDERS, *FACTORS, *BY_FEATURES})
+"""What the models of distal and frozen features give; another model's scorer may give more, under names of its own."""
 
 
 @dataclass(frozen=True)

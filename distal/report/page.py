@@ -123,7 +123,7 @@ def tiles(record: RunRecord) -> list[Tile]:
     if last is None:
         return found
     found.append(_distance_tile(measured))
-    for name, title in (("accuracy", "Accuracy of the head"), ("agreement", "Class agreement")):
+    for name, title in SHARES:
         if last.value(name) is not None:
             values = [v for _, m in measured if (v := m.value(name)) is not None]
             found.append(Tile(title, percent(values[-1]), f"from {percent(values[0])}" if len(values) > 1 else ""))
@@ -161,6 +161,13 @@ def _budget(record: RunRecord) -> int | None:
     return planned if limit is None else min(int(limit), planned)
 
 
+SHARES = (
+    ("accuracy", "Accuracy of the head"),
+    ("probe_accuracy", "Accuracy of the probe"),
+    ("agreement", "Class agreement"),
+)
+
+
 def curves(record: RunRecord) -> list[tuple[str, str]]:
     """Return (caption, SVG) of distance and of accuracy against labels spent; those without values are left out."""
     metrics = [m for _, m in record.measured]
@@ -173,7 +180,7 @@ def curves(record: RunRecord) -> list[tuple[str, str]]:
         metrics,
         ((goal, "all images"), (f"{goal}_class_mean", "mean of classes"), (f"{goal}_class_worst", "worst class")),
     )
-    shares = _lines(metrics, (("accuracy", "accuracy of the head"), ("agreement", "agreement of generated class")))
+    shares = _lines(metrics, [(name, title[0].lower() + title[1:]) for name, title in SHARES])
     found = []
     if distances:
         goal_line = float(target) if isinstance(target, int | float) else None

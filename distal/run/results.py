@@ -19,7 +19,7 @@ class RoundResult:
 
     def __repr__(self) -> str:
         shown = {"labels": self.metrics["labels"], "distance": self.distance}
-        shown |= {name: self.score(name) for name in ("accuracy", "agreement")}
+        shown |= {name: self.score(name) for name in ("accuracy", "probe_accuracy", "agreement")}
         figures = (f"{name}={value:.4g}" for name, value in shown.items() if value is not None)
         return f"RoundResult(round={self.round}, {', '.join(figures)})"
 
@@ -37,8 +37,8 @@ class RoundResult:
         return next((s["value"] for s in self.metrics["scores"] if s["name"] == name and s["class"] is None), None)
 
     def headline(self) -> dict[str, float | str]:
-        """Return the few figures that a line of progress shows: labels, distance, accuracy, agreement."""
-        names = (self.metrics["goal"], "accuracy", "agreement")
+        """Return the few figures that a line of progress shows: labels, distance, accuracies, agreement."""
+        names = (self.metrics["goal"], "accuracy", "probe_accuracy", "agreement")
         facts: dict[str, float | str] = {"labels": self.metrics["labels"]}
         return facts | {name: value for name in names if (value := self.score(name)) is not None}
 

@@ -1,0 +1,131 @@
+"""Be a shard's eyes: features of its rows by a frozen network, and what the probe makes of them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from distal.data.table import ImageTable
+from distal.communicator import Alone
+from distal.features import FEATURES, FeatureNetwork, FeatureRequest
+from distal.features.committee import Committee
+from distal.features.probe import Probe
+from distal.features.projection import Projection
+from distal.features.rows import EmbeddedRows, Halves
+from distal.query.view import BY_FEATURES
+from distal.run.artefacts import Store
+
+Classifier = Literal["head", "probe", "product"]
+
+
+@dataclass(frozen=True)
+class Sight:
+    """Say how a round looks at the pool; travels to every shard.
+
+    classifier: whose class probabilities strategies see; the product is normalised. projection, probe, committee: their
+    `to_bytes`; no probe and no committee where they are not needed, or no label is there yet.
+    """
+
+    classifier: Classifier
+    projection: bytes
+    probe: bytes | None = None
+    committee: bytes | None = None
+
+    def of_head(self, wanted: frozenset[str]) -> frozenset[str]:
+        """Return those of the tensors for which the model's scorer has to look at the pixels."""
+        if self.classifier == "head":
+            return wanted - {"committee"}
+        return wanted - BY_FEATURES - ({"probs"} if self.classifier == "probe" else frozenset())
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """Name a frozen network; whoever needs it makes it on its own device.
+
+    store: where files that cost time are kept. image_size, channels: of the pool.
+    """
+
+    name: str
+    image_size: int
+    channels: int
+    store: Store
+
+    def __call__(self, device: torch.device) -> FeatureNetwork:
+        """Make the network."""
+        comm = Alone(device)
+        request = FeatureRequest(image_size=self.image_size, channels=self.channels, comm=comm, store=self.store)
+        return FEATURES.find(self.name)(request)
+
+
+class ShardSight:
+    """Hold the features of the rows [first_row, last_row) of a pool.
+
+    network: None where the run needs no features. device: where it computes.
+    """
+
+    def __init__(
+        self,
+        images: ImageTable,
+        first_row: int,
+        last_row: int,
+        network: Frozen | None,
+        device: torch.device,
+    ) -> None:
+        self._images, self._network, self._device = images, network, device
+        self._first, self._last = first_row, last_row
+        self._embedded: EmbeddedRows | None = None
+        self._projected: tuple[bytes, torch.Tensor] | None = None
+
+    def embed(self, seconds: float) -> int:
+        """Compute features until `seconds` have passed; return how many rows have theirs."""
+        return self._rows().embed(self._first, self._last, seconds)
+
+    def raw(self, row_ids: npt.NDArray[np.int64]) -> Halves:
+        """Return the network's own features of those of these rows that lie here, float16 [m, F], in their order."""
+        return self._rows().take(row_ids[(row_ids >= self._first) & (row_ids < self._last)])
+
+    def tensors(
+        self, sight: Sight, wanted: frozenset[str], of_head: Mapping[str, torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
+        """Return the wanted tensors of every row; of_head: those that the model's scorer has given."""
+        given = dict(of_head)
+        if sight.classifier == "head" and "committee" not in wanted:
+            return given
+        rows = self._project(sight.projection)
+        if "embeddings" in wanted and sight.classifier != "head":
+            given["embeddings"] = rows
+        if "committee" in wanted and sight.committee is not None:
+            given["committee"] = self._by_block(rows, Committee.from_bytes(sight.committee).probs)
+        if "probs" in wanted and sight.classifier != "head" and sight.probe is not None:
+            probs = self._by_block(rows, Probe.from_bytes(sight.probe).probs)
+            given["probs"] = probs if sight.classifier == "probe" else product(probs, of_head["probs"])
+        return given
+
+    def _project(self, projection: bytes) -> torch.Tensor:
+        """Project all rows once a launch: a round then costs a product of few columns."""
+        if self._projected is None or self._projected[0] != projection:
+            rows = torch.from_numpy(np.asarray(self._rows().between(self._first, self._last)))
+            self._projected = projection, self._by_block(rows, Projection.from_bytes(projection))
+        return self._projected[1]
+
+    def _by_block(self, rows: torch.Tensor, function: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        """Apply to whole blocks: products of one shape, so that a row's bits do not depend on the sharding."""
+        if not len(rows):
+            return function(rows)
+        return torch.cat([function(part) for part in rows.to(self._device).split(self._images.block_rows)])
+
+    def _rows(self) -> EmbeddedRows:
+        if self._embedded is None:
+            if self._network is None:
+                raise RuntimeError("the shard was made without a frozen network")
+            self._embedded = EmbeddedRows(self._images, self._network(self._device), self._device)
+        return self._embedded
+
+
+def product(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Return the normalised product of two classifiers' probabilities, float32 [n, K] (Hinton 2002, equation 1)."""
+    logits = one.clamp_min(1e-12).log() + other.clamp_min(1e-12).log()
+    return logits.softmax(1)

@@ -1,0 +1,57 @@
+"""Keep what both classifiers said of a query before it was answered: predictions.parquet, written before the query.
+
+Whose probabilities are used next is decided on these alone, so that a resumed run decides as an unbroken one.
+"""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from distal.errors import StorageError
+from distal.run.directory import RunDirectory, round_path
+
+PREDICTIONS = "predictions.parquet"
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Hold class probabilities of the rows of one query: row_ids int64 [k]; head, probe float32 [k, K]."""
+
+    row_ids: npt.NDArray[np.int64]
+    head: Floats
+    probe: Floats
+
+
+def write_predictions(run: RunDirectory, round: int, predictions: Predictions) -> None:
+    """Write a round's predictions."""
+    columns = {"row_id": predictions.row_ids, "head": list(predictions.head), "probe": list(predictions.probe)}
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns), buffer)
+    run.write(round_path(round, PREDICTIONS), buffer.getvalue())
+
+
+def read_predictions(run: RunDirectory, round: int) -> Predictions | None:
+    """Return a round's predictions; None where there was only one classifier.
+
+    Raises:
+        StorageError: the file is damaged.
+    """
+    path = round_path(round, PREDICTIONS)
+    if not run.has(path):
+        return None
+    try:
+        table = pq.read_table(io.BytesIO(run.read(path)))
+        head, probe = (np.array(table[name].to_pylist(), dtype=np.float32) for name in ("head", "probe"))
+        row_ids = table["row_id"].to_numpy()
+        if not (len(row_ids) == len(head) == len(probe)) or head.shape != probe.shape or head.ndim != 2:
+            raise ValueError("its columns do not fit")
+    except (pa.ArrowException, KeyError, ValueError, OSError) as error:
+        reason = str(error).splitlines()[0][:100]
+        raise StorageError(f"{run.place(path)} is damaged: {reason}.\nRestore this file from a copy.") from None
+    return Predictions(row_ids.astype(np.int64), head, probe)
