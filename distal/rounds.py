@@ -130,7 +130,8 @@ def run_rounds(
     cache = plan.run.beside(EVALUATION_CACHE)
     reference: Rows = shards.rows if plan.reference is plan.images else plan.reference
     evaluator = Evaluator(plan.config, plan.reference, plan.reference_rows, plan.classes, cache, reference)
-    work = Work(plan, shards, oracle, ledger, evaluator, reference, comm, ignore if comm.rank else listen, _eyes(plan, shards))
+    listen = ignore if comm.rank else listen
+    work = Work(plan, shards, oracle, ledger, evaluator, reference, comm, listen, _eyes(plan, shards))
     state = restore(plan, comm)
     while (stop := on_first_rank(comm, lambda: should_stop(work))) is None:
         done = run_round(work, state)

@@ -31,7 +31,9 @@ class Shards:
     def __init__(self, opened: Preparation, count: int = 2) -> None:
         images, seed = opened.images, opened.config.seed
         self.rows = images
-        self.shards = [Shard(images, a, b, opened.holdout, seed, opened.network()) for a, b in divide_blocks(images.blocks, count)]
+        self.shards = [
+            Shard(images, a, b, opened.holdout, seed, opened.network()) for a, b in divide_blocks(images.blocks, count)
+        ]
         self.available = sum(shard.prepare().available for shard in self.shards)
 
     def open_round(

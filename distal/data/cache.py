@@ -213,7 +213,9 @@ class DecodedCache:
         return mapped
 
     def stream(self, start: int, stop: int) -> Iterator[tuple[npt.NDArray[np.uint8], list[Skipped]]]:
-        """Decode rows from their originals, and keep nothing; on a few threads (Pillow lets go of the GIL), a batch of the Parquet reader at a time."""
+        """Decode rows from their originals, a batch of the Parquet reader at a time; keep nothing.
+
+        A few threads decode, for Pillow lets go of the GIL."""
         small = float(np.mean(self._source.group_row_bytes)) < _THREADED_BYTES
         cores = 1 if small else min(_THREADS, len(os.sched_getaffinity(0)))
         with warnings.catch_warnings(), ThreadPoolExecutor(cores) as threads:

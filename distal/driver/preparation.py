@@ -176,9 +176,11 @@ class Preparation:
         """Return the frozen network that looks at the pool; None where the model's own classifier is all there is."""
         if self.config.classifier == "head":
             return None
-        name, images = self.config.features.network, self.images
+        images, name = self.images, self.config.features.network
+        if name == "auto":
+            name = default_network(images.image_size)
         store = self._run.beside(EVALUATION_CACHE) if self._run is not None else Folder(images.cache_folder)
-        return Frozen(default_network(images.image_size) if name == "auto" else name, images.image_size, images.channels, store)
+        return Frozen(name, images.image_size, images.channels, store)
 
     def require_memory(self) -> None:
         """Refuse a model that this process is to train and this machine has no memory for.

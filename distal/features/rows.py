@@ -79,9 +79,9 @@ class EmbeddedRows:
         )
 
     def between(self, start: int, stop: int) -> Halves:
-        """Return the features of the rows `start` to `stop - 1`, float16 [n, F]: a read-only map, if they lie in one file.
+        """Return the features of the rows `start` to `stop - 1`, float16 [n, F]; compute what is missing.
 
-        Computes what is missing.
+        A read-only map where they lie in one file.
         """
         if stop <= start:
             return np.empty((0, self.width), dtype=np.float16)
@@ -97,7 +97,7 @@ class EmbeddedRows:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def take(self, row_ids: npt.NDArray[np.int64]) -> Halves:
-        """Return the features of rows in the order of their ids, int64 [n], as float16 [n, F]; computes what is missing."""
+        """Return the features of rows by row id, int64 [n], as float16 [n, F]; compute what is missing."""
         found = np.empty((len(row_ids), self.width), dtype=np.float16)
         pieces = row_ids // self.piece_rows * self.piece_rows
         for piece in np.unique(pieces).tolist():

@@ -29,8 +29,8 @@ class Evaluation:
 
     split: the held-out images. reference: they in the extractor's features. generated: the scored images in the same
     features, and their classes as the judge sees them. judge: a classifier of the held-out images' labels. head: uint8
-    images to a mapping with `probs` float32 [N, K], the model's own classifier. probe: float32 [n, K], class probabilities of the held-out images
-    by the classifier on frozen features.
+    images to a mapping with `probs` float32 [N, K], the model's own classifier. probe: float32
+    [n, K], class probabilities of the held-out images by the classifier on frozen features.
     """
 
     split: ReferenceSplit
@@ -44,7 +44,9 @@ class Evaluation:
 
     def has(self, need: Need) -> bool:
         """Say whether what a metric needs is there; held-out images may be without labels."""
-        return {"labels": self.split.labeled, "judge": self.judge is not None, "head": self.head is not None, "probe": self.probe is not None}[need]
+        if need == "labels":
+            return self.split.labeled
+        return {"judge": self.judge, "head": self.head, "probe": self.probe}[need] is not None
 
     def score(self, name: str, value: float | None, note: str | None = None, class_index: int | None = None) -> Score:
         """Return a score by the extractor's features, over all images or over those of one class."""

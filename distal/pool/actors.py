@@ -163,7 +163,7 @@ class ShardActors:
         return self._everywhere("select", method, *once)
 
     def look(self, method: str, *args: Any) -> list[Any]:
-        """Call a method of every shard's eyes (`distal.pool.sight.ShardSight`); in no round, so that none replays it."""
+        """Call a method of every shard's eyes (`distal.pool.sight.ShardSight`), which builds on no call of a round."""
         call = (LOOK, method, args)
         pending = [self._submit(shard, call) for shard in range(len(self.handles))]
         return [self._result(shard, reference, call) for shard, reference in enumerate(pending)]

@@ -1,4 +1,4 @@
-"""Look at the pool through a frozen network, on rank 0: embed it, refit the probe, decide whose classes are believed."""
+"""Look at the pool through a frozen network, on rank 0: embed it, refit the probe, decide who is believed."""
 
 import logging
 import time
@@ -178,4 +178,3 @@ class Eyes:
             order = np.argsort(row_uniforms(every, self._config.seed, "projection"), kind="stable")
             every = np.sort(order[:SAMPLE]).astype(np.int64)
         return Projection.fit(self._raw(every), self._config.features.components)
-

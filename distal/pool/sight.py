@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from distal.data.table import ImageTable
 from distal.communicator import Alone
+from distal.data.table import ImageTable
 from distal.features import FEATURES, FeatureNetwork, FeatureRequest
 from distal.features.committee import Committee
 from distal.features.probe import Probe

@@ -1,0 +1,37 @@
+"""What strategies see of features: standardized, the leading components, unit length."""
+
+import numpy as np
+import torch
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
+
+from distal.features.projection import Projection
+
+
+def sample(rows: int = 200, features: int = 12) -> np.ndarray:
+    draw = np.random.default_rng(0)
+    mixed = draw.standard_normal((rows, features)) @ draw.standard_normal((features, features))
+    return (3.0 + mixed * draw.uniform(0.1, 4.0, features)).astype(np.float16)
+
+
+def test_it_is_what_scikit_learn_makes_of_the_same_rows() -> None:
+    rows = sample()
+    scores = PCA(5).fit_transform(StandardScaler().fit_transform(rows.astype(np.float64)))
+    unit = scores / np.linalg.norm(scores, axis=1, keepdims=True)
+    ours = Projection.fit(rows, 5)(torch.from_numpy(rows)).numpy()
+    assert np.allclose(np.abs(ours), np.abs(unit), atol=2e-3)  # a component's sign is free
+    assert np.allclose(ours @ ours.T, unit @ unit.T, atol=2e-3)
+
+
+def test_features_that_never_change_and_too_few_rows_do_no_harm() -> None:
+    rows = np.concatenate([sample(3), np.ones((3, 2), np.float16)], 1)
+    ours = Projection.fit(rows, 64)(torch.from_numpy(rows))
+    assert bool(torch.isfinite(ours).all())
+    one = Projection.fit(rows[:1], 4)(torch.from_numpy(rows[:1]))
+    assert torch.equal(one, torch.zeros_like(one))
+
+
+def test_it_comes_back_from_its_bytes() -> None:
+    rows = torch.from_numpy(sample())
+    projection = Projection.fit(sample(), 4)
+    assert torch.equal(Projection.from_bytes(projection.to_bytes())(rows), projection(rows))
