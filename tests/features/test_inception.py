@@ -4,14 +4,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from metric_fakes import FakeImages
 
 from distal.communicator import Alone
 from distal.errors import ConfigError, EvaluationError
-from distal.metrics.cache import Folder
-from distal.metrics.extractor import ExtractorRequest
-from distal.metrics.inception import build_inception
-from distal.metrics.reference import ReferenceSplit
+from distal.features import FeatureRequest
+from distal.features.inception import build_inception
+from distal.run.artefacts import Folder
 
 
 class LikeNvidias(torch.nn.Module):
@@ -36,9 +34,8 @@ class Nested(torch.nn.Module):
 GREY = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (5, 1, 8, 8), dtype=np.uint8))
 
 
-def request(path: str | None, store: Path) -> ExtractorRequest:
-    split = ReferenceSplit(FakeImages(GREY.numpy()), np.arange(5), "", 100)
-    return ExtractorRequest(split, path, Folder(store), Alone())
+def request(path: str | None, store: Path) -> FeatureRequest:
+    return FeatureRequest(image_size=8, channels=1, comm=Alone(), store=Folder(store), path=path)
 
 
 def saved(module: torch.nn.Module, path: Path) -> str:
@@ -50,7 +47,7 @@ def test_nvidias_call_convention_gives_features_of_grey_images_tiled(tmp_path: P
     path = saved(LikeNvidias(), tmp_path / "inception.pt")
     extractor = build_inception(request(path, tmp_path))
     torch.testing.assert_close(extractor(GREY), GREY.float().mean((2, 3)).expand(-1, 3))
-    assert extractor.name == "inception"
+    assert (extractor.name, extractor.width, extractor.size, extractor.channels) == ("inception", 3, 299, 3)
     assert extractor.hash == hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
@@ -100,6 +97,5 @@ def test_a_file_that_is_no_torchscript_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_module_without_one_vector_an_image_is_refused(tmp_path: Path) -> None:
-    extractor = build_inception(request(saved(Nested(), tmp_path / "nested.pt"), tmp_path))
     with pytest.raises(EvaluationError, match="one feature vector an image"):
-        extractor(GREY)
+        build_inception(request(saved(Nested(), tmp_path / "nested.pt"), tmp_path))

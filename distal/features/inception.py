@@ -22,15 +22,16 @@ from torch import Tensor
 
 from distal.communicator import on_first_rank
 from distal.errors import ConfigError, EvaluationError
-from distal.metrics.cache import cached
-from distal.metrics.extractor import Extractor, ExtractorRequest
+from distal.features.network import FeatureNetwork, FeatureRequest, rgb
+from distal.run.artefacts import cached
 
 TIMEOUT_S = 30
 LARGEST_BYTES = 2**30
+NVIDIAS_SIDE = 299  # px, to which NVIDIA's export brings images of any other side
 logger = logging.getLogger(__name__)
 
 
-def build_inception(request: ExtractorRequest) -> Extractor:
+def build_inception(request: FeatureRequest) -> FeatureNetwork:
     """Load the module at evaluate.extractor_path and put it on the communicator's device.
 
     The module takes uint8 [N, 3, H, W] and resizes them itself; grey images are tiled to three channels. A URL is
@@ -48,13 +49,16 @@ def build_inception(request: ExtractorRequest) -> Extractor:
     returns_features = any(argument.name == "return_features" for argument in forward.schema.arguments)
 
     def features(images: Tensor) -> Tensor:
-        rgb = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
-        output: Tensor = module(rgb, return_features=True) if returns_features else module(rgb)
+        output: Tensor = module(rgb(images), return_features=True) if returns_features else module(rgb(images))
         if not isinstance(output, Tensor) or output.ndim < 2 or len(output) != len(images):
             raise EvaluationError(f"{path} must return one feature vector an image, a tensor [N, F].")
         return output.flatten(1)
 
-    return Extractor("inception", hashlib.sha256(data).hexdigest(), features)
+    side = NVIDIAS_SIDE if returns_features else None
+    with torch.inference_mode():
+        first = torch.zeros(1, 3, request.image_size, request.image_size, dtype=torch.uint8, device=request.comm.device)
+        width = features(first).shape[1]
+    return FeatureNetwork("inception", hashlib.sha256(data).hexdigest(), width, side, 3, features)
 
 
 def check_path(path: str | None) -> str:
