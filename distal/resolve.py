@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from distal.config import Config, ModelSection, OracleSection
 from distal.errors import ConfigError, nearest_name
 from distal.features import FEATURES
-from distal.metrics.registry import DISTANCE, EXTRACTORS, find_score
+from distal.metrics.registry import DISTANCE, find_score
 from distal.models import MODELS
 from distal.moved import refuse_moved
 from distal.nets import get_network
@@ -138,7 +138,7 @@ def check_names(config: Config) -> None:
         check_needs(STRATEGIES.find(name, key), config, key)
     ORACLES.find(config.oracle.kind)
     get_network(config.net.name, 8)
-    EXTRACTORS.find(config.evaluate.extractor)
+    FEATURES.find(config.evaluate.extractor, "evaluate.extractor")
     if config.features.network != "auto":
         FEATURES.find(config.features.network, "features.network")
     stop = config.stop

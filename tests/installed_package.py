@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from distal.features import FEATURES
 from distal.losses import ADVERSARIAL, REGULARIZERS
-from distal.metrics import EXTRACTORS, METRICS
+from distal.metrics import METRICS
 from distal.models import MODELS
 from distal.nets import NETWORKS
 from distal.oracle import ORACLES
@@ -24,7 +25,7 @@ REGISTRIES: tuple[Registry[Any], ...] = (
     NETWORKS,
     MODELS,
     METRICS,
-    EXTRACTORS,
+    FEATURES,
     ORACLES,
     OPTIMIZERS,
 )

@@ -18,8 +18,8 @@ from distal.data.tables import Tables, open_tables, read_tables, write_tables
 from distal.driver.environment import environment
 from distal.driver.resources import choose_shards
 from distal.errors import ConfigError, PoolError, RunError
-from distal.features import default_network
-from distal.metrics import Evaluator, check_extractor
+from distal.features import check_network, default_network
+from distal.metrics import Evaluator
 from distal.metrics.reference import at_most
 from distal.oracle import Classes
 from distal.oracle.given import match, names_of, read_table
@@ -110,7 +110,7 @@ class Preparation:
                 f"rounds x query.batch: a budget of {config.label_budget} labels is more than the pool's {askable} rows"
                 f"{outside}{unlabeled}.\nLower rounds, query.batch or stop.labels."
             )
-        check_extractor(config.evaluate.extractor, config.evaluate.extractor_path)
+        check_network(config.evaluate.extractor, config.evaluate.extractor_path)
         own = self.reference is images
         possible = len(held_out_ids(images.first_rows, self.holdout)) if own else self.reference.rows
         if possible < 2:

@@ -7,16 +7,18 @@ from distal.communicator import Communicator
 from distal.config import Config
 from distal.data.protocol import Rows
 from distal.errors import EvaluationError
-from distal.metrics.cache import Folder, Store
-from distal.metrics.extractor import Extractor, ExtractorRequest, PhaseListener, unheard
+from distal.features import FEATURES, FeatureNetwork
+from distal.features.network import PhaseListener, unheard
+from distal.metrics.extractor import ExtractorRequest
 from distal.metrics.fd import FD
 from distal.metrics.metric import Evaluation, Floats, HeadScorer
 from distal.metrics.pool_cnn import Judge, learns_labels, pool_judge
 from distal.metrics.reference import Images, IntArray, ReferenceSplit
-from distal.metrics.registry import EXTRACTORS, measured
+from distal.metrics.registry import measured
 from distal.metrics.samples import Generate, Listener, generate_features
 from distal.metrics.score import Score
 from distal.metrics.statistics import ReferenceStatistics, reference_statistics
+from distal.run.artefacts import Folder, Store
 
 
 class Evaluator:
@@ -39,7 +41,7 @@ class Evaluator:
         self.config = config
         self.split = ReferenceSplit(images, row_ids, class_names, config.evaluate.reference, pool_rows)
         self.store: Store = Folder(cache) if isinstance(cache, Path) else cache
-        self._prepared: tuple[Extractor, Judge | None, ReferenceStatistics] | None = None
+        self._prepared: tuple[FeatureNetwork, Judge | None, ReferenceStatistics] | None = None
 
     @property
     def prepared(self) -> bool:
@@ -54,12 +56,21 @@ class Evaluator:
         """
         settings = self.config.evaluate
         listen("extractor", 0, 0)
-        request = ExtractorRequest(self.split, settings.extractor_path, self.store, comm, listen)
+        images = self.split.images
+        request = ExtractorRequest(
+            image_size=images.image_size,
+            channels=images.channels,
+            comm=comm,
+            store=self.store,
+            path=settings.extractor_path,
+            listen=listen,
+            split=self.split,
+        )
         judge = pool_judge(self.split, self.store, comm, listen) if learns_labels(self.split) else None
         if judge is not None and settings.extractor == "pool-cnn":
             extractor = judge.extractor
         else:
-            extractor = EXTRACTORS.find(settings.extractor)(request)
+            extractor = FEATURES.find(settings.extractor)(request)
         self._prepared = (extractor, judge, reference_statistics(self.split, extractor, self.store, comm, listen))
 
     def evaluate(

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from distal.communicator import Communicator
-from distal.metrics.extractor import Extractor
+from distal.features import FeatureNetwork
 from distal.metrics.pool_cnn import Judge
 from distal.metrics.reference import ReferenceSplit
 from distal.metrics.samples import GeneratedFeatures
@@ -34,7 +34,7 @@ class Evaluation:
     """
 
     split: ReferenceSplit
-    extractor: Extractor
+    extractor: FeatureNetwork
     reference: ReferenceStatistics
     generated: GeneratedFeatures
     judge: Judge | None

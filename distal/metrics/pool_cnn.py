@@ -17,12 +17,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from distal.communicator import Communicator
-from distal.metrics.cache import Store, cached
-from distal.metrics.extractor import Extractor, ExtractorRequest, PhaseListener, unheard
+from distal.errors import ConfigError
+from distal.features import FeatureNetwork, FeatureRequest
+from distal.features.network import PhaseListener, unheard
+from distal.metrics.extractor import ExtractorRequest
 from distal.metrics.pool_cnn_training import RECIPE, train
 from distal.metrics.reference import ReferenceSplit
+from distal.run.artefacts import Store, cached
 
-FEATURES = 64
+WIDTH = 64
 logger = logging.getLogger(__name__)
 
 
@@ -44,8 +47,8 @@ class PoolCNN(nn.Module):
                 break
             inputs, width, stride = width, min(64, 2 * width), 2
         self.stages = nn.Sequential(*stages)
-        self.embed = nn.Linear(width * side * side, FEATURES)
-        self.head = nn.Linear(FEATURES, classes)
+        self.embed = nn.Linear(width * side * side, WIDTH)
+        self.head = nn.Linear(WIDTH, classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return features float32 [N, 64], at least 0."""
@@ -62,7 +65,7 @@ class PoolCNN(nn.Module):
 class Judge:
     """Decide which class an image shows; accuracy, balanced: on images kept out, of 1."""
 
-    extractor: Extractor
+    extractor: FeatureNetwork
     network: PoolCNN
     accuracy: float
     balanced: float
@@ -78,8 +81,13 @@ def learns_labels(split: ReferenceSplit) -> bool:
     return len(np.unique(split.labels[split.labels >= 0])) >= 2
 
 
-def build_pool_cnn(request: ExtractorRequest) -> Extractor:
-    """Build the extractor; see `pool_judge`."""
+def build_pool_cnn(request: FeatureRequest) -> FeatureNetwork:
+    """Build the extractor; see `pool_judge`. ConfigError where it is asked for without held-out images."""
+    if not isinstance(request, ExtractorRequest):
+        raise ConfigError(
+            "pool-cnn is trained on the held-out images, which only the evaluation may see.\n"
+            "Take another feature network here, such as autoencoder; pool-cnn is for evaluate.extractor."
+        )
     return pool_judge(request.split, request.store, request.comm, request.listen).extractor
 
 
@@ -106,5 +114,6 @@ def pool_judge(split: ReferenceSplit, store: Store, comm: Communicator, listen: 
     network.to(comm.device).eval().requires_grad_(False)
     task = "classes" if learns_labels(split) else "quarter turns"
     note = f"pool-cnn tells {task} of unseen real images with accuracy {accuracy:.3f} (balanced {balanced:.3f})"
-    extractor = Extractor("pool-cnn", hashlib.sha256(data).hexdigest(), network, note)
+    found = hashlib.sha256(data).hexdigest()
+    extractor = FeatureNetwork("pool-cnn", found, WIDTH, None, None, network, note=note)
     return Judge(extractor, network, accuracy, balanced)

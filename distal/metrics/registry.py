@@ -1,27 +1,21 @@
-"""List the metrics and the feature extractors by name, and say what a score's name means."""
+"""List the metrics by name, and say what a score's name means."""
 
 import re
 from collections.abc import Sequence
 
 from distal.config import EvaluateConfig
 from distal.errors import ConfigError, nearest_name
+from distal.features import FEATURES
 from distal.metrics.accuracy import ACCURACY
 from distal.metrics.agreement import AGREEMENT
-from distal.metrics.extractor import ExtractorBuilder
 from distal.metrics.fd import FD
-from distal.metrics.inception import build_inception, check_path
 from distal.metrics.kd import KD
 from distal.metrics.metric import Metric
 from distal.metrics.pool_cnn import build_pool_cnn
 from distal.metrics.probe import PROBE
 from distal.registry import Registry
 
-EXTRACTORS: Registry[ExtractorBuilder] = Registry(
-    "evaluate.extractor",
-    "feature extractor",
-    "distal.extractors",
-    {"inception": build_inception, "pool-cnn": build_pool_cnn},
-)
+FEATURES.add("pool-cnn", build_pool_cnn)  # the one feature network that needs what only the evaluation has
 
 STANDARD = (FD, KD, ACCURACY, PROBE, AGREEMENT)
 """Measured in every run; FD is the distance that stopping and reports follow unless they are told otherwise."""
@@ -103,12 +97,3 @@ def is_share(score: str) -> bool:
     """Say whether a score is a share between 0 and 1, shown as a percentage."""
     metric = metric_of(score)
     return metric is not None and metric.share
-
-
-def check_extractor(name: str, path: str | None) -> None:
-    """Refuse at the start what the registry or a builder would refuse once the run is under way.
-
-    Raises ConfigError for an unknown name or a missing path, EvaluationError for a local file that cannot be one.
-    """
-    if EXTRACTORS.find(name) is build_inception:
-        check_path(path)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from distal.communicator import Communicator, on_first_rank
 from distal.errors import EvaluationError
-from distal.metrics.extractor import Extractor
+from distal.features import FeatureNetwork
 from distal.metrics.frechet import Gaussian, Moments, frechet_distance
 from distal.metrics.pool_cnn import Judge
 from distal.metrics.reference import IntArray
@@ -92,7 +92,7 @@ def evaluation_batch(batch: int, samples: int, latent_dim: int, classes: int) ->
 
 def generate_features(
     generate: Generate,
-    extractor: Extractor,
+    extractor: FeatureNetwork,
     judge: Judge | None,
     samples: int,
     latent_dim: int,

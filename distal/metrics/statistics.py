@@ -11,11 +11,12 @@ from torch import Tensor
 
 from distal.communicator import Communicator, on_first_rank
 from distal.errors import EvaluationError
-from distal.metrics.cache import Store, cached
-from distal.metrics.extractor import Extractor, PhaseListener, unheard
+from distal.features import FeatureNetwork
+from distal.features.network import PhaseListener, unheard
 from distal.metrics.frechet import Gaussian, frechet_distance
 from distal.metrics.kernel import within_sum
 from distal.metrics.reference import IntArray, ReferenceSplit
+from distal.run.artefacts import Store, cached
 
 VERSION = 1  # raise it with any change to what is kept
 BATCH = 128
@@ -43,7 +44,7 @@ class ReferenceStatistics:
 
 def reference_statistics(
     split: ReferenceSplit,
-    extractor: Extractor,
+    extractor: FeatureNetwork,
     store: Store,
     comm: Communicator,
     listen: PhaseListener = unheard,
@@ -82,7 +83,9 @@ def gather_rows(positions: IntArray, features: Tensor, comm: Communicator) -> Te
     return torch.from_numpy(rows).to(features.device)
 
 
-def _all_features(split: ReferenceSplit, extractor: Extractor, comm: Communicator, listen: PhaseListener) -> Tensor:
+def _all_features(
+    split: ReferenceSplit, extractor: FeatureNetwork, comm: Communicator, listen: PhaseListener
+) -> Tensor:
     mine = []
     for positions, images in split.batches(comm, BATCH):
         mine.append((positions, extractor(images)))

@@ -5,7 +5,7 @@ import hashlib
 import torch.nn.functional as F
 from torch import Tensor
 
-from distal.metrics.extractor import Extractor, ExtractorRequest
+from distal.features import FeatureNetwork, FeatureRequest
 
 
 def shrunk(images: Tensor) -> Tensor:
@@ -13,6 +13,7 @@ def shrunk(images: Tensor) -> Tensor:
     return F.adaptive_avg_pool2d(images.float(), 4).flatten(1)
 
 
-def build(request: ExtractorRequest) -> Extractor:
+def build(request: FeatureRequest) -> FeatureNetwork:
     """Build it; it has no weights, so its name is hashed."""
-    return Extractor("shrunk", hashlib.sha256(b"shrunk to 4 x 4").hexdigest(), shrunk)
+    named = hashlib.sha256(b"shrunk to 4 x 4").hexdigest()
+    return FeatureNetwork("shrunk", named, 16 * request.channels, None, None, shrunk)

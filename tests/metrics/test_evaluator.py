@@ -11,8 +11,8 @@ from torch import Tensor
 from distal.communicator import Alone
 from distal.config import Config
 from distal.errors import EvaluationError
-from distal.metrics import Evaluator, Extractor, Score, pool_cnn_training
-from distal.metrics import registry as extractors
+from distal.features import FEATURES, FeatureNetwork
+from distal.metrics import Evaluator, Score, pool_cnn_training
 from distal.metrics.frechet import Gaussian, frechet_of_features
 
 PIXELS, LABELS = digits()
@@ -166,7 +166,8 @@ def test_the_goal_is_the_overall_distance(cache: Path) -> None:
 
 
 def with_extractor(patch: pytest.MonkeyPatch, features: Callable[[Tensor], Tensor]) -> None:
-    patch.setitem(extractors.EXTRACTORS.entries, "means", lambda request: Extractor("means", "00" * 32, features))
+    network = FeatureNetwork("means", "00" * 32, 64, None, None, features)
+    patch.setitem(FEATURES.entries, "means", lambda request: network)
 
 
 def test_a_diverged_generator_gets_no_distance_and_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,17 +1,13 @@
 import pytest
 
 from distal.errors import ConfigError
-from distal.metrics import EXTRACTORS
+from distal.features import FEATURES
 from distal.metrics.registry import score_title, short_title
-
-
-def test_the_built_in_extractors_are_listed() -> None:
-    assert set(EXTRACTORS) == {"inception", "pool-cnn"}
 
 
 def test_an_unknown_name_is_refused_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match="did you mean 'pool-cnn'"):
-        EXTRACTORS.find("pool_cnn")
+        FEATURES.find("pool_cnn")
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ from metric_fakes import FakeImages, digits, on_ranks
 
 from distal.communicator import Alone
 from distal.metrics import pool_cnn_training
-from distal.metrics.cache import Folder
 from distal.metrics.pool_cnn import PoolCNN, learns_labels, pool_judge
 from distal.metrics.pool_cnn_training import quarter_turns
 from distal.metrics.reference import ReferenceSplit
+from distal.run.artefacts import Folder
 from distal.streams import row_uniforms
 
 PIXELS, LABELS = digits()

@@ -5,7 +5,7 @@ from metric_fakes import on_ranks
 
 from distal.communicator import Alone, on_first_rank
 from distal.errors import EvaluationError, StorageError
-from distal.metrics.cache import Folder, cached
+from distal.run.artefacts import Folder, cached
 
 
 def test_a_missing_file_is_made_once_and_then_read(tmp_path: Path) -> None:
