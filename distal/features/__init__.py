@@ -1,0 +1,1 @@
+"""See images through frozen networks, and learn classes from what they see."""

@@ -1,0 +1,186 @@
+"""Classify frozen features by logistic regression, refit from scratch on all labels: the probe.
+
+Features are standardized by the pool's mean and scale and given unit length (a direction says what an image shows, a
+length more how much contrast it has). Classes weigh alike whatever their numbers of labels. The strength of the penalty
+is the one whose log loss on labels left out is least, and the temperature is fitted to those same left-out logits.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from distal import streams
+from distal.features.calibration import expected_calibration_error, fit_temperature
+from distal.features.logistic import fit_logistic
+from distal.nets.threads import one_thread
+from distal.nets.weights import header_of, pack, unpack
+
+Ints = npt.NDArray[np.int64]
+
+STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+"""What cross-validation chooses from, scikit-learn's C, for rows of unit length."""
+
+UNCHOSEN = 30.0
+"""The strength where no class has two labels, so that nothing can be left out."""
+
+FOLDS = 5
+LEAST = 1e-6
+"""No class is less probable: the log loss of one such answer stays finite."""
+
+ROWS = 2048
+"""Rows standardized at a time: 2,048 x 1,280 float32 stay in the cache."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Own a fitted probe.
+
+    mean, scale: float32 [F]. weight: float32 [F, P], bias: float32 [P], the temperature in them, of the P classes with
+    labels, known: int64 [P]. labels: how many it learned from. strength: the chosen one. loss, calibration_error: log
+    loss and expected calibration error of the labels left out, classes weighing alike; None where none could be.
+    """
+
+    classes: int
+    mean: Tensor
+    scale: Tensor
+    weight: Tensor
+    bias: Tensor
+    known: Tensor
+    labels: int
+    strength: float
+    temperature: float
+    loss: float | None
+    calibration_error: float | None
+
+    @classmethod
+    def fit(
+        cls, features: Tensor, labels: Ints, classes: int, standardize: tuple[Tensor, Tensor] | None, seed: int
+    ) -> "Probe":
+        """Learn from features [m, F] and their labels [m] in [0, classes); the same input gives the same bits.
+
+        standardize: mean and scale [F] of the pool's features; None takes those of the labeled rows. A class without a
+        label is no error, nor is no label at all.
+        """
+        with one_thread():
+            known, y = np.unique(labels, return_inverse=True)
+            mean, scale = standardize or _statistics(features)
+            mean, scale = mean.float().cpu(), _usable(scale.float().cpu())
+            target = torch.from_numpy(y.astype(np.int64))
+            if len(known) < 2:
+                found, weight, bias = _Chosen(), torch.zeros(features.shape[1], len(known)), torch.zeros(len(known))
+            else:
+                z, basis = _rotated(_directions(features.cpu(), mean, scale).double())
+                found, w = _fit(z, target, seed)
+                w = w / found.temperature
+                weight, bias = (basis @ w[:-1]).float(), w[-1].float()
+        head = (mean, scale, weight.contiguous(), bias, torch.from_numpy(known.astype(np.int64)))
+        return cls(classes, *head, len(labels), found.strength, found.temperature, found.loss, found.calibration_error)
+
+    @torch.inference_mode()
+    def probs(self, features: Tensor) -> Tensor:
+        """Return the class probabilities float32 [n, K] of features [n, F] of any float type, on their device.
+
+        A class without a label yet has the share 1 / (m + K), Laplace's rule of succession for m labels: the next
+        answer may be the first of it.
+        """
+        device = features.device
+        mean, scale, weight, bias = (t.to(device) for t in (self.mean, self.scale, self.weight, self.bias))
+        share = 1.0 / (self.labels + self.classes)
+        probs = torch.full((len(features), self.classes), share, device=device)
+        if len(self.known):
+            rest = 1.0 - share * (self.classes - len(self.known))
+            logits = [_directions(rows, mean, scale) @ weight + bias for rows in torch.split(features, ROWS)]
+            probs[:, self.known.to(device)] = torch.cat(logits).softmax(1) * rest if logits else probs[:, :0]
+            probs = probs.clamp_min(LEAST)
+            probs = probs / probs.sum(1, keepdim=True)
+        return probs
+
+    def to_bytes(self) -> bytes:
+        """Return safetensors bytes with a JSON header; nothing in them is executed when they are read."""
+        header = {name: getattr(self, name) for name in NUMBERS}
+        return pack({name: getattr(self, name) for name in TENSORS}, {"model": "probe", **header})
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Probe":
+        """Rebuild a probe from `to_bytes`."""
+        header, tensors = header_of(data), unpack(data)
+        values: dict[str, Any] = {name: header[name] for name in NUMBERS} | {name: tensors[name] for name in TENSORS}
+        return cls(**values)
+
+
+NUMBERS = ("classes", "labels", "strength", "temperature", "loss", "calibration_error")
+TENSORS = ("mean", "scale", "weight", "bias", "known")
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    strength: float = UNCHOSEN
+    temperature: float = 1.0
+    loss: float | None = None
+    calibration_error: float | None = None
+
+
+def _fit(z: Tensor, target: Tensor, seed: int) -> tuple[_Chosen, Tensor]:
+    """Choose the strength and the temperature on rows left out, then fit all rows [m, d]: coefficients [d + 1, P]."""
+    onehot = torch.nn.functional.one_hot(target).double()
+    weights = (onehot / onehot.sum(0)).sum(1) * (len(target) / onehot.shape[1])
+    left_out = torch.zeros(len(STRENGTHS), *onehot.shape, dtype=torch.float64)
+    tested = torch.zeros(len(target), dtype=torch.bool)
+    for test in folds(target.numpy(), seed):
+        train = torch.ones(len(target), dtype=torch.bool)
+        train[test] = False
+        tested[test] = True
+        w = None
+        for place, strength in enumerate(STRENGTHS):
+            w = fit_logistic(z[train], onehot[train], weights[train], strength, w, tolerance=1e-4)
+            left_out[place, test] = z[test] @ w[:-1] + w[-1]
+    if not tested.any():
+        return _Chosen(), fit_logistic(z, onehot, weights, UNCHOSEN)
+    left_out, y, share = left_out[:, tested], target[tested], weights[tested] / weights[tested].sum()
+    losses = [float(-(share * logits.log_softmax(1).gather(1, y[:, None])[:, 0]).sum()) for logits in left_out]
+    best = min(range(len(STRENGTHS)), key=losses.__getitem__)
+    temperature = fit_temperature(left_out[best], y, share)
+    tempered = (left_out[best] / temperature).log_softmax(1)
+    loss = float(-(share * tempered.gather(1, y[:, None])[:, 0]).sum())
+    error = expected_calibration_error(tempered.exp(), y, share)
+    return _Chosen(STRENGTHS[best], temperature, loss, error), fit_logistic(z, onehot, weights, STRENGTHS[best])
+
+
+def folds(y: Ints, seed: int) -> Iterator[Ints]:
+    """Yield the rows that each fold leaves out: each class is dealt out evenly, a class with one label never left out.
+
+    So every fold learns every class, and a class is first judged when it has two labels.
+    """
+    draw = streams.stream(seed, "probe", "folds")
+    by_class = [draw.permutation(np.flatnonzero(y == c)) for c in np.unique(y)]
+    dealt = [rows for rows in by_class if len(rows) > 1]
+    if dealt:
+        order = np.concatenate(dealt)
+        yield from (np.sort(order[start::FOLDS]) for start in range(min(FOLDS, len(order))))
+
+
+def _directions(features: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+    z = (features.float() - mean) / scale
+    return torch.nn.functional.normalize(z)
+
+
+def _rotated(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return rows [m, F] in coordinates [m, d] of their own span, and its basis [F, d]: the penalty sees no change."""
+    basis, upper = torch.linalg.qr(x.T)
+    return upper.T.contiguous(), basis
+
+
+def _statistics(features: Tensor) -> tuple[Tensor, Tensor]:
+    if not len(features):
+        return torch.zeros(features.shape[1]), torch.ones(features.shape[1])
+    return features.float().mean(0), features.float().std(0, correction=0)
+
+
+def _usable(scale: Tensor) -> Tensor:
+    """Give a feature that never varies scale 1: it is 0 everywhere after its mean is taken off."""
+    return torch.where(scale > 0.0, scale, torch.ones_like(scale))
