@@ -74,7 +74,7 @@ class Probe:
             if len(known) < 2:
                 found, weight, bias = _Chosen(), torch.zeros(features.shape[1], len(known)), torch.zeros(len(known))
             else:
-                z, basis = _rotated(_directions(features.cpu(), mean, scale).double())
+                z, basis = rotated(directions(features.cpu(), mean, scale).double())
                 found, w = _fit(z, target, seed)
                 w = w / found.temperature
                 weight, bias = (basis @ w[:-1]).float(), w[-1].float()
@@ -83,22 +83,10 @@ class Probe:
 
     @torch.inference_mode()
     def probs(self, features: Tensor) -> Tensor:
-        """Return the class probabilities float32 [n, K] of features [n, F] of any float type, on their device.
-
-        A class without a label yet has the share 1 / (m + K), Laplace's rule of succession for m labels: the next
-        answer may be the first of it.
-        """
-        device = features.device
-        mean, scale, weight, bias = (t.to(device) for t in (self.mean, self.scale, self.weight, self.bias))
-        share = 1.0 / (self.labels + self.classes)
-        probs = torch.full((len(features), self.classes), share, device=device)
-        if len(self.known):
-            rest = 1.0 - share * (self.classes - len(self.known))
-            logits = [_directions(rows, mean, scale) @ weight + bias for rows in torch.split(features, ROWS)]
-            probs[:, self.known.to(device)] = torch.cat(logits).softmax(1) * rest if logits else probs[:, :0]
-            probs = probs.clamp_min(LEAST)
-            probs = probs / probs.sum(1, keepdim=True)
-        return probs
+        """Return the class probabilities float32 [n, K] of features [n, F] of any float type, on their device."""
+        mean, scale, weight, bias = (t.to(features.device) for t in (self.mean, self.scale, self.weight, self.bias))
+        logits = [directions(rows, mean, scale) @ weight + bias for rows in torch.split(features, ROWS)]
+        return among_classes(torch.cat(logits), self.known, self.classes, self.labels)
 
     def to_bytes(self) -> bytes:
         """Return safetensors bytes with a JSON header; nothing in them is executed when they are read."""
@@ -128,7 +116,7 @@ class _Chosen:
 def _fit(z: Tensor, target: Tensor, seed: int) -> tuple[_Chosen, Tensor]:
     """Choose the strength and the temperature on rows left out, then fit all rows [m, d]: coefficients [d + 1, P]."""
     onehot = torch.nn.functional.one_hot(target).double()
-    weights = (onehot / onehot.sum(0)).sum(1) * (len(target) / onehot.shape[1])
+    weights = balance(onehot)
     left_out = torch.zeros(len(STRENGTHS), *onehot.shape, dtype=torch.float64)
     tested = torch.zeros(len(target), dtype=torch.bool)
     for test in folds(target.numpy(), seed):
@@ -164,12 +152,32 @@ def folds(y: Ints, seed: int) -> Iterator[Ints]:
         yield from (np.sort(order[start::FOLDS]) for start in range(min(FOLDS, len(order))))
 
 
-def _directions(features: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+def among_classes(logits: Tensor, known: Tensor, classes: int, labels: int) -> Tensor:
+    """Return float32 probabilities [..., K] of logits [..., P] of the known classes, learned from this many labels.
+
+    A class without a label has the share 1 / (m + K), Laplace's rule of succession for m labels: the next answer may
+    be the first of it. No class has less than about LEAST.
+    """
+    share = 1.0 / (labels + classes)
+    probs = logits.new_full((*logits.shape[:-1], classes), share)
+    if len(known):
+        rest = 1.0 - share * (classes - len(known))
+        probs[..., known.to(logits.device)] = (logits.softmax(-1) * rest).clamp_min(LEAST)
+    return probs / probs.sum(-1, keepdim=True)
+
+
+def balance(onehot: Tensor) -> Tensor:
+    """Return the weights [m] of rows [m, P] with which classes weigh alike; their mean is 1."""
+    return (onehot / onehot.sum(0)).sum(1) * (len(onehot) / onehot.shape[1])
+
+
+def directions(features: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+    """Return features [n, F] standardized and of unit length, float32."""
     z = (features.float() - mean) / scale
     return torch.nn.functional.normalize(z)
 
 
-def _rotated(x: Tensor) -> tuple[Tensor, Tensor]:
+def rotated(x: Tensor) -> tuple[Tensor, Tensor]:
     """Return rows [m, F] in coordinates [m, d] of their own span, and its basis [F, d]: the penalty sees no change."""
     basis, upper = torch.linalg.qr(x.T)
     return upper.T.contiguous(), basis
