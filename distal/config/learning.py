@@ -37,6 +37,10 @@ class FeaturesConfig(Section):
     components: Annotated[int, Field(ge=2, le=4096)] = Field(
         128, description="principal components of the features that the probe and the strategies see"
     )
+    members: Annotated[int, Field(ge=2, le=1000)] = Field(
+        10,
+        description="probes of a committee (bald, query_by_committee, ...), each fitted to a bootstrap of the labels",
+    )
 
 
 class TrainConfig(Section):

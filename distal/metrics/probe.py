@@ -1,8 +1,9 @@
 """The metric ``probe_accuracy``: how often the classifier on frozen features is right on the held-out images."""
 
 import numpy as np
+import torch
 
-from distal.features.calibration import calibration_error
+from distal.features.calibration import expected_calibration_error
 from distal.metrics.metric import Evaluation, Metric
 from distal.metrics.score import Score
 
@@ -19,7 +20,7 @@ def probe_scores(e: Evaluation) -> list[Score]:
     values = {
         "probe_accuracy": right.mean(),
         "probe_accuracy_balanced": np.mean(recalls),
-        "probe_accuracy_calibration": calibration_error(probs, labels),
+        "probe_accuracy_calibration": expected_calibration_error(torch.from_numpy(probs), torch.from_numpy(labels)),
     }
     n = len(labels)
     return [Score(name, float(value), "probe", e.split.key, n, n) for name, value in values.items()]

@@ -98,7 +98,9 @@ class Eyes:
         assert self._projection is not None
         if self._probe is None or self._probe[0] != len(labels.row_ids):
             rows = self.project(labels.row_ids)
-            self._probe = len(labels.row_ids), Probe.fit(rows, labels.labels, self._classes, self._config.seed)
+            as_projected = torch.zeros(rows.shape[1]), torch.ones(rows.shape[1])
+            probe = Probe.fit(rows, labels.labels, self._classes, as_projected, self._config.seed)
+            self._probe = len(labels.row_ids), probe
         return self._probe[1]
 
     def sight(self, strategy: Strategy, labels: Labels, round: int) -> Sight:
@@ -108,7 +110,8 @@ class Eyes:
         committee = None
         if "committee" in strategy.needs:
             rows = self.project(labels.row_ids)
-            committee = Committee.fit(rows, labels.labels, self._classes, self._config.seed, round).to_bytes()
+            members, seed = self._config.features.members, self._config.seed
+            committee = Committee.fit(probe, rows, labels.labels, members, seed).to_bytes()
         verdict = self.verdict(round, labels)
         return Sight(verdict.classifier, self._projection.to_bytes(), probe.to_bytes(), committee)
 

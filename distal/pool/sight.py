@@ -107,15 +107,17 @@ class ShardSight:
     def _project(self, projection: bytes) -> torch.Tensor:
         """Project all rows once a launch: a round then costs a product of few columns."""
         if self._projected is None or self._projected[0] != projection:
-            rows = torch.from_numpy(np.asarray(self._rows().between(self._first, self._last)))
-            self._projected = projection, self._by_block(rows, Projection.from_bytes(projection))
+            project = Projection.from_bytes(projection)
+            rows, step = self._rows().between(self._first, self._last), self._images.block_rows
+            parts = [rows[start : start + step] for start in range(0, len(rows), step)]
+            projected = [project(torch.from_numpy(np.array(part)).to(self._device)) for part in parts]
+            width = project.matrix.shape[1]
+            self._projected = projection, torch.cat([torch.empty(0, width, device=self._device), *projected])
         return self._projected[1]
 
     def _by_block(self, rows: torch.Tensor, function: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
         """Apply to whole blocks: products of one shape, so that a row's bits do not depend on the sharding."""
-        if not len(rows):
-            return function(rows)
-        return torch.cat([function(part) for part in rows.to(self._device).split(self._images.block_rows)])
+        return torch.cat([function(part) for part in rows.split(self._images.block_rows)])
 
     def _rows(self) -> EmbeddedRows:
         if self._embedded is None:
