@@ -14,7 +14,7 @@ from torch import Tensor
 from distal.errors import ConfigError, EvaluationError
 from distal.features.network import FeatureNetwork, FeatureRequest, hash_of, resized, rgb
 from distal.features.torchscript import one_vector_each, width_of
-from distal.nets.precision import autocast, resolve
+from distal.nets.precision import autocast
 
 
 def build_timm(request: FeatureRequest, argument: str) -> FeatureNetwork:
@@ -41,7 +41,7 @@ def build_timm(request: FeatureRequest, argument: str) -> FeatureNetwork:
     trained = timm.data.resolve_model_data_config(model)
     size = int(trained["input_size"][-1])
     mean, std = (torch.tensor(trained[key], device=device).reshape(1, 3, 1, 1) for key in ("mean", "std"))
-    precision = resolve("auto", device, convolutional=True, gains=request.gains)
+    precision = request.precision()
 
     def features(images: Tensor) -> Tensor:
         x = (rgb(resized(images, size)) / 255 - mean) / std
