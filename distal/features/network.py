@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distal.communicator import Communicator
+from distal.data.protocol import Ids, Rows
+from distal.nets.precision import hardware_gains, resolve
 from distal.run.artefacts import Store
 
 PhaseListener = Callable[[str, int, int], None]
@@ -24,10 +26,10 @@ class FeatureNetwork:
 
     hash: SHA-256 of weights, preprocessing and arithmetic; features, and distances between them, are comparable only
     where it agrees. width: F. size: the side in pixels, and channels: 1 or 3, to decode images to for it; None where
-    the pool's own are best. Images of another side or number of channels are taken as well (those that are generated
-    have the pool's). features: on the images' device. maps: float images [n, C, H, W] in [-1, 1], of any side, to
-    feature maps of strides 4, 8, 16 and 32, differentiable; None where the network has none. note: what a reader of its
-    scores should know.
+    the pool's own are best. Where these are given, images of another side and grey ones are taken as well, as those
+    that are generated are. features: on the images' device. maps: float images [n, C, H, W] in [-1, 1], of any side,
+    to feature maps of strides 4, 8, 16 and 32, differentiable; None where the network has none. note: what a reader of
+    its scores should know.
     """
 
     name: str
@@ -45,14 +47,26 @@ class FeatureNetwork:
         return self.features(images).float()
 
 
+@dataclass(frozen=True)
+class PoolSample:
+    """Hold images of the pool that a network may be trained on.
+
+    rows: gives their pixels. row_ids: int64 [n], without rows that are held out. key: hash of the files behind them.
+    """
+
+    rows: Rows
+    row_ids: Ids
+    key: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class FeatureRequest:
     """Hold what a builder of feature networks may use.
 
     image_size, channels: of the pool. comm: all its ranks build together; its device is the network's. store: where
     files that cost time are kept. path: evaluate.extractor_path. gains: whether to count on bfloat16 hardware, where
-    several devices must agree; None asks this one's. listen: hears of what takes time: a phase, how much of it is done
-    and in all.
+    several devices must agree; None asks this one's. pool: None where there is none to be trained on. listen: hears of
+    what takes time: a phase, how much of it is done and in all.
     """
 
     image_size: int
@@ -61,7 +75,14 @@ class FeatureRequest:
     store: Store
     path: str | None = None
     gains: bool | None = None
+    pool: PoolSample | None = None
     listen: PhaseListener = unheard
+
+    def precision(self) -> str:
+        """Return "bf16" where the devices of all ranks gain from it, else "fp32": their features must agree."""
+        device = self.comm.device
+        gains = all(self.comm.gather(hardware_gains(device))) if self.gains is None else self.gains
+        return resolve("auto", device, convolutional=True, gains=gains)
 
 
 FeatureBuilder = Callable[..., FeatureNetwork]

@@ -3,10 +3,13 @@
 from functools import partial
 
 from distal.errors import ConfigError
+from distal.features.autoencoder import build_autoencoder
 from distal.features.efficientnet import build_efficientnet
 from distal.features.inception import build_inception, check_path
 from distal.features.network import FeatureBuilder
 from distal.features.pixels import build_pixels
+from distal.features.timm_networks import build_timm, check_timm
+from distal.features.torchscript import build_torchscript, check_torchscript
 from distal.registry import Registry
 
 SMALLEST_PHOTOGRAPH = 16  # px; below it the pixels say it all, and no network trained on photographs sees more
@@ -31,10 +34,13 @@ FEATURES = FeatureRegistry(
     "feature network",
     "distal.extractors",
     {
+        "autoencoder": build_autoencoder,
         "efficientnet_lite0": build_efficientnet,
         "efficientnet_lite0:": build_efficientnet,
         "inception": build_inception,
         "pixels": build_pixels,
+        "timm:": build_timm,
+        "torchscript:": build_torchscript,
     },
 )
 
@@ -47,9 +53,14 @@ def default_network(image_size: int) -> str:
 def check_network(name: str, path: str | None, key: str | None = None) -> None:
     """Refuse at the start what the registry or a builder would refuse once the run is under way.
 
-    path: evaluate.extractor_path. Raises ConfigError for an unknown name or a missing path, EvaluationError for a local
-    file that cannot be one.
+    path: evaluate.extractor_path. Raises ConfigError for an unknown name, a missing path or package, EvaluationError
+    for a local file that cannot be one.
     """
     FEATURES.find(name, key)
-    if name == "inception":
+    kind, _, argument = name.partition(":")
+    if kind == "inception":
         check_path(path)
+    elif kind == "torchscript":
+        check_torchscript(argument)
+    elif kind == "timm":
+        check_timm(name)

@@ -96,7 +96,7 @@ def test_maps_have_the_strides_4_to_32_and_let_gradients_through(
 
 
 def test_the_last_map_is_what_features_are_made_of(built: Callable[..., FeatureNetwork]) -> None:
-    network = module.folded(torch.load(module._weights_file(), weights_only=True))
+    network = module.folded(torch.load(module.weights_file(), weights_only=True))
     maps = built().maps
     assert maps is not None
     last = maps(pattern().float() / 127.5 - 1)[-1]

@@ -15,7 +15,8 @@ def request(tmp_path: Path) -> FeatureRequest:
 
 def test_what_judges_and_what_looks_is_found_in_one_place() -> None:
     assert METRICS.find("fd")  # what the metrics add is there once they are
-    assert set(FEATURES) == {"efficientnet_lite0", "efficientnet_lite0:", "inception", "pixels", "pool-cnn"}
+    own = {"autoencoder", "efficientnet_lite0", "efficientnet_lite0:", "inception", "pixels", "timm:", "torchscript:"}
+    assert set(FEATURES) == own | {"pool-cnn"}
 
 
 def test_what_follows_the_colon_goes_to_the_builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
