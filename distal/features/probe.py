@@ -2,8 +2,8 @@
 
 A row is how it differs from the pool's mean, at unit length. Entries are not divided by their own spread: those that
 vary most in the pool tell most about it, and the penalty should spare them. Classes weigh alike whatever their numbers
-of labels. The strength of the penalty is the one whose log loss on labels left out is least, and the temperature is
-fitted to those same left-out logits.
+of labels. The strength of the penalty is the one whose log loss on labels left out is least, where each label counts
+once (a class with two labels would decide it otherwise), and the temperature is fitted to those same left-out logits.
 """
 
 from collections.abc import Iterator
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy, normalize, one_hot
 
 from distal import streams
 from distal.features.calibration import expected_calibration_error, fit_temperature
@@ -43,7 +44,7 @@ class Probe:
 
     mean: float32 [F], of the pool. weight: float32 [F, P], bias: float32 [P], the temperature in them, of the P classes
     with labels, known: int64 [P]. labels: how many it learned from. strength: the chosen one. loss, calibration_error:
-    log loss and expected calibration error of the labels left out, classes weighing alike; None where none could be.
+    log loss and expected calibration error of the labels left out; None where none could be.
     """
 
     classes: int
@@ -113,7 +114,7 @@ class _Chosen:
 
 def _fit(z: Tensor, target: Tensor, seed: int) -> tuple[_Chosen, Tensor]:
     """Choose the strength and the temperature on rows left out, then fit all rows [m, d]: coefficients [d + 1, P]."""
-    onehot = torch.nn.functional.one_hot(target).double()
+    onehot = one_hot(target).double()
     weights = balance(onehot)
     left_out = torch.zeros(len(STRENGTHS), *onehot.shape, dtype=torch.float64)
     tested = torch.zeros(len(target), dtype=torch.bool)
@@ -127,14 +128,14 @@ def _fit(z: Tensor, target: Tensor, seed: int) -> tuple[_Chosen, Tensor]:
             left_out[place, test] = z[test] @ w[:-1] + w[-1]
     if not tested.any():
         return _Chosen(), fit_logistic(z, onehot, weights, UNCHOSEN)
-    left_out, y, share = left_out[:, tested], target[tested], weights[tested] / weights[tested].sum()
-    losses = [float(-(share * logits.log_softmax(1).gather(1, y[:, None])[:, 0]).sum()) for logits in left_out]
+    left_out, y = left_out[:, tested], target[tested]
+    losses = [float(cross_entropy(logits, y)) for logits in left_out]
     best = min(range(len(STRENGTHS)), key=losses.__getitem__)
-    temperature = fit_temperature(left_out[best], y, share)
-    tempered = (left_out[best] / temperature).log_softmax(1)
-    loss = float(-(share * tempered.gather(1, y[:, None])[:, 0]).sum())
-    error = expected_calibration_error(tempered.exp(), y, share)
-    return _Chosen(STRENGTHS[best], temperature, loss, error), fit_logistic(z, onehot, weights, STRENGTHS[best])
+    temperature = fit_temperature(left_out[best], y)
+    tempered = left_out[best] / temperature
+    error = expected_calibration_error(tempered.softmax(1), y)
+    found = _Chosen(STRENGTHS[best], temperature, float(cross_entropy(tempered, y)), error)
+    return found, fit_logistic(z, onehot, weights, STRENGTHS[best])
 
 
 def folds(y: Ints, seed: int) -> Iterator[Ints]:
@@ -171,7 +172,7 @@ def balance(onehot: Tensor) -> Tensor:
 
 def directions(features: Tensor, mean: Tensor) -> Tensor:
     """Return where features [n, F] lie from the mean, at unit length, float32."""
-    return torch.nn.functional.normalize(features.float() - mean)
+    return normalize(features.float() - mean)
 
 
 def rotated(x: Tensor) -> tuple[Tensor, Tensor]:
