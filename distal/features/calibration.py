@@ -33,11 +33,11 @@ def expected_calibration_error(
     return max(0.0, squared) ** 0.5 if debiased else total
 
 
-def fit_temperature(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> float:
+def fit_temperature(logits: Tensor, labels: Tensor, weights: Tensor | None = None, caution: float = 0.0) -> float:
     """Return the T that makes softmax(logits / T) likeliest (Guo et al. 2017, section 4.2), within [0.05, 20].
 
-    logits [n, K], labels [n], weights [n] or all equal. The log loss is convex in 1 / T: its slope is bisected. 1.0
-    without rows.
+    logits [n, K], labels [n], weights [n] or all 1. caution: adds caution (1 / T - 1)^2 to the summed log loss, so that
+    few rows leave T near 1. The sum is convex in 1 / T: its slope is bisected. 1.0 without rows.
     """
     if not len(labels):
         return 1.0
@@ -48,5 +48,6 @@ def fit_temperature(logits: Tensor, labels: Tensor, weights: Tensor | None = Non
     for _ in range(50):
         middle = 0.5 * (low + high)
         slope = float(weights @ (((logits * middle).softmax(1) * logits).sum(1) - own))
+        slope += 2.0 * caution * (middle - 1.0)
         low, high = (low, middle) if slope > 0.0 else (middle, high)
     return 2.0 / (low + high)

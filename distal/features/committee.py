@@ -26,7 +26,6 @@ class Committee:
     classes: int
     labels: int
     mean: Tensor
-    scale: Tensor
     weight: Tensor
     bias: Tensor
     known: Tensor
@@ -41,7 +40,7 @@ class Committee:
         weight, bias = torch.zeros(len(probe.mean), wide), torch.zeros(wide)
         if len(probe.known) > 1:
             with one_thread():
-                z, basis = rotated(directions(features.cpu(), probe.mean, probe.scale).double())
+                z, basis = rotated(directions(features.cpu(), probe.mean).double())
                 known = probe.known.numpy()
                 onehot = one_hot(torch.from_numpy(np.searchsorted(known, labels))).double()
                 base = balance(onehot)
@@ -53,20 +52,20 @@ class Committee:
                     fitted.append(w / probe.temperature)
                 both = torch.cat(fitted, 1)
                 weight, bias = (basis @ both[:-1]).float(), both[-1].float()
-        return cls(members, probe.classes, len(labels), probe.mean, probe.scale, weight, bias, probe.known)
+        return cls(members, probe.classes, len(labels), probe.mean, weight, bias, probe.known)
 
     @torch.inference_mode()
     def probs(self, features: Tensor) -> Tensor:
         """Return float32 [n, B, K]: each member's class probabilities of features [n, F], on their device."""
-        mean, scale, weight, bias = (t.to(features.device) for t in (self.mean, self.scale, self.weight, self.bias))
-        logits = torch.cat([directions(rows, mean, scale) @ weight + bias for rows in torch.split(features, ROWS)])
+        mean, weight, bias = (t.to(features.device) for t in (self.mean, self.weight, self.bias))
+        logits = torch.cat([directions(rows, mean) @ weight + bias for rows in torch.split(features, ROWS)])
         apart = logits.reshape(len(logits), self.members, len(self.known))
         return among_classes(apart, self.known, self.classes, self.labels)
 
     def to_bytes(self) -> bytes:
         """Return safetensors bytes with a JSON header; nothing in them is executed when they are read."""
         header = {"model": "committee", "members": self.members, "classes": self.classes, "labels": self.labels}
-        return pack({name: getattr(self, name) for name in ("mean", "scale", "weight", "bias", "known")}, header)
+        return pack({name: getattr(self, name) for name in ("mean", "weight", "bias", "known")}, header)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Committee":

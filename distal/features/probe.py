@@ -1,8 +1,9 @@
 """Classify frozen features by logistic regression, refit from scratch on all labels: the probe.
 
-Features are standardized by the pool's mean and scale and given unit length (a direction says what an image shows, a
-length more how much contrast it has). Classes weigh alike whatever their numbers of labels. The strength of the penalty
-is the one whose log loss on labels left out is least, and the temperature is fitted to those same left-out logits.
+A row is how it differs from the pool's mean, at unit length. Entries are not divided by their own spread: those that
+vary most in the pool tell most about it, and the penalty should spare them. Classes weigh alike whatever their numbers
+of labels. The strength of the penalty is the one whose log loss on labels left out is least, where each label counts
+once (a class with two labels would decide it otherwise), and the temperature is fitted to those same left-out logits.
 """
 
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy, normalize, one_hot
 
 from distal import streams
 from distal.features.calibration import expected_calibration_error, fit_temperature
@@ -40,14 +42,13 @@ ROWS = 2048
 class Probe:
     """Own a fitted probe.
 
-    mean, scale: float32 [F]. weight: float32 [F, P], bias: float32 [P], the temperature in them, of the P classes with
-    labels, known: int64 [P]. labels: how many it learned from. strength: the chosen one. loss, calibration_error: log
-    loss and expected calibration error of the labels left out, classes weighing alike; None where none could be.
+    mean: float32 [F], of the pool. weight: float32 [F, P], bias: float32 [P], the temperature in them, of the P classes
+    with labels, known: int64 [P]. labels: how many it learned from. strength: the chosen one. loss, calibration_error:
+    log loss and expected calibration error of the labels left out; None where none could be.
     """
 
     classes: int
     mean: Tensor
-    scale: Tensor
     weight: Tensor
     bias: Tensor
     known: Tensor
@@ -58,34 +59,32 @@ class Probe:
     calibration_error: float | None
 
     @classmethod
-    def fit(
-        cls, features: Tensor, labels: Ints, classes: int, standardize: tuple[Tensor, Tensor] | None, seed: int
-    ) -> "Probe":
+    def fit(cls, features: Tensor, labels: Ints, classes: int, mean: Tensor | None, seed: int) -> "Probe":
         """Learn from features [m, F] and their labels [m] in [0, classes); the same input gives the same bits.
 
-        standardize: mean and scale [F] of the pool's features; None takes those of the labeled rows. A class without a
-        label is no error, nor is no label at all.
+        mean: of the pool's features [F]; None takes the labeled rows', which are few. A class without a label is no
+        error, nor is no label at all.
         """
         with one_thread():
             known, y = np.unique(labels, return_inverse=True)
-            mean, scale = standardize or _statistics(features)
-            mean, scale = mean.float().cpu(), _usable(scale.float().cpu())
+            features = features.float().cpu()
+            mean = (features.sum(0) / max(1, len(features)) if mean is None else mean).float().cpu()
             target = torch.from_numpy(y.astype(np.int64))
             if len(known) < 2:
                 found, weight, bias = _Chosen(), torch.zeros(features.shape[1], len(known)), torch.zeros(len(known))
             else:
-                z, basis = rotated(directions(features.cpu(), mean, scale).double())
+                z, basis = rotated(directions(features, mean).double())
                 found, w = _fit(z, target, seed)
                 w = w / found.temperature
                 weight, bias = (basis @ w[:-1]).float(), w[-1].float()
-        head = (mean, scale, weight.contiguous(), bias, torch.from_numpy(known.astype(np.int64)))
+        head = (mean, weight.contiguous(), bias, torch.from_numpy(known.astype(np.int64)))
         return cls(classes, *head, len(labels), found.strength, found.temperature, found.loss, found.calibration_error)
 
     @torch.inference_mode()
     def probs(self, features: Tensor) -> Tensor:
         """Return the class probabilities float32 [n, K] of features [n, F] of any float type, on their device."""
-        mean, scale, weight, bias = (t.to(features.device) for t in (self.mean, self.scale, self.weight, self.bias))
-        logits = [directions(rows, mean, scale) @ weight + bias for rows in torch.split(features, ROWS)]
+        mean, weight, bias = (t.to(features.device) for t in (self.mean, self.weight, self.bias))
+        logits = [directions(rows, mean) @ weight + bias for rows in torch.split(features, ROWS)]
         return among_classes(torch.cat(logits), self.known, self.classes, self.labels)
 
     def to_bytes(self) -> bytes:
@@ -102,7 +101,7 @@ class Probe:
 
 
 NUMBERS = ("classes", "labels", "strength", "temperature", "loss", "calibration_error")
-TENSORS = ("mean", "scale", "weight", "bias", "known")
+TENSORS = ("mean", "weight", "bias", "known")
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ class _Chosen:
 
 def _fit(z: Tensor, target: Tensor, seed: int) -> tuple[_Chosen, Tensor]:
     """Choose the strength and the temperature on rows left out, then fit all rows [m, d]: coefficients [d + 1, P]."""
-    onehot = torch.nn.functional.one_hot(target).double()
+    onehot = one_hot(target).double()
     weights = balance(onehot)
     left_out = torch.zeros(len(STRENGTHS), *onehot.shape, dtype=torch.float64)
     tested = torch.zeros(len(target), dtype=torch.bool)
@@ -129,14 +128,14 @@ def _fit(z: Tensor, target: Tensor, seed: int) -> tuple[_Chosen, Tensor]:
             left_out[place, test] = z[test] @ w[:-1] + w[-1]
     if not tested.any():
         return _Chosen(), fit_logistic(z, onehot, weights, UNCHOSEN)
-    left_out, y, share = left_out[:, tested], target[tested], weights[tested] / weights[tested].sum()
-    losses = [float(-(share * logits.log_softmax(1).gather(1, y[:, None])[:, 0]).sum()) for logits in left_out]
+    left_out, y = left_out[:, tested], target[tested]
+    losses = [float(cross_entropy(logits, y)) for logits in left_out]
     best = min(range(len(STRENGTHS)), key=losses.__getitem__)
-    temperature = fit_temperature(left_out[best], y, share)
-    tempered = (left_out[best] / temperature).log_softmax(1)
-    loss = float(-(share * tempered.gather(1, y[:, None])[:, 0]).sum())
-    error = expected_calibration_error(tempered.exp(), y, share)
-    return _Chosen(STRENGTHS[best], temperature, loss, error), fit_logistic(z, onehot, weights, STRENGTHS[best])
+    temperature = fit_temperature(left_out[best], y)
+    tempered = left_out[best] / temperature
+    error = expected_calibration_error(tempered.softmax(1), y)
+    found = _Chosen(STRENGTHS[best], temperature, float(cross_entropy(tempered, y)), error)
+    return found, fit_logistic(z, onehot, weights, STRENGTHS[best])
 
 
 def folds(y: Ints, seed: int) -> Iterator[Ints]:
@@ -171,24 +170,12 @@ def balance(onehot: Tensor) -> Tensor:
     return (onehot / onehot.sum(0)).sum(1) * (len(onehot) / onehot.shape[1])
 
 
-def directions(features: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
-    """Return features [n, F] standardized and of unit length, float32."""
-    z = (features.float() - mean) / scale
-    return torch.nn.functional.normalize(z)
+def directions(features: Tensor, mean: Tensor) -> Tensor:
+    """Return where features [n, F] lie from the mean, at unit length, float32."""
+    return normalize(features.float() - mean)
 
 
 def rotated(x: Tensor) -> tuple[Tensor, Tensor]:
     """Return rows [m, F] in coordinates [m, d] of their own span, and its basis [F, d]: the penalty sees no change."""
     basis, upper = torch.linalg.qr(x.T)
     return upper.T.contiguous(), basis
-
-
-def _statistics(features: Tensor) -> tuple[Tensor, Tensor]:
-    if not len(features):
-        return torch.zeros(features.shape[1]), torch.ones(features.shape[1])
-    return features.float().mean(0), features.float().std(0, correction=0)
-
-
-def _usable(scale: Tensor) -> Tensor:
-    """Give a feature that never varies scale 1: it is 0 everywhere after its mean is taken off."""
-    return torch.where(scale > 0.0, scale, torch.ones_like(scale))

@@ -31,7 +31,7 @@ def test_a_bootstrap_draws_from_each_class_as_often_as_it_has_labels():
 
 def test_a_member_is_scikit_learns_regression_on_its_own_bootstrap():
     x, labels, probe, committee = fitted(60)
-    z = torch.nn.functional.normalize((x - probe.mean) / probe.scale).double().numpy()
+    z = torch.nn.functional.normalize(x - probe.mean).double().numpy()
     rows = np.repeat(np.arange(60), bootstrap(labels, 0, 2))
     reference = LogisticRegression(C=probe.strength, class_weight="balanced", tol=1e-10, max_iter=5000)
     logits = torch.from_numpy(reference.fit(z[rows], labels[rows]).decision_function(z) / probe.temperature)

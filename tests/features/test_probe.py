@@ -16,12 +16,8 @@ def pool(rows: int, seed: int = 0, classes: int = CLASSES) -> tuple[torch.Tensor
     centers = np.random.default_rng(99).standard_normal((classes, FEATURES))
     labels = draw.integers(classes, size=rows)
     x = centers[labels] + 2.0 * draw.standard_normal((rows, FEATURES))
-    x = x * np.geomspace(0.01, 10.0, FEATURES) + 3.0
+    x = x * np.geomspace(0.3, 3.0, FEATURES) + 3.0
     return torch.from_numpy(x.astype(np.float32)), labels
-
-
-def standard(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    return x.mean(0), x.std(0, correction=0)
 
 
 def problem(rows: int, features: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -55,9 +51,9 @@ def test_the_gradient_is_zero_at_the_optimum(strength):
 def test_a_probe_is_scikit_learns_on_unit_directions_with_classes_weighing_alike():
     x, labels = pool(120)
     labels[labels == 1] = 0  # unequal classes
-    mean, scale = standard(pool(500, seed=1)[0])
-    probe = Probe.fit(x, labels, CLASSES, (mean, scale), seed=3)
-    z = ((x - mean) / scale).double().numpy()
+    mean = pool(500, seed=1)[0].mean(0)
+    probe = Probe.fit(x, labels, CLASSES, mean, seed=3)
+    z = (x - mean).double().numpy()
     z /= np.linalg.norm(z, axis=1, keepdims=True)
     reference = LogisticRegression(C=probe.strength, class_weight="balanced", tol=1e-10, max_iter=5000).fit(z, labels)
     logits = torch.from_numpy(reference.decision_function(z) / probe.temperature)
@@ -67,7 +63,7 @@ def test_a_probe_is_scikit_learns_on_unit_directions_with_classes_weighing_alike
 
 def test_a_probe_learns_what_can_be_learned_and_says_how_well():
     x, labels = pool(200)
-    probe = Probe.fit(x, labels, CLASSES, standard(x), seed=0)
+    probe = Probe.fit(x, labels, CLASSES, x.mean(0), seed=0)
     fresh, truth = pool(1000, seed=5)
     assert np.mean(probe.probs(fresh).argmax(1).numpy() == truth) > 0.9
     assert 0.0 < probe.loss < 0.5 * np.log(CLASSES)
@@ -77,7 +73,7 @@ def test_a_probe_learns_what_can_be_learned_and_says_how_well():
 @pytest.mark.parametrize("present", [[], [3], [3, 3, 3], [0, 3], [0, 3, 3], [0, 1, 2, 3]])
 def test_few_labels_give_probabilities_of_all_classes(present):
     x, _ = pool(len(present))
-    probe = Probe.fit(x, np.array(present, dtype=np.int64), CLASSES, standard(pool(100)[0]), seed=0)
+    probe = Probe.fit(x, np.array(present, dtype=np.int64), CLASSES, pool(100)[0].mean(0), seed=0)
     probs = probe.probs(pool(50, seed=2)[0])
     assert probs.shape == (50, CLASSES)
     assert probs.dtype == torch.float32
@@ -100,13 +96,13 @@ def test_the_same_input_gives_the_same_bytes_and_the_bytes_the_same_probe():
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            probes.append(Probe.fit(x, labels, CLASSES, standard(x), seed=4).to_bytes())
+            probes.append(Probe.fit(x, labels, CLASSES, x.mean(0), seed=4).to_bytes())
     finally:
         torch.set_num_threads(before)
     assert probes[0] == probes[1]
     probe = Probe.from_bytes(probes[0])
     assert probe.to_bytes() == probes[0]
-    assert torch.equal(probe.probs(x), Probe.fit(x, labels, CLASSES, standard(x), seed=4).probs(x))
+    assert torch.equal(probe.probs(x), Probe.fit(x, labels, CLASSES, x.mean(0), seed=4).probs(x))
 
 
 def test_a_probe_of_one_label_keeps_through_bytes():
@@ -116,14 +112,14 @@ def test_a_probe_of_one_label_keeps_through_bytes():
 
 def test_half_precision_features_change_probabilities_by_their_rounding_alone():
     x, labels = pool(100)
-    probe = Probe.fit(x, labels, CLASSES, standard(x), seed=0)
+    probe = Probe.fit(x, labels, CLASSES, x.mean(0), seed=0)
     np.testing.assert_allclose(probe.probs(x.half()), probe.probs(x), atol=0.02)
 
 
 def test_a_feature_that_never_varies_changes_nothing():
     x, labels = pool(80)
     wider = torch.cat([x, torch.full((80, 1), 7.0)], 1)
-    plain, with_it = (Probe.fit(f, labels, CLASSES, standard(f), seed=0).probs(f) for f in (x, wider))
+    plain, with_it = (Probe.fit(f, labels, CLASSES, f.mean(0), seed=0).probs(f) for f in (x, wider))
     np.testing.assert_allclose(plain, with_it, atol=1e-5)
 
 
