@@ -172,7 +172,8 @@ class ActiveLearner:
         self._opened.write(run)
         run.delete("stopped.json")
         self._listen(Event(0, "prepare", 0, rows, {"rounds": self.config.planned_rounds}))
-        ready = shards.prepare()
+        with self._watched():
+            ready = shards.prepare()
         skipped = [s for shard in ready for s in shard.skipped]
         plan = self._opened.plan(run, skipped, sum(shard.available for shard in ready), self._strategy)
         facts: dict[str, float | str] = {"available": plan.available, "skipped": len(skipped)}
@@ -190,7 +191,7 @@ class ActiveLearner:
         with closing(self._started(plan, shards, telemetry or self._listen)) as rounds:
             while True:
                 try:
-                    with self._torch_for_training():
+                    with self._watched(), self._torch_for_training():
                         result = next(rounds)
                 except StopIteration as end:
                     outcome: Outcome = end.value
@@ -222,6 +223,17 @@ class ActiveLearner:
             torch.inference_mode(False),
             torch.enable_grad(),
         ):
+            yield
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Raise where this machine's part of Ray dies and the pool with it; between rounds the script is left alone."""
+        if self.config.pool.shards == 0:
+            yield
+            return
+        from distal.driver.node import watched
+
+        with watched():
             yield
 
     def _awaited(self) -> str | None:
