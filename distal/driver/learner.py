@@ -31,7 +31,7 @@ from distal.pool.shard import Ready
 from distal.progress import Event, Listener, ignore
 from distal.query import Strategy, as_strategy
 from distal.report.write import write_report
-from distal.resolve import check_names, check_needs, make_config, parse_config, read_config
+from distal.resolve import check_names, make_config, parse_config, read_config
 from distal.rounds import RunPlan, Shards, run_rounds
 from distal.run.directory import RunDirectory
 from distal.run.ledger import Ledger
@@ -88,9 +88,7 @@ class ActiveLearner:
         chosen = None if strategy is None else as_strategy(strategy, given)
         if chosen is not None:
             config = config.model_copy(update={"query": config.query.model_copy(update={"strategy": chosen.name})})
-            check_needs(chosen, config)
-        else:
-            check_names(config)
+        check_names(config, chosen)
         self.run_directory = RunDirectory.open(config.storage, config.name)
         self._address = address or config.address
         self._opened = Preparation(config, self.run_directory, self._address)
