@@ -72,7 +72,7 @@ def watched() -> Iterator[None]:
         with guard:
             left.set()
         if reachable:
-            signal.signal(WAKE, before)
+            signal.signal(WAKE, before or signal.SIG_DFL)
         line.shutdown(socket.SHUT_RDWR)
         thread.join()
         line.close()
