@@ -128,14 +128,16 @@ def _with_kinds(tree: Mapping[str, Any]) -> Mapping[str, Any]:
     return made if isinstance(tree, Mapping) else tree
 
 
-def check_names(config: Config) -> None:
+def check_names(config: Config, strategy: Strategy | None = None) -> None:
     """Check the names that live in registries, and the keys that must agree with one another.
+
+    strategy: a script's own, in place of the one that `query.strategy` names.
 
     Raises:
         ConfigError: an unknown name, with the known ones and the nearest match; or two keys that do not fit.
     """
-    for key, name in (("query.strategy", config.query.strategy), ("query.cold_start", config.query.cold_start)):
-        check_needs(STRATEGIES.find(name, key), config, key)
+    _check_needs(strategy or STRATEGIES.find(config.query.strategy, "query.strategy"), config, "query.strategy")
+    _check_needs(STRATEGIES.find(config.query.cold_start, "query.cold_start"), config, "query.cold_start")
     ORACLES.find(config.oracle.kind)
     get_network(config.net.name, 8)
     FEATURES.find(config.evaluate.extractor, "evaluate.extractor")
@@ -172,7 +174,7 @@ def check_names(config: Config) -> None:
         )
 
 
-def check_needs(strategy: Strategy, config: Config, key: str = "query.strategy") -> None:
+def _check_needs(strategy: Strategy, config: Config, key: str) -> None:
     """Raise ConfigError where the model does not give what a strategy needs. key: where the strategy is named."""
     gives = MODELS.find(config.model.kind).gives
     if config.classifier != "head":

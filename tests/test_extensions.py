@@ -9,11 +9,13 @@ import pytest
 from installed_package import REGISTRIES, install
 from round_case import Run
 
+from distal import ActiveLearner
 from distal.config import Config
 from distal.errors import ConfigError
+from distal.query import View
 from distal.registry import Registry
 from distal.report.write import write_report
-from distal.resolve import make_config, print_config, read_config
+from distal.resolve import make_config, parse_config, print_config, read_config
 from distal.run.ledger import Ledger
 from distal.sweep.resolve import check_sweep, make_sweep
 
@@ -119,6 +121,15 @@ def test_a_need_that_the_model_does_not_give_is_refused_before_anything_starts()
         make_config({"query": {"strategy": "worst_rebuilt"}})
     with pytest.raises(ConfigError, match=r"query\.cold_start: 'least_real' needs 'realism', which model\.kind=vae"):
         make_config({"query": {"cold_start": "least_real"}, "model": {"kind": "vae"}})
+
+
+def test_what_a_run_begins_with_is_checked_where_a_script_brings_its_own_strategy() -> None:
+    def own(view: View) -> Any:
+        return view.probs[:, 0]
+
+    config = parse_config({"query": {"cold_start": "least_real"}, "model": {"kind": "vae"}})
+    with pytest.raises(ConfigError, match=r"query\.cold_start: 'least_real' needs 'realism', which model\.kind=vae"):
+        ActiveLearner(config, strategy=own)
 
 
 @pytest.mark.parametrize(

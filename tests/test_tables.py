@@ -7,6 +7,8 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from round_case import Run, contents
 
@@ -21,7 +23,7 @@ from distal.driver.preparation import Preparation
 from distal.errors import PoolError, RunError, StorageError
 from distal.report.collect import collect
 from distal.run.directory import RunDirectory
-from distal.run.ledger import Ledger
+from distal.run.ledger import Ledger, Query
 from distal.sweep.tuner import share
 
 Make = Callable[..., Config]
@@ -210,3 +212,25 @@ def test_a_sweep_closes_the_list_of_its_pools_files(
     add(folder, "a", 120, 140)
     with pytest.raises(RunError, match=r"a\.parquet is new"):
         share(config, directory)
+
+
+def test_files_that_bring_a_class_the_run_does_not_know_are_refused_with_what_to_do(
+    small_config: Make, tmp_path: Path
+) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    images = pa.array([data for data, _, _ in digit_images()[:60]], pa.binary())
+
+    def arrive(name: str, labels: list[str | None]) -> None:
+        pq.write_table(pa.table({"image": images, "label": pa.array(labels * 30)}), folder / f"{name}.parquet")
+
+    arrive("m", ["crack", "free"])
+    config = small_config(pool={"path": str(folder)})
+    run = RunDirectory.open(config.storage, config.name)
+    Preparation(config, run).write(run)
+    Ledger(run).write_query(Query(1, np.array([1, 3]), np.zeros(2, np.float32), "random"))
+    arrive("z", ["blowhole", "free"])
+    with pytest.raises(RunError, match=r"classes crack, free; the pool also has blowhole now.\nA run keeps"):
+        Preparation(config, run).compare(run)
+    arrive("z", [None, "free"])
+    Preparation(config, run).compare(run)

@@ -13,6 +13,9 @@ from distal.cli.ending import end_on_sigterm
 from distal.cli.output import escape_what_has_no_code, log_to_stderr, show, show_error
 from distal.errors import DistalError
 
+RAYS_OBITUARY = ("RAY_DEDUP_LOGS_SKIP_REGEX", "^Raylet is terminated")
+"""What keeps the last records of a raylet that died off the terminal; they are in Ray's log, and distal says it."""
+
 app = typer.Typer(
     name="distal",
     no_args_is_help=True,
@@ -46,6 +49,7 @@ app.add_typer(jobs_app, name="jobs")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; a known error prints its message alone, with its kind's code."""
     escape_what_has_no_code()
+    os.environ.setdefault(*RAYS_OBITUARY)  # which Ray reads when it is imported
     try:
         log_to_stderr()
         end_on_sigterm()

@@ -31,7 +31,7 @@ from distal.pool.shard import Ready
 from distal.progress import Event, Listener, ignore
 from distal.query import Strategy, as_strategy
 from distal.report.write import write_report
-from distal.resolve import check_names, check_needs, make_config, parse_config, read_config
+from distal.resolve import check_names, make_config, parse_config, read_config
 from distal.rounds import RunPlan, Shards, run_rounds
 from distal.run.directory import RunDirectory
 from distal.run.ledger import Ledger
@@ -88,9 +88,7 @@ class ActiveLearner:
         chosen = None if strategy is None else as_strategy(strategy, given)
         if chosen is not None:
             config = config.model_copy(update={"query": config.query.model_copy(update={"strategy": chosen.name})})
-            check_needs(chosen, config)
-        else:
-            check_names(config)
+        check_names(config, chosen)
         self.run_directory = RunDirectory.open(config.storage, config.name)
         self._address = address or config.address
         self._opened = Preparation(config, self.run_directory, self._address)
@@ -172,7 +170,8 @@ class ActiveLearner:
         self._opened.write(run)
         run.delete("stopped.json")
         self._listen(Event(0, "prepare", 0, rows, {"rounds": self.config.planned_rounds}))
-        ready = shards.prepare()
+        with self._watched():
+            ready = shards.prepare()
         skipped = [s for shard in ready for s in shard.skipped]
         plan = self._opened.plan(run, skipped, sum(shard.available for shard in ready), self._strategy)
         facts: dict[str, float | str] = {"available": plan.available, "skipped": len(skipped)}
@@ -190,7 +189,7 @@ class ActiveLearner:
         with closing(self._started(plan, shards, telemetry or self._listen)) as rounds:
             while True:
                 try:
-                    with self._torch_for_training():
+                    with self._watched(), self._torch_for_training():
                         result = next(rounds)
                 except StopIteration as end:
                     outcome: Outcome = end.value
@@ -222,6 +221,17 @@ class ActiveLearner:
             torch.inference_mode(False),
             torch.enable_grad(),
         ):
+            yield
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Raise where this machine's part of Ray dies and the pool with it; between rounds the script is left alone."""
+        if self.config.pool.shards == 0:
+            yield
+            return
+        from distal.driver.node import watched
+
+        with watched():
             yield
 
     def _awaited(self) -> str | None:

@@ -15,6 +15,7 @@ from distal.data.protocol import Rows
 from distal.data.split import held_out, held_out_ids, holdout_fraction
 from distal.data.table import ImageTable, open_images
 from distal.data.tables import Tables, open_tables, read_tables, write_tables
+from distal.driver.changes import refuse_another
 from distal.driver.environment import environment
 from distal.driver.resources import choose_shards
 from distal.errors import ConfigError, PoolError, RunError
@@ -26,7 +27,7 @@ from distal.oracle.given import match, names_of, read_table
 from distal.places import with_absolute_places
 from distal.pool.sight import Frozen
 from distal.query import STRATEGIES, Strategy
-from distal.resolve import differing_keys, print_config
+from distal.resolve import print_config
 from distal.rounds import RunPlan
 from distal.run.artefacts import Folder
 from distal.run.directory import RunDirectory
@@ -36,29 +37,6 @@ from distal.train.memory import require_memory
 from distal.version import __version__
 
 Ids = npt.NDArray[np.int64]
-
-MAY_CHANGE = (
-    "address",
-    "autoscaling",
-    "wait_s",
-    "driver_cpus",
-    "storage",
-    "name",
-    "rounds",
-    "stop.",
-    "pool.path",
-    "pool.shards",
-    "pool.cache",
-    "pool.cpus_per_shard",
-    "pool.gpus_per_shard",
-    "train.workers",
-    "train.min_workers",
-    "train.threads",
-    "train.cpus_per_worker",
-    "train.gpus_per_worker",
-    "evaluate.path",
-)
-"""Keys that a run may change when it is taken up again; the paths only to the same images, and more in the pool."""
 
 
 class Preparation:
@@ -147,12 +125,7 @@ class Preparation:
         if not run.list("rounds"):
             return
         saved = read_saved(run)
-        changed = [k for k in differing_keys(saved.config, self.config) if not k.startswith(MAY_CHANGE)]
-        if changed:
-            raise RunError(
-                f"{run.uri}: holds a run with another configuration; it differs in {', '.join(changed[:5])}.\n"
-                f"Give this one another name=..., or continue that one with: distal resume {run.uri}"
-            )
+        refuse_another(run.uri, saved.config, self.config)
         self.require_same_images(run, saved)
         run.committed()
         Ledger(run, len(self.classes)).labels()  # damage there shows now, not when the actors are up

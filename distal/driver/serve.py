@@ -15,6 +15,7 @@ from distal.config import Config
 from distal.driver.cluster import cluster, living_nodes
 from distal.driver.launch import WorkerGroup
 from distal.driver.mailbox import LastReply, Mailbox, Question, WorkersUp
+from distal.driver.node import NodeLost, watched
 from distal.driver.preparation import Preparation
 from distal.driver.rank import DRIVER_LOCK, RankJob
 from distal.driver.resources import divide_resources, possible_sizes
@@ -49,17 +50,18 @@ def shard_actors(opened: Preparation, address: str | None) -> Iterator[ShardActo
     config = opened.config
     with cluster(address):
         resources = divide_resources(config, living_nodes())
-        shards = ShardActors(
-            opened.images,
-            config.pool.shards or 0,
-            opened.holdout,
-            config.seed,
-            resources.shard_cpus,
-            resources.shard_gpus,
-            config.name,
-            config.wait_s,
-            opened.network(),
-        )
+        with watched():
+            shards = ShardActors(
+                opened.images,
+                config.pool.shards or 0,
+                opened.holdout,
+                config.seed,
+                resources.shard_cpus,
+                resources.shard_gpus,
+                config.name,
+                config.wait_s,
+                opened.network(),
+            )
         try:
             yield shards
         finally:
@@ -102,6 +104,7 @@ class Driver:
         thread = threading.Thread(target=self._run, args=(failure,), name="distal-rounds", daemon=True)
         thread.start()
         end: Outcome | DistalError | None = None
+        wait_s = END_WAIT_S
         try:
             while end is None:
                 alive = thread.is_alive()  # asked first: what a thread sent before it ended is received below
@@ -118,8 +121,11 @@ class Driver:
                     self._go_on(message)
                 else:
                     end = self._hear(message)
+        except NodeLost:
+            wait_s = 0.0  # the workers may hear that they should end, but Ray tells nobody here when they have
+            raise
         finally:
-            thread.join(timeout=END_WAIT_S if isinstance(end, Outcome) or self._stopped() else 0.0)
+            thread.join(timeout=wait_s if isinstance(end, Outcome) or self._stopped() else 0.0)
         if isinstance(end, DistalError):
             raise end
         if failure:

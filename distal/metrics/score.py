@@ -36,8 +36,3 @@ class Score:
             "class": self.class_name,
             "note": self.note,
         }
-
-    @classmethod
-    def from_json(cls, entry: dict[str, Any]) -> "Score":
-        """Read an entry of metrics.json."""
-        return cls(class_name=entry["class"], **{key: value for key, value in entry.items() if key != "class"})

@@ -9,6 +9,7 @@ from distal.communicator import Alone
 from distal.config import EVALUATION_CACHE, Config
 from distal.data.tables import write_tables
 from distal.driver.cluster import cluster, living_nodes
+from distal.driver.node import watched
 from distal.driver.preparation import Preparation
 from distal.errors import ClusterError, RunError
 from distal.places import with_absolute_places
@@ -66,7 +67,7 @@ def run_sweep(sweep: SweepConfig, *, resume: bool = False, watch: Watcher = watc
     directory = RunDirectory.open(sweep.storage, sweep.name)
     with directory.lock("driver"):
         _compare(directory, sweep, base, resume)
-        with cluster(sweep.address):
+        with cluster(sweep.address), watched():
             nodes = living_nodes()
             trials = max(1, len(points) * len(sweep.seeds)) if points else sweep.trials
             places = trials_at_a_time(nodes, sweep.resources, min(trials, sweep.concurrency or trials))

@@ -8,8 +8,6 @@ import pytest
 
 from distal.config import PoolConfig
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
-
 
 @pytest.fixture
 def pool(tmp_path: Path) -> Callable[..., PoolConfig]:
@@ -18,10 +16,3 @@ def pool(tmp_path: Path) -> Callable[..., PoolConfig]:
         return PoolConfig(path=shown, **{"cache": str(tmp_path / "cache"), "block_rows": 16, **fields})
 
     return configure
-
-
-@pytest.fixture
-def shared_data() -> Path:
-    if not SHARED.is_dir():
-        pytest.skip("../shared/data is not there: these tests read real images from it")
-    return SHARED

@@ -1,3 +1,4 @@
+import json
 import pickle
 
 import numpy as np
@@ -122,14 +123,20 @@ def test_rows_outside_the_pool_are_refused(tmp_path, pool):
         open_images(pool()).pixels(np.array([1, 5]))
 
 
-def test_real_pools_open_as_they_are(shared_data, tmp_path):
-    mnist = open_images(PoolConfig(path=str(shared_data / "mnist" / "test.parquet"), cache=str(tmp_path)))
-    assert (mnist.rows, mnist.image_size, mnist.channels, len(mnist.classes or ())) == (10_000, 32, 1, 10)
-    assert mnist.block(0).shape == (256, 1, 32, 32)
-    assert mnist.skipped(0, 1) == []
-    tiles = open_images(PoolConfig(path=str(shared_data / "magnetic_tile" / "test.parquet"), cache=str(tmp_path)))
-    assert (tiles.rows, tiles.image_size, tiles.channels) == (268, 64, 1)
-    assert sum(tiles.class_counts().values()) == 268
+def test_pools_as_they_are_published_open_with_nothing_said_of_them(tmp_path):
+    """28 px under one size for all, and photos of many shapes whose files name their classes."""
+    names = {"info": {"features": {"label": {"names": list("0123456789"), "_type": "ClassLabel"}}}}
+    scans, labels = [png(each) for each in noise(300, side=28)], pa.array(np.arange(300) % 10)
+    digits = write_pool(tmp_path / "digits.parquet", scans, labels, {"huggingface": json.dumps(names)})
+    table = open_images(PoolConfig(path=str(digits), cache=str(tmp_path / "cache")))
+    assert (table.rows, table.image_size, table.channels, table.classes) == (300, 32, 1, tuple("0123456789"))
+    assert table.block(0).shape == (256, 1, 32, 32)
+    assert table.skipped(0, 1) == []
+    photos = [png(noise(1, side=100 + row)[0, : 60 + row]) for row in range(40)]
+    tiles = write_pool(tmp_path / "tiles.parquet", photos, pa.array(["crack", "free"] * 20))
+    table = open_images(PoolConfig(path=str(tiles), cache=str(tmp_path / "cache")))
+    assert (table.rows, table.image_size, table.channels) == (40, 64, 1)
+    assert table.class_counts() == {"crack": 20, "free": 20}
 
 
 def test_a_value_that_a_dictionary_repeats_does_not_fill_the_memory(tmp_path, pool):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from commands import started
 from crash_driver import LabelFunction, at_answer
@@ -27,6 +28,7 @@ from two_rounds import (
 
 from distal import ActiveLearner, OracleError, RunLockedError, StorageError, StrategyError
 from distal.cli.status import describe_status
+from distal.errors import ClusterError
 from distal.query import Strategy, View
 from distal.run.ledger import Ledger
 
@@ -126,3 +128,18 @@ def test_ctrl_c_and_sigterm_end_in_words_and_leave_a_run_that_can_be_taken_up(
     assert run_of(tmp_path).holder() is None
     assert "next       round 1: train" in describe_status(run_of(tmp_path))
     assert not run_of(tmp_path).has(".train")
+
+
+def test_a_run_whose_raylet_is_killed_ends_in_our_words_before_ray_ends_the_process(tmp_path: Path) -> None:
+    share_extractor(tmp_path)
+    settings = ["train.workers=1", "train.steps=1000000", "evaluate.samples=64", "query.batch=6", "rounds=1"]
+    with started("run", f"storage={tmp_path}", "name=run", *settings) as process:
+        wait_until(lambda: run_of(tmp_path).has("rounds/0001/labels.parquet"), "round 1 was labeled", 200.0)
+        next(p for p in psutil.Process(process.pid).children() if p.name() == "raylet").kill()
+        said, _ = process.communicate(timeout=END_S)
+    assert process.returncode == ClusterError.exit_code
+    assert "error: this machine's raylet, by which this process speaks to Ray, was killed" in said
+    assert "state-dump" not in said
+    assert "Traceback" not in said
+    assert run_of(tmp_path).holder() is None
+    assert "next       round 1: train" in describe_status(run_of(tmp_path))

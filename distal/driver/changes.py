@@ -1,0 +1,50 @@
+"""Say what of its configuration a run may change when it is taken up again."""
+
+from distal.config import Config
+from distal.errors import RunError
+from distal.resolve import differing_keys
+
+MAY_CHANGE = (
+    "address",
+    "autoscaling",
+    "wait_s",
+    "driver_cpus",
+    "storage",
+    "name",
+    "rounds",
+    "stop.",
+    "pool.path",
+    "pool.shards",
+    "pool.cache",
+    "pool.cpus_per_shard",
+    "pool.gpus_per_shard",
+    "train.workers",
+    "train.min_workers",
+    "train.threads",
+    "train.cpus_per_worker",
+    "train.gpus_per_worker",
+    "evaluate.path",
+)
+"""Keys that a run may change when it is taken up again; the paths only to the same images, and more in the pool."""
+
+
+def refuse_another(uri: str, saved: Config, now: Config) -> None:
+    """Refuse to continue a run under a configuration that is another's.
+
+    Raises:
+        RunError: keys differ that may not; where files arrived with labels of a new class, it says how to go on.
+    """
+    changed = [key for key in differing_keys(saved, now) if not key.startswith(MAY_CHANGE)]
+    known, present = saved.pool.classes or [], now.pool.classes or []
+    arrived = [name for name in present if name not in known]
+    if arrived and changed == ["pool.classes"]:
+        raise RunError(
+            f"{uri}: a run of the classes {', '.join(known)[:200]}; the pool also has {', '.join(arrived)[:200]} now.\n"
+            "A run keeps its classes: leave the label of those rows empty, or take their files out of the pool.\n"
+            "With them, begin another run, under another name=..."
+        )
+    if changed:
+        raise RunError(
+            f"{uri}: holds a run with another configuration; it differs in {', '.join(changed[:5])}.\n"
+            f"Give this one another name=..., or continue that one with: distal resume {uri}"
+        )
