@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from commands import started
 from small_sweeps import ROUNDS, committed, results_of, sweep_tree, write_sweep
-from two_rounds import wait_until
+from two_rounds import alive, ray_processes, wait_until
 
 from distal.errors import StorageError
 from distal.sweep.resolve import make_sweep
@@ -37,7 +37,11 @@ def test_a_sweep_that_is_killed_then_ended_by_control_c_and_then_by_its_time_los
     file = str(write_sweep(tmp_path, sweep))
     with started("tune", file):
         wait_until(lambda: len(committed(tmp_path)) >= 2, "two rounds are committed", START_S)
+        trials = ray_processes("(SweepTrial|ResourceTrainable)")  # at rest, and at a round
+    # They outlive the killed driver until Ray ends them, and may commit what they were at.
+    wait_until(lambda: not any(alive(trial) for trial in trials), "the killed sweep's trials were gone")
     killed = committed(tmp_path)
+    assert trials
     assert killed
 
     with started("tune", file, "--resume") as process:
