@@ -25,6 +25,7 @@ ray=$(command -v "$(dirname "${PYTHON:-$0}")/ray" || command -v "$(dirname "$0")
 PATH=$(cd "$(dirname "$ray")" && pwd):$PATH  # a job's entrypoint is `python`: the one that has distal
 export PATH RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$here/token
 export RAY_USAGE_STATS_ENABLED=0 PYTHONWARNINGS=ignore
+export RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S=0  # `stop` ends all nodes: none waits for its work to move to another
 
 node() { # node NAME ray-start-arguments...: a process group of its own, so that one signal ends the node
   local name=$1
@@ -76,10 +77,11 @@ worker() { # worker NAME CPUS: start a node and wait for it; a busy machine may 
 }
 
 start() {
-  local workers=${1:-3} cpus=${2:-1} i
+  local workers=${1:-3} cpus=${2:-1} i starts=()
   ! compgen -G "$here/*.pid" >/dev/null || { echo "a cluster runs already; first: $0 stop" >&2; exit 1; }
   head
-  for ((i = 1; i <= workers; i++)); do worker "worker-$i" "$cpus"; done
+  for ((i = 1; i <= workers; i++)); do worker "worker-$i" "$cpus" & starts+=($!); done
+  for i in "${starts[@]}"; do wait "$i"; done
   cat <<EOF
 1 head and $workers workers of $cpus CPUs run. In the shell from which you submit:
 

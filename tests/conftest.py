@@ -19,7 +19,16 @@ os.environ.setdefault("RAY_prestart_worker_first_driver", "0")  # processes that
 
 RUN_NUMBERS = itertools.count(1)
 
-LONGEST = ("test_cluster_losses", "test_kills", "test_cluster_jobs", "test_sweeps", "test_interruptions")
+LONGEST = (
+    "test_cluster_losses",
+    "test_sweeps",
+    "test_kills",
+    "test_cluster_jobs",
+    "test_sweep_interruptions",
+    "test_interruptions",
+    "test_documentation",
+    "test_lost_nodes",
+)
 """The files that take a minute and more, the longest first: one that begins last is waited for alone."""
 
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 import yaml
 from resolved_facts import RESOLVED
 
@@ -119,9 +120,34 @@ def test_a_run_whose_strategy_a_script_brought_is_shown_and_its_resumption_sent_
     assert "its strategy came from there" in capsys.readouterr().err
 
 
-def test_sigterm_and_ctrl_c_say_what_continues(capsys: pytest.CaptureFixture[str]) -> None:
-    for end, word in ((KeyboardInterrupt(), "interrupted"), (SystemExit(143), "terminated")):
-        with pytest.raises(type(end)), ending("distal resume '/a b/r'"):
-            raise end
-        said = f"{word}; every answered label and committed round is kept: distal resume '/a b/r'"
-        assert capsys.readouterr().err.strip() == said
+@pytest.mark.parametrize(
+    ("end", "word", "code"), [(KeyboardInterrupt(), "interrupted", 130), (SystemExit(143), "terminated", 143)]
+)
+def test_sigterm_and_ctrl_c_say_once_what_continues(
+    end: BaseException, word: str, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(typer.Exit) as ended, ending("around"), ending("distal resume '/a b/r'"):
+        raise end
+    assert ended.value.exit_code == code
+    said = f"{word}; every answered label and committed round is kept: distal resume '/a b/r'"
+    assert capsys.readouterr().err.strip() == said
+
+
+@pytest.mark.parametrize(
+    ("command", "reads"),
+    [
+        ("run", "distal.resolve.read_config"),
+        ("resume", "distal.checkpoints.read_saved"),
+        ("tune", "distal.cli.sweeps._read"),
+    ],
+)
+def test_ctrl_c_says_what_continues_before_a_command_knows_what_it_runs(
+    command: str, reads: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(reads, interrupted)
+    assert cli.main([command, "given"]) == 130
+    said = "interrupted; every answered label and committed round is kept: give the same command again"
+    assert capsys.readouterr().err.strip() == said

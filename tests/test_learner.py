@@ -88,6 +88,7 @@ import sys, torch, distal
 torch.set_grad_enabled(False)
 torch.set_num_threads(3)
 learner = distal.ActiveLearner(sys.argv[1], oracle=lambda item: item.row_id % 10)
+assert "matplotlib" not in sys.modules, "what draws a page is loaded by who draws none yet"
 for result in learner.rounds():
     assert torch.get_num_threads() == 3 and not torch.is_grad_enabled()
     break

@@ -54,7 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log_to_stderr()
         end_on_sigterm()
         app(args=arguments, prog_name="distal")
-    except SystemExit as end:  # how typer ends: after a command, a usage error, and Ctrl-C without a word
+    except (
+        SystemExit
+    ) as end:  # how typer ends: after a command, a usage error, and other commands' Ctrl-C without a word
         return end.code if isinstance(end.code, int) else 1
     except DistalError as error:
         show_error(error)

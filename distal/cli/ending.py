@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-TERMINATED = 128 + signal.SIGTERM
+import typer
+
+INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
+AGAIN = "give the same command again"
 
 
 def end_on_sigterm() -> None:
@@ -23,11 +26,21 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 @contextmanager
 def ending(continues: str) -> Iterator[None]:
-    """Say, where the block is interrupted, that nothing is lost and which command continues."""
+    """Say, where the block is interrupted, that nothing is lost and which command continues; blocks around are silent.
+
+    A command is such a block as well: it may be interrupted while it reads its arguments and imports what it needs.
+
+    Raises:
+        typer.Exit: in place of what interrupted.
+    """
     try:
         yield
-    except (KeyboardInterrupt, SystemExit) as end:
-        if isinstance(end, KeyboardInterrupt) or end.code == TERMINATED:
-            what = "interrupted" if isinstance(end, KeyboardInterrupt) else "terminated"
-            sys.stderr.write(f"{what}; every answered label and committed round is kept: {continues}\n")
-        raise
+        return
+    except KeyboardInterrupt:
+        what, code = "interrupted", INTERRUPTED
+    except SystemExit as end:
+        if end.code != TERMINATED:
+            raise
+        what, code = "terminated", TERMINATED
+    sys.stderr.write(f"{what}; every answered label and committed round is kept: {continues}\n")
+    raise typer.Exit(code)

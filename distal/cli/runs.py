@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from distal.cli.ending import ending
+from distal.cli.ending import AGAIN, ending
 from distal.cli.output import can_be_encoded, show
 from distal.errors import ConfigError, RunError
 from distal.places import absolute
@@ -34,6 +34,7 @@ RunPath = Annotated[
 Round = Annotated[int | None, typer.Option(min=1, help="A committed round; the last where it is left out.")]
 
 
+@ending(AGAIN)
 def run(arguments: Overrides = None) -> None:
     """Run active learning; a run that exists is continued.
 
@@ -52,6 +53,7 @@ def run(arguments: Overrides = None) -> None:
     run_config(read_config(path, overrides))
 
 
+@ending(AGAIN)
 def resume(path: RunPath, arguments: Changes = None) -> None:
     """Continue a run where it stopped.
 

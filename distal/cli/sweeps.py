@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from distal.cli.ending import ending
+from distal.cli.ending import AGAIN, ending
 from distal.cli.output import show
 from distal.cli.runs import split_arguments, storage_and_name
 from distal.errors import ConfigError
@@ -25,6 +25,7 @@ SweepArguments = Annotated[
 ]
 
 
+@ending(AGAIN)
 def tune(
     arguments: SweepArguments = None,
     resume: Annotated[bool, typer.Option("--resume", help="Take up a sweep that was interrupted.")] = False,

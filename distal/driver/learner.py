@@ -30,7 +30,6 @@ from distal.pool.local import LocalShard
 from distal.pool.shard import Ready
 from distal.progress import Event, Listener, ignore
 from distal.query import Strategy, as_strategy
-from distal.report.write import write_report
 from distal.resolve import check_names, make_config, parse_config, read_config
 from distal.rounds import RunPlan, Shards, run_rounds
 from distal.run.directory import RunDirectory
@@ -271,6 +270,8 @@ class ActiveLearner:
             self._report(self.run_directory, at_work=True)
 
     def _report(self, run: RunDirectory, at_work: bool = False) -> None:
+        from distal.report.write import write_report  # which imports matplotlib: half a second that only a page pays
+
         began = time.monotonic()
         try:
             if run.exists():

@@ -64,7 +64,12 @@ def find_score(name: str, evaluate: EvaluateConfig, key: str) -> Metric:
 def metric_of(score: str) -> Metric | None:
     """Return the metric that a score of metrics.json is of; None where no installed package has it any more."""
     base = next((score.removesuffix(end) for end in ENDINGS if score.endswith(end)), score)
-    for name in METRICS.names():
+    # What packages add is looked through last: it takes some ms, and a report asks for a hundred titles.
+    return _metric_among(sorted(METRICS), base) or _metric_among(METRICS.names(), base)
+
+
+def _metric_among(names: Sequence[str], base: str) -> Metric | None:
+    for name in names:
         if name not in METRICS and not base.startswith(name):
             continue  # not loaded for a look at its names
         metric = METRICS.find(name)

@@ -26,3 +26,8 @@ def test_an_unknown_name_is_refused_with_the_nearest() -> None:
 def test_scores_have_names_in_words(name: str, title: str, short: str) -> None:
     assert score_title(name) == title
     assert short_title(name) == short
+
+
+def test_a_metric_of_our_own_is_found_without_a_look_at_what_packages_add(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("distal.registry.entry_points", None)
+    assert score_title("kd_pool-cnn_class") == "Kernel distance (pool-cnn), by class"

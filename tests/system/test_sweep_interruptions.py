@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from commands import started
 from small_sweeps import ROUNDS, committed, results_of, sweep_tree, write_sweep
-from two_rounds import wait_until
+from two_rounds import alive, ray_processes, wait_until
 
 from distal.errors import StorageError
 from distal.sweep.resolve import make_sweep
+from distal.sweep.results import Results
 from distal.sweep.tuner import run_sweep
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
@@ -30,6 +31,13 @@ def require_all_finished(storage: Path, before: dict[str, float]) -> None:
     assert before.items() <= committed(storage).items()
 
 
+def require_more_to_do(results: Results) -> None:
+    """Require a trial not to have ended, or not to have begun, and none to have failed."""
+    states = [trial.state for trial in results.trials]
+    assert "unfinished" in states or len(states) < 3
+    assert "failed" not in states
+
+
 def test_a_sweep_that_is_killed_then_ended_by_control_c_and_then_by_its_time_loses_nothing(
     local_ray: None, tmp_path: Path, decoded: Path
 ) -> None:
@@ -37,7 +45,11 @@ def test_a_sweep_that_is_killed_then_ended_by_control_c_and_then_by_its_time_los
     file = str(write_sweep(tmp_path, sweep))
     with started("tune", file):
         wait_until(lambda: len(committed(tmp_path)) >= 2, "two rounds are committed", START_S)
+        trials = ray_processes("(SweepTrial|ResourceTrainable)")  # at rest, and at a round
+    # They outlive the killed driver until Ray ends them, and may commit what they were at.
+    wait_until(lambda: not any(alive(trial) for trial in trials), "the killed sweep's trials were gone")
     killed = committed(tmp_path)
+    assert trials
     assert killed
 
     with started("tune", file, "--resume") as process:
@@ -46,14 +58,12 @@ def test_a_sweep_that_is_killed_then_ended_by_control_c_and_then_by_its_time_los
         output, _ = process.communicate(timeout=120)
     assert process.returncode == 130, output
     assert "--resume" in output
-    states = {trial.state for trial in results_of(tmp_path).trials}
-    assert "unfinished" in states
-    assert "failed" not in states
+    require_more_to_do(results_of(tmp_path))
     before = committed(tmp_path)
     assert killed.items() <= before.items()
 
     results = run_sweep(make_sweep(sweep | {"hours": 1e-6}), resume=True)
-    assert "unfinished" in {trial.state for trial in results.trials} or len(results.trials) < 3
+    require_more_to_do(results)
     assert before.items() <= committed(tmp_path).items()
 
     run_sweep(make_sweep(sweep), resume=True)
