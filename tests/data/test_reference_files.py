@@ -1,5 +1,6 @@
 """Example images become a file of the run in the pool's own columns; what cannot be one is refused by name."""
 
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from data_pools import noise, png, write_pool
+from pyarrow.fs import LocalFileSystem
 
 from distal.data.references import FILE, kept_references, read_references
 from distal.data.table import open_images
@@ -19,6 +21,11 @@ IMAGES = noise(40)
 @pytest.fixture
 def run(tmp_path: Path) -> RunDirectory:
     return RunDirectory.open(str(tmp_path), "run")
+
+
+@pytest.fixture(params=["local", "object store"])
+def any_run(run: RunDirectory, tmp_path: Path, request: pytest.FixtureRequest) -> RunDirectory:
+    return run if request.param == "local" else RunDirectory.on(LocalFileSystem(), str(tmp_path), "stored")
 
 
 @pytest.fixture
@@ -38,8 +45,9 @@ def made(tmp_path: Path, pool, place: Path, run: RunDirectory, images: list[byte
 
 
 def test_references_lie_after_the_pools_first_rows_and_before_those_that_come_later(
-    tmp_path: Path, pool, folder: Path, run: RunDirectory
+    tmp_path: Path, pool, folder: Path, any_run: RunDirectory
 ) -> None:
+    run = any_run
     labels = pa.array([row % 2 for row in range(20)], pa.int64())
     table, references = made(tmp_path, pool, folder, run, [png(image) for image in IMAGES[:20]], labels)
     assert (sorted(references.names), references.classes) == (["crack", "crack", "dent"], ("crack", "dent"))
@@ -50,6 +58,7 @@ def test_references_lie_after_the_pools_first_rows_and_before_those_that_come_la
     grown = open_images(
         pool([str(tmp_path / "pool.parquet"), str(tmp_path / "more")]), began.source.tables
     ).with_references(references.file, references.data)
+    grown = deepcopy(grown)  # by its pickle, as it travels to the shards
     assert [(each.kind, each.first_row, each.rows) for each in grown.source.tables] == [
         ("pool", 0, 20),
         ("references", 20, 3),
