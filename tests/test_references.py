@@ -22,7 +22,6 @@ from distal.report.collect import collect
 from distal.report.page import tiles
 from distal.run.directory import RunDirectory
 from distal.run.ledger import Ledger
-from distal.sweep.lineage import ONCE
 
 Make = Callable[..., Config]
 EACH = 3
@@ -142,7 +141,7 @@ def test_other_references_are_another_run_and_a_sweeps_trials_take_over_the_swee
     run = RunDirectory.open(config.storage, config.name)
     opened(config).write_tables(run, closed=True)
     trial = RunDirectory.open(config.storage, f"{config.name}-trial")
-    for name in set(ONCE) & {FILE, TABLES}:
+    for name in (FILE, TABLES):
         trial.write(name, run.read(name))
     (examples / "3").rename(examples / "three")
     begun = Preparation(config, trial)

@@ -82,7 +82,7 @@ def read_references(place: str, pool: PoolConfig, images: ImageTable, run: RunDi
         raise _refused(place, *problems)
     copies = _copies(images, {example.data for example in examples})
     if copies:
-        log.warning("query.references: %d images of the pool are references too, byte for byte", copies)
+        log.warning("query.references: %d of the pool's images are references too, byte for byte", copies)
     names = tuple(classes[example.label] for example in examples)
     return References(_file(run), _to_parquet(examples, names, classes, images), names, classes)
 
@@ -134,10 +134,12 @@ def _open(place: str, pool: PoolConfig, images: ImageTable) -> tuple[tuple[str, 
                 else _Example(item.data, item.path, MISSING if item.label is None else item.label)
                 for item in records.items
             )
-        shape = {"image_size": images.image_size, "channels": images.channels, "classes": None}
-        table = open_images(pool.model_copy(update={"path": place, **shape}))
+        label = pool.label_column or "label"
+        shape = {"image_size": images.image_size, "channels": images.channels}
+        own = {"path": place, "label_column": label, "classes": None}
+        table = open_images(pool.model_copy(update=shape | own))
         if not table.has_labels:
-            raise _refused(place, f"it has no column '{pool.label_column}' of classes")
+            raise _refused(place, f"it has no column '{label}' of classes")
         return table.classes or (), _rows(table)
     except (PoolError, OSError) as error:
         said = str(error).replace("pool.path", "query.references").replace("pool path", "query.references")

@@ -150,4 +150,4 @@ def test_images_of_the_pool_among_the_references_are_counted(
     tmp_path: Path, pool, folder: Path, run: RunDirectory, caplog: pytest.LogCaptureFixture
 ) -> None:
     made(tmp_path, pool, folder, run, [png(IMAGES[row]) for row in (0, 31, 2, 32, 31)])
-    assert caplog.messages == ["query.references: 3 images of the pool are references too, byte for byte"]
+    assert caplog.messages == ["query.references: 3 of the pool's images are references too, byte for byte"]
