@@ -3,7 +3,7 @@
 import io
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,10 +68,14 @@ def read_references(place: str, pool: PoolConfig, images: ImageTable, run: RunDi
     """
     classes, found = _open(place, pool, images)
     examples: list[_Example] = []
+    first: dict[bytes, _Example] = {}
     problems: list[str] = []
     total = 0
     for number, example in enumerate(found):
+        same = first.setdefault(example.data, example)
         problem = example.reason or _problem(example, images.spec)
+        if not problem and same.label != example.label:
+            problem = f"is also {same.path or 'another row'}, of another class"
         if problem:
             problems.append(f"{example.path or f'row {number}'} {problem}")
         total += len(example.data)
@@ -80,7 +84,7 @@ def read_references(place: str, pool: PoolConfig, images: ImageTable, run: RunDi
         examples.append(example)
     if problems:
         raise _refused(place, *problems)
-    copies = _copies(images, {example.data for example in examples})
+    copies = _copies(images, first.keys())
     if copies:
         log.warning("query.references: %d of the pool's images are references too, byte for byte", copies)
     names = tuple(classes[example.label] for example in examples)
@@ -163,7 +167,7 @@ def _problem(example: _Example, spec: DecodeSpec) -> str:
     return ""
 
 
-def _copies(images: ImageTable, wanted: set[bytes]) -> int:
+def _copies(images: ImageTable, wanted: Collection[bytes]) -> int:
     """Return how many images of the pool are among the wanted ones; of a large pool, which is not read for it, 0."""
     if images.source.size_bytes > _COMPARED_BYTES:
         return 0

@@ -115,6 +115,8 @@ def spoil(folder: Path, what: str) -> Path:
         (folder / "dent/e.png").write_bytes(b"no image")
     elif what == "without a class":
         (folder / "f.png").write_bytes(png(IMAGES[0]))
+    elif what == "twice":
+        (folder / "dent/g.png").write_bytes(png(IMAGES[30]))
     elif what == "empty":
         return Path(str(folder) + "-none")
     elif what == "no images":
@@ -132,6 +134,7 @@ def spoil(folder: Path, what: str) -> Path:
     [
         ("unreadable", r"dent/[de]\.png (cannot be decoded|is no image).*\(and 1 more\)\nExpected a folder"),
         ("without a class", r"f\.png has no class\nExpected"),
+        ("twice", r"(dent/g|crack/a)\.png is also (dent/g|crack/a)\.png, of another class\nExpected"),
         ("null label", r"1\.png has no class\nExpected"),
         ("no labels", r"no column 'label' of classes\nExpected"),
         ("no images", r"holds no image file"),
