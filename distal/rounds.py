@@ -21,7 +21,6 @@ from distal.checkpoints import read_checkpoint, read_losses, write_checkpoint
 from distal.communicator import Communicator, on_first_rank
 from distal.config import EVALUATION_CACHE, Config
 from distal.data.protocol import Rows
-from distal.data.split import held_out
 from distal.data.table import ImageTable
 from distal.logs import label_records
 from distal.metrics import DISTANCE, Evaluator, Score, find_score
@@ -265,7 +264,7 @@ def train(work: Work, state: Model, round: int) -> tuple[Model, dict[str, float]
         work.shards.rows,
         total_rows=plan.images.rows,
         excluded=plan.skipped,
-        held_out=partial(held_out, fraction=plan.holdout) if plan.holdout else None,
+        held_out=partial(plan.images.held_out, fraction=plan.holdout) if plan.holdout else None,
         labeled_ids=labels.row_ids,
         labels=labels.labels,
         seed=plan.config.seed,

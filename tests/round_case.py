@@ -54,9 +54,9 @@ class Run:
     def __init__(self, config: Config) -> None:
         self.directory = RunDirectory.open(config.storage, config.name)
         opened = Preparation(config, self.directory)
-        self.shards = Shards(opened)
         with self.directory.lock():
             opened.write(self.directory)
+            self.shards = Shards(opened)
             self.plan: RunPlan = opened.plan(self.directory, [], self.shards.available, None)
         self.oracle: Any = build_oracle(opened.config, opened.images, opened.classes, self.directory, None)
         self.events: list[Event] = []

@@ -156,6 +156,7 @@ def report(
         distal report runs/photos pool.path=/mnt/archive/photos.parquet
     """
     from distal.checkpoints import read_saved
+    from distal.data.references import kept_references
     from distal.data.tables import SavedImages, read_tables
     from distal.report.write import write_report
     from distal.resolve import override_config
@@ -167,7 +168,9 @@ def report(
     opened = open_run(path)
     saved = read_saved(opened)
     pool = override_config(saved.config, overrides).pool
-    images = SavedImages(pool, saved.resolved["fingerprint"], read_tables(opened))
+    tables = read_tables(opened)
+    references = kept_references(opened, tables.tables)
+    images = SavedImages(pool, saved.resolved["fingerprint"], tables, references)
     show(write_report(opened, images, saved.classes))
 
 

@@ -4,6 +4,8 @@ import json
 
 from distal.checkpoints import read_saved
 from distal.config import Config
+from distal.data.growth import references_of
+from distal.data.references import describe_references
 from distal.data.tables import describe_growth, read_tables
 from distal.report.advice import changes_to_go_on, take_up
 from distal.run.directory import RunDirectory, round_path
@@ -25,15 +27,19 @@ def describe_status(run: RunDirectory) -> str:
     results = [read_result(run, number) for number in run.committed()]
     given = number_given(saved.resolved)
     pool = without_keys(str(config.pool.path))
-    growth = describe_growth(read_tables(run))
+    tables = read_tables(run)
+    growth, examples = describe_growth(tables), references_of(tables.tables)
+    more = describe_references(run, tables.tables, saved.resolved.get("given"))
+    rows = saved.resolved["rows"] - (0 if examples is None else examples.rows)
     lines = [
         f"run        {run.uri}",
-        f"pool       {saved.resolved['rows']:,} rows of {pool}, {len(saved.classes)} classes"
-        + (f"; {growth}" if growth else ""),
+        f"pool       {rows:,} rows of {pool}, {len(saved.classes)} classes" + (f"; {growth}" if growth else ""),
         f"strategy   {config.query.strategy}, {config.query.batch} labels a round, seed {config.seed}",
         f"rounds     {len(results)} of {config.rounds} committed",
         f"labels     {len(ledger.labels().row_ids)} labels from {ledger.count()} answers, "
-        f"budget {config.label_budget}, cost {ledger.cost():g}" + (f"; {given} labels were given" if given else ""),
+        f"budget {config.label_budget}, cost {ledger.cost():g}"
+        + (f"; {given} labels were given" if given else "")
+        + (f", {more}" if more else ""),
     ]
     lines += [_round_line(result) for result in results]
     lines.append(f"next       {_next_step(run, config, ledger, len(results) + 1)}")

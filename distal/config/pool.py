@@ -65,6 +65,11 @@ class QueryConfig(Section):
         description="CSV or Parquet file of row_id or path, and label: labels that there are already; the run begins "
         "with them, asks for none of these rows, and keeps them, so that it reads the file once",
     )
+    references: Annotated[str | None, Place()] = Field(
+        None,
+        description="folder with one subfolder a class, or Parquet file, of example images that are none of the "
+        "pool's; the run begins with them as labeled rows, and keeps them, so that it reads them once",
+    )
 
 
 class OracleSection(Section):

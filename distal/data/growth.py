@@ -7,6 +7,10 @@ from pathlib import PurePosixPath
 
 from distal.errors import ChangedPoolError
 
+POOL = "pool"
+REFERENCES = "references"
+"""Kinds of tables: files that were found, and the example images that the run began with."""
+
 
 @dataclass(frozen=True)
 class FileFacts:
@@ -39,6 +43,11 @@ class Table:
     rows: int
     fingerprint: str
     files: tuple[FileFacts, ...]
+
+
+def references_of(tables: Sequence[Table]) -> Table | None:
+    """Return the table of the example images that the run began with, if it began with any."""
+    return next((table for table in tables if table.kind == REFERENCES), None)
 
 
 def arrange(found: Sequence[FileFacts], tables: Sequence[Table]) -> list[list[int]]:

@@ -3,7 +3,8 @@
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from distal.data.files import IMPORT_HINT, PoolFile
-from distal.data.growth import FileFacts, Table, arrange
+from distal.data.growth import POOL, FileFacts, Table, arrange
 from distal.errors import PoolError
 
 _TAIL_BYTES = 65536
@@ -80,28 +81,53 @@ def open_source(files: tuple[PoolFile, ...], known: Sequence[Table] = ()) -> tup
         first = tables[-1].first_row + tables[-1].rows if tables else 0
         tables.append(_table(first, [footers[position] for position in part]))
     footers = [footers[position] for part in parts for position in part]
-    group_file, group_index, group_rows, row_bytes = [], [], [], []
-    for number, footer in enumerate(footers):
-        for index in range(footer.metadata.num_row_groups):
-            group = footer.metadata.row_group(index)
-            if group.num_rows == 0:
-                continue
-            group_file.append(number)
-            group_index.append(index)
-            group_rows.append(group.num_rows)
-            row_bytes.append(group.total_byte_size // group.num_rows)
-    if not group_rows:
+    groups = [_groups(number, footer.metadata) for number, footer in enumerate(footers)]
+    group_file, group_index, group_rows, row_bytes = np.concatenate(groups, axis=1)
+    if len(group_rows) == 0:
         raise PoolError(f"The pool is empty: {files[0].name} ({len(files)} file(s)) holds no row.\n{IMPORT_HINT}")
     source = Source(
         files=files,
-        group_file=np.array(group_file, dtype=np.int32),
-        group_index=np.array(group_index, dtype=np.int32),
-        group_start=np.concatenate([[0], np.cumsum(group_rows)]).astype(np.int64),
-        group_row_bytes=np.array(row_bytes, dtype=np.int64),
+        group_file=group_file.astype(np.int32),
+        group_index=group_index.astype(np.int32),
+        group_start=np.concatenate([[0], np.cumsum(group_rows)]),
+        group_row_bytes=row_bytes,
         size_bytes=sum(footer.facts.size for footer in footers),
         tables=tuple(tables),
     )
     return source, [footer.metadata for footer in footers]
+
+
+def with_second_table(source: Source, file: PoolFile, data: bytes, kind: str) -> Source:
+    """Return the source with a table of one file after its first one; the rows of later ones move up.
+
+    data: the file's content, which is hashed whole; it need not be written yet.
+    """
+    metadata = pq.read_metadata(pa.BufferReader(data))
+    digest = hashlib.sha256(data)
+    facts = FileFacts(PurePosixPath(file.path).name, len(data), digest.hexdigest(), -1)
+    head, *later = source.tables
+    added = replace(_table(head.rows, [_Footer(metadata, facts, digest.digest())]), kind=kind)
+    before = len(head.files)
+    at = int(np.searchsorted(source.group_file, before))
+    moved = source.group_file + (source.group_file >= before).astype(np.int32)
+    group_file, group_index, group_rows, row_bytes = _groups(before, metadata)
+    rows = np.insert(np.diff(source.group_start), at, group_rows)
+    return Source(
+        files=(*source.files[:before], file, *source.files[before:]),
+        group_file=np.insert(moved, at, group_file),
+        group_index=np.insert(source.group_index, at, group_index),
+        group_start=np.concatenate([[0], np.cumsum(rows)]),
+        group_row_bytes=np.insert(source.group_row_bytes, at, row_bytes),
+        size_bytes=source.size_bytes + len(data),
+        tables=(head, added, *(replace(table, first_row=table.first_row + added.rows) for table in later)),
+    )
+
+
+def _groups(number: int, metadata: pq.FileMetaData) -> npt.NDArray[np.int64]:
+    """Return file, ordinal in it, rows and bytes a row of each row group that holds rows, int64 [4, G]."""
+    groups = [(index, metadata.row_group(index)) for index in range(metadata.num_row_groups)]
+    found = [(number, index, g.num_rows, g.total_byte_size // g.num_rows) for index, g in groups if g.num_rows]
+    return np.array(found, dtype=np.int64).reshape(-1, 4).T
 
 
 def _table(first_row: int, footers: Sequence[_Footer]) -> Table:
@@ -109,7 +135,7 @@ def _table(first_row: int, footers: Sequence[_Footer]) -> Table:
     for footer in footers:
         hashed.update(f"{footer.facts.base}\0{footer.facts.size}\0".encode() + footer.digest)
     rows = sum(footer.metadata.num_rows for footer in footers)
-    return Table("pool", first_row, rows, hashed.hexdigest(), tuple(footer.facts for footer in footers))
+    return Table(POOL, first_row, rows, hashed.hexdigest(), tuple(footer.facts for footer in footers))
 
 
 def _read_footer(file: PoolFile) -> _Footer:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,23 +11,21 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from distal.config import PoolConfig
 from distal.data.cache import DecodedCache, cache_folder, split_images
 from distal.data.chunks import Skipped
-from distal.data.decode import DecodeSpec, UndecodableError, decode, is_grey, open_header
+from distal.data.decode import DecodeSpec, UndecodableError, decode
 from distal.data.digits import DIGITS, FINGERPRINT_TEXT, digits_file
 from distal.data.files import PoolFile, find_files
-from distal.data.growth import FileFacts, Table
+from distal.data.growth import POOL, REFERENCES, FileFacts, Table, references_of
 from distal.data.labels import MISSING, any_label, count_labels, find_classes, read_labels
-from distal.data.rows import RowReader, find_paths, take_rows
+from distal.data.rows import find_paths, take_rows
 from distal.data.schema import Columns, read_columns
-from distal.data.source import Source, open_source
+from distal.data.shape import decide_shape, first_images
+from distal.data.source import Source, open_source, with_second_table
+from distal.data.split import held_out
 from distal.errors import PoolError
-
-_FIRST_IMAGES = 16
-_SIZES = (8, 16, 32, 64)
 
 RowIds = npt.NDArray[np.int64]
 
@@ -34,7 +33,8 @@ RowIds = npt.NDArray[np.int64]
 def open_images(pool: PoolConfig, known: Sequence[Table] = ()) -> "ImageTable":
     """Open the images that `pool` names. Footers, schemas and the first few images are read, nothing else.
 
-    known: tables whose rows a run has numbered already; files that are in none of them come after those.
+    known: tables whose rows a run has numbered already; files that are in none of them come after those. References
+        among them are added by `with_references`.
 
     Where nothing names the classes of string labels (or the footers keep no statistics of integer ones), the label
     column is read too. Raises PoolError for whatever makes the pool unusable, StorageError where the embedded digits
@@ -42,12 +42,12 @@ def open_images(pool: PoolConfig, known: Sequence[Table] = ()) -> "ImageTable":
     """
     embedded = pool.path == DIGITS
     files = find_files(str(digits_file(cache_folder(pool.cache))) if embedded else pool.path)
-    source, footers = open_source(files, () if embedded else known)
+    source, footers = open_source(files, () if embedded else [table for table in known if table.kind == POOL])
     if embedded:
         source = replace(source, tables=(_as_digits(source.tables[0]),))
     columns = read_columns(source, footers, pool)
     classes = find_classes(source, columns, footers)
-    image_size, channels = _decide_shape(source, columns, pool)
+    image_size, channels = decide_shape(source, columns, pool)
     spec = DecodeSpec(image_size, channels, pool.fit, pool.normalize, pool.max_pixels)
     return ImageTable(source, columns, spec, classes, pool.block_rows, pool.cache, embedded)
 
@@ -109,6 +109,12 @@ class ImageTable:
         return self._source.tables[0].rows
 
     @property
+    def references(self) -> range:
+        """Return the rows that are no rows of the pool, but examples that the run began with."""
+        table = references_of(self._source.tables)
+        return range(0) if table is None else range(table.first_row, table.first_row + table.rows)
+
+    @property
     def image_size(self) -> int:
         """Return the side of the decoded images in pixels."""
         return self._spec.image_size
@@ -130,9 +136,9 @@ class ImageTable:
 
     def at(self, image_size: int, channels: int) -> "ImageTable":
         """Return the same rows at another size, to be decoded from their originals."""
-        spec = replace(self._spec, image_size=image_size, channels=channels)
-        source = self._local_source()
-        return ImageTable(source, self._columns, spec, self.classes, self.block_rows, self._cache_path, self._embedded)
+        other = copy(self)
+        other._spec = replace(self._spec, image_size=image_size, channels=channels)
+        return other
 
     def stream(self, start: int, stop: int) -> Iterator[npt.NDArray[np.uint8]]:
         """Yield uint8 [m, C, H, W] that together are the rows `start` to `stop - 1`, decoded from their originals.
@@ -149,6 +155,27 @@ class ImageTable:
     def cache_folder(self) -> Path:
         """Return the folder of this machine that keeps what was made of the pool's images."""
         return cache_folder(self._cache_path)
+
+    @property
+    def columns(self) -> Columns:
+        """Return which columns are read, and what they hold."""
+        return self._columns
+
+    @property
+    def spec(self) -> DecodeSpec:
+        """Return what decides the decoded pixels."""
+        return self._spec
+
+    def with_references(self, file: PoolFile, data: bytes) -> "ImageTable":
+        """Return the table with the rows of one more file, whose content is `data`, after those first found."""
+        more = copy(self)
+        more._source = with_second_table(self._source, file, data, REFERENCES)
+        return more
+
+    def held_out(self, row_ids: RowIds, fraction: float) -> npt.NDArray[np.bool_]:
+        """Return which rows are kept for evaluation, int64 [n] to bool [n]: by their hash, and never a reference."""
+        examples = self.references
+        return held_out(row_ids, fraction) & ((row_ids < examples.start) | (row_ids >= examples.stop))
 
     def block(self, block: int) -> npt.NDArray[np.uint8]:
         """Return a read-only view of one block, uint8 [n, C, H, W], n = block_rows except in the last.
@@ -213,13 +240,13 @@ class ImageTable:
         self._check(row_ids)
         if len(row_ids) == 0:
             return []
-        array = take_rows(self._local_source(), self._columns.image, row_ids)
+        array = take_rows(self.local_source(), self._columns.image, row_ids)
         encoded, paths = split_images(array, self._columns.nested)
         return [(data or b"", path) for data, path in zip(encoded, paths, strict=True)]
 
     def rows_at(self, paths: set[str]) -> dict[str, list[int]]:
         """Return the rows whose image has one of these paths, ascending, by path; reads the paths of all rows."""
-        return find_paths(self._local_source(), self._columns.image, paths) if self._columns.paths and paths else {}
+        return find_paths(self.local_source(), self._columns.image, paths) if self._columns.paths and paths else {}
 
     def labels(self, row_ids: RowIds) -> npt.NDArray[np.int64]:
         """Return the hidden labels, int64 [n], -1 where missing. For the dataset oracle and the evaluation alone.
@@ -229,79 +256,39 @@ class ImageTable:
         self._check(row_ids)
         if not self.has_labels or self.classes is None or len(row_ids) == 0:
             return np.full(len(row_ids), MISSING, dtype=np.int64)
-        return read_labels(self._local_source(), self._columns, self.classes, row_ids)
+        return read_labels(self.local_source(), self._columns, self.classes, row_ids)
 
     def any_label(self) -> bool:
         """Return whether a row has a label. Raises PoolError for a label outside the classes, if it meets one."""
         known = self.has_labels and self.classes is not None
-        return known and any_label(self._local_source(), self._columns, self.classes or ())
+        return known and any_label(self.local_source(), self._columns, self.classes or ())
 
     def class_counts(self) -> dict[str, int]:
         """Return how many rows each class has by the hidden labels, in label order; empty without labels."""
         if not self.has_labels or self.classes is None:
             return {}
-        counts = count_labels(self._local_source(), self._columns, self.classes)
+        counts = count_labels(self.local_source(), self._columns, self.classes)
         return dict(zip(self.classes, counts[:-1].tolist(), strict=True))
 
     def first_images(self) -> list[tuple[bytes | None, str]]:
         """Return the encoded bytes and paths of the first few rows, for a look at what the pool holds."""
-        return _first_images(self._local_source(), self._columns)
+        return first_images(self.local_source(), self._columns)
 
     def _cache(self) -> DecodedCache:
         if self._decoded is None:
             folder = cache_folder(self._cache_path)
-            self._decoded = DecodedCache(folder, self._local_source(), self._columns, self._spec, self.block_rows)
+            self._decoded = DecodedCache(folder, self.local_source(), self._columns, self._spec, self.block_rows)
         return self._decoded
 
-    def _local_source(self) -> Source:
+    def local_source(self) -> Source:
         """Return the source as this machine has it: the embedded digits lie in each machine's own cache."""
         if self._embedded and not Path(self._source.files[0].path).exists():
             path = str(digits_file(cache_folder(self._cache_path)))
             file = PoolFile(path, path, self._source.files[0].filesystem)
-            self._source = replace(self._source, files=(file,))
+            self._source = replace(self._source, files=(file, *self._source.files[1:]))
         return self._source
 
     def _check(self, row_ids: RowIds) -> None:
         outside = (row_ids < 0) | (row_ids >= self.rows)
         if outside.any():
             raise PoolError(f"Row {int(row_ids[outside][0])} is outside the pool: its rows are 0 to {self.rows - 1}.")
-
-
-def _first_images(source: Source, columns: Columns) -> list[tuple[bytes | None, str]]:
-    arrays = RowReader(source, columns.image).stream(0, min(_FIRST_IMAGES, source.rows))
-    return [image for array in arrays for image in zip(*split_images(array, columns.nested), strict=True)]
-
-
-def _decide_shape(source: Source, columns: Columns, pool: PoolConfig) -> tuple[int, int]:
-    """Return side and channels: as configured, else as the first images are.
-
-    Raises PoolError where they are needed and none of the first images can be read.
-    """
-    if pool.image_size is not None and pool.channels is not None:
-        return pool.image_size, pool.channels
-    side, grey, readable, reason = 0, True, 0, ""
-    for data, _ in _first_images(source, columns):
-        try:
-            image = open_header(data, pool.max_pixels)
-            side = max(side, *image.size)
-            if pool.channels is None and grey:
-                grey = _shows_grey(image)
-        except UndecodableError as error:
-            reason = reason or str(error)
-            continue
-        readable += 1
-    if readable == 0:
-        raise PoolError(
-            f"None of the first images in column '{columns.image}' of {source.files[0].name} can be read: {reason}\n"
-            "Mend pool.image_column or the images, or set pool.image_size and pool.channels."
-        )
-    smallest = next((size for size in _SIZES if size >= side), _SIZES[-1])
-    return pool.image_size or smallest, pool.channels or (1 if grey else 3)
-
-
-def _shows_grey(image: Image.Image) -> bool:
-    try:
-        image.draft(None, (256, 256))
-        return is_grey(image)
-    except Exception as error:
-        raise UndecodableError(str(error)) from error

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from distal.config import PoolConfig
 from distal.data.few import FewRows
-from distal.data.growth import FileFacts, Table
+from distal.data.growth import POOL, FileFacts, Table, references_of
+from distal.data.references import References, damaged
 from distal.data.table import ImageTable, open_images
 from distal.errors import ChangedPoolError, PoolError, RunError, StorageError
 from distal.run.directory import RunDirectory
@@ -82,33 +83,51 @@ def write_tables(run: RunDirectory, tables: Tables) -> None:
         run.write(TABLES, data)
 
 
-def open_tables(pool: PoolConfig, kept: Tables, uri: str) -> tuple[ImageTable, Tables]:
+def open_tables(pool: PoolConfig, kept: Tables, uri: str, references: References | None) -> tuple[ImageTable, Tables]:
     """Open a pool whose rows are numbered as a run's tables say; return its images, and the tables with what is new.
+
+    references: of the run, where the tables have them.
 
     Raises:
         RunError: a file of the tables is missing or has changed, by its name; or they are closed and files have come.
+        StorageError: the references are not those of the tables.
     """
     try:
-        images = open_images(pool, kept.tables)
+        images = _opened(pool, kept.tables, references)
     except ChangedPoolError as error:
         raise RunError(f"{uri}: {error}") from None
     return images, kept.grown(images.source.tables, uri)
+
+
+def _opened(pool: PoolConfig, known: Sequence[Table], references: References | None) -> ImageTable:
+    images = open_images(pool, known)
+    if references is None:
+        return images
+    images = images.with_references(references.file, references.data)
+    found, kept = references_of(images.source.tables), references_of(known)
+    if found is None or kept is None or found.fingerprint != kept.fingerprint:
+        raise damaged(references.file.name, "it holds other images than this run began with")
+    return images
 
 
 class SavedImages:
     """Give the images of an existing run's rows, from its pool as it lies now.
 
     fingerprint: of the run's first table, as config.yaml has it. tables: of the run, none where it wrote none.
+    references: of the run, where the tables have them.
     """
 
-    def __init__(self, pool: PoolConfig, fingerprint: str, tables: Tables) -> None:
+    def __init__(
+        self, pool: PoolConfig, fingerprint: str, tables: Tables, references: References | None = None
+    ) -> None:
         self._pool = pool
         self._fingerprint = fingerprint
         self._tables = tables
+        self._references = references
 
     def pixels(self, row_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
         """Return uint8 [n, C, H, W]. Raises PoolError where the pool is gone, or its files are others than then."""
-        images = open_images(self._pool, self._tables.tables)
+        images = _opened(self._pool, self._tables.tables, self._references)
         if images.fingerprint != self._fingerprint:
             raise PoolError(
                 f"{self._pool.path}: its files changed since this run began, so row ids name other images.\n"
@@ -119,7 +138,7 @@ class SavedImages:
 
 def describe_growth(tables: Tables) -> str:
     """Say how many rows came when, for people; empty where all were there from the start."""
-    rows = [f"{table.rows:,}" for table in tables.tables]
+    rows = [f"{table.rows:,}" for table in tables.tables if table.kind == POOL]
     return f"the pool grew: {rows[0]} rows, then {', then '.join(rows[1:])}" if len(rows) > 1 else ""
 
 

@@ -1,7 +1,8 @@
 """Prepare a run: open its images, check what only the data can tell, and write or compare its run directory."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,18 +13,20 @@ from distal.checkpoints import SavedRun, read_saved
 from distal.config import EVALUATION_CACHE, Config
 from distal.data.chunks import Skipped
 from distal.data.protocol import Rows
-from distal.data.split import held_out, held_out_ids, holdout_fraction
-from distal.data.table import ImageTable, open_images
-from distal.data.tables import Tables, open_tables, read_tables, write_tables
+from distal.data.references import FILE as REFERENCES
+from distal.data.references import References
+from distal.data.split import held_out_ids, holdout_fraction
+from distal.data.tables import write_tables
 from distal.driver.changes import refuse_another
 from distal.driver.environment import environment
+from distal.driver.opening import labels_at_first, open_pool, open_reference, require_classes
 from distal.driver.resources import choose_shards
 from distal.errors import ConfigError, PoolError, RunError
 from distal.features import check_network, default_network
 from distal.metrics import Evaluator
 from distal.metrics.reference import at_most
 from distal.oracle import Classes
-from distal.oracle.given import match, names_of, read_table
+from distal.oracle.given import GivenRow, names_of, read_table
 from distal.places import with_absolute_places
 from distal.pool.sight import Frozen
 from distal.query import STRATEGIES, Strategy
@@ -57,20 +60,20 @@ class Preparation:
         config = with_absolute_places(config)
         self._run = run
         begun = run is not None and bool(run.list("rounds"))
-        self.images, self.tables = _open_pool(config, run, begun)
+        self.images, self.tables, self.references = open_pool(config, run, begun)
         table = [] if begun or config.query.labels is None else read_table(config.query.labels)
-        self.classes = _classes(self.images.classes or names_of(table))
+        self.classes = require_classes(self.images.classes or _named(run if begun else None, self.references, table))
         shape = {"image_size": self.images.image_size, "channels": self.images.channels, "classes": list(self.classes)}
         self._shards_as_given = {"shards": config.pool.shards}
         placed = {"shards": choose_shards(config, self.images.rows, address)}
         self.config = config.model_copy(update={"pool": config.pool.model_copy(update=shape | placed)})
         self.holdout = holdout_fraction(config.evaluate, self.images.first_rows)
-        self.reference = self.images if config.evaluate.path is None else _open_reference(self.config)
+        self.reference = self.images if config.evaluate.path is None else open_reference(self.config)
         if run is not None and begun:
             self.given = read_given(run, read_saved(run).resolved.get("given"))
         else:
-            given = match(table, self.images, Classes(self.classes, {}))
-            self.given = keep(given, ~held_out(given.row_ids, self.holdout), "held out for evaluation")
+            classes = Classes(self.classes, {})
+            self.given = labels_at_first(table, self.images, self.references, classes, self.holdout)
         self._check()
 
     def _check(self) -> None:
@@ -80,7 +83,8 @@ class Preparation:
                 f"oracle.kind: 'dataset' needs labels; the pool has none in a column '{config.pool.label_column}'.\n"
                 f"Name the column in pool.label_column, or label by hand with oracle.kind=files."
             )
-        askable = images.rows - len(held_out_ids(images.rows, self.holdout)) - len(self.given.row_ids)
+        held = held_out_ids(images.rows, self.holdout)
+        askable = images.rows - int(images.held_out(held, self.holdout).sum()) - len(self.given.row_ids)
         if config.label_budget > askable:
             outside = " outside the held-out part" if self.holdout else ""
             unlabeled = " without a given label" if len(self.given.row_ids) else ""
@@ -166,16 +170,28 @@ class Preparation:
             require_memory(self.config, self.images.image_size, self.images.channels, len(self.classes), 1, device)
 
     def write(self, run: RunDirectory) -> None:
-        """Write given.parquet once, tables.json, config.yaml and environment.json: from here on the run exists."""
+        """Write what is written once, tables.json, config.yaml and environment.json: from here on the run exists."""
         if not run.list("rounds"):
             run.delete(GIVEN)
             if len(self.given.row_ids):
                 run.write(GIVEN, to_parquet(self.given))
-        write_tables(run, self.tables)
+        self.write_tables(run)
         pool = self.config.pool.model_copy(update=self._shards_as_given)  # the next launch may have another place
         config = self.config.model_copy(update={"pool": pool})
         run.write("config.yaml", print_config(config, self.record()).encode())
         run.write("environment.json", _json(environment()))
+
+    def write_tables(self, run: RunDirectory, closed: bool = False) -> None:
+        """Write which files the rows are of, and before that, at the beginning, the references among them.
+
+        closed: none may come, now or later.
+        """
+        if not run.list("rounds"):
+            if self.references is None:
+                run.delete(REFERENCES)
+            else:
+                run.write(REFERENCES, self.references.data)
+        write_tables(run, replace(self.tables, closed=closed or self.tables.closed))
 
     def plan(self, run: RunDirectory, skipped: list[Skipped], available: int, strategy: Strategy | None) -> RunPlan:
         """Complete the plan once the shards have read every row; leave skipped.json.
@@ -244,24 +260,6 @@ class Preparation:
         return Evaluator(self.config, self.reference, self.reference_rows(skipped), self.classes, cache, rows)
 
 
-def _open_pool(config: Config, run: RunDirectory | None, begun: bool) -> tuple[ImageTable, Tables]:
-    kept = Tables() if run is None else read_tables(run)
-    if not (begun or kept.closed):
-        kept = Tables()  # nothing was asked of those rows
-    return open_tables(config.pool, kept, "" if run is None else run.uri)
-
-
-def _open_reference(config: Config) -> ImageTable:
-    evaluate = config.evaluate
-    assert evaluate.path is not None
-    pool = config.pool.model_copy(update={"path": evaluate.path, "label_column": evaluate.label_column})
-    try:
-        return open_images(pool)
-    except PoolError as error:
-        message = str(error).replace("pool.label_column", "evaluate.label_column").replace("pool.path", "evaluate.path")
-        raise PoolError(message if "evaluate.path" in message else f"evaluate.path: {message}") from None
-
-
 def _too_few_to_evaluate(rows: int) -> PoolError:
     return PoolError(
         f"only {rows} evaluation images can be read; a distance needs at least 2.\n"
@@ -269,18 +267,17 @@ def _too_few_to_evaluate(rows: int) -> PoolError:
     )
 
 
-def _classes(classes: tuple[str, ...] | None) -> tuple[str, ...]:
-    if classes is None:
-        raise ConfigError(
-            "pool.classes: the pool has neither labels nor class names, so the generator's classes are unknown.\n"
-            "Name them, for example: pool.classes=[good, scratch, dent]"
-        )
-    if len(classes) < 2:
-        raise ConfigError(
-            f"pool.classes: only one class is known ({', '.join(classes)}); a class-conditional generator needs two.\n"
-            f"Name all classes in pool.classes, or check pool.label_column."
-        )
-    return classes
+def _named(
+    run: RunDirectory | None, references: References | None, table: Sequence[GivenRow]
+) -> tuple[str, ...] | None:
+    """Return the classes of a pool that names none: those that the run began with, else what examples and labels say.
+
+    run: one that has begun.
+    """
+    if run is not None:
+        return read_saved(run).classes
+    first = () if references is None else references.classes
+    return (*first, *(name for name in names_of(table) or () if name not in first))
 
 
 def _json(value: list[Any] | Mapping[str, Any]) -> bytes:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from distal.data.files import PoolFile, find_files
+from distal.data.references import References
 from distal.errors import ConfigError, PoolError
 from distal.oracle.classes import Classes, UnreadableLabelError, shown
 from distal.oracle.sheet import SKIP, csv_rows
@@ -22,8 +23,8 @@ class Rows(Protocol):
     """What is used of `distal.data.table.ImageTable`."""
 
     @property
-    def rows(self) -> int:
-        """Return the number of rows."""
+    def first_rows(self) -> int:
+        """Return the number of rows of the pool as it is when a run begins."""
 
     def rows_at(self, paths: set[str]) -> dict[str, list[int]]:
         """Return the rows whose image has one of these paths, by path."""
@@ -69,12 +70,13 @@ def match(rows: Sequence[GivenRow], images: Rows, classes: Classes) -> Labels:
     that is unknown, and for a row with two labels.
     """
     at = images.rows_at({row.path for row in rows if row.path})
+    at = {path: [row for row in named if row < images.first_rows] for path, named in at.items()}  # not the references
     found: dict[int, tuple[int, str]] = {}
     problems = []
     for row in rows:
         try:
             label = classes.index(row.label)
-            row_id = _row_id(row, at, images.rows)
+            row_id = _row_id(row, at, images.first_rows)
         except UnreadableLabelError as error:
             if row.label.casefold() != SKIP:
                 problems.append(f"{row.where}: {error}")
@@ -86,6 +88,19 @@ def match(rows: Sequence[GivenRow], images: Rows, classes: Classes) -> Labels:
         raise _refused("the table", *problems)
     pairs = np.array([(row_id, found[row_id][0]) for row_id in sorted(found)], dtype=np.int64).reshape(-1, 2)
     return given_labels(pairs[:, 0].copy(), pairs[:, 1].copy())
+
+
+def examples_of(references: References, row_ids: range, classes: Classes) -> Labels:
+    """Return the label of each reference, whose rows these are. Raises ConfigError for a class that is unknown."""
+    try:
+        index = {name: classes.index(name) for name in sorted(set(references.names))}
+    except UnreadableLabelError as error:
+        raise ConfigError(
+            f"query.references: {error}\n"
+            f"Expected the classes of the pool: {classes.known()}. Mend the names, or pool.classes."
+        ) from None
+    labels = [index[name] for name in references.names]
+    return given_labels(np.array(row_ids, dtype=np.int64), np.array(labels, dtype=np.int64))
 
 
 def _row_id(row: GivenRow, at: Mapping[str, list[int]], rows: int) -> int:

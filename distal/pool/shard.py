@@ -10,7 +10,6 @@ import numpy.typing as npt
 import torch
 
 from distal.data.chunks import Skipped
-from distal.data.split import held_out
 from distal.data.table import ImageTable
 from distal.errors import StrategyError
 from distal.models import read_scorer
@@ -71,7 +70,7 @@ class Shard:
         first_row = first_block * images.block_rows
         last_row = min(last_block * images.block_rows, images.rows)
         self.row_ids: Ids = np.arange(first_row, last_row, dtype=np.int64)
-        self.usable = ~held_out(self.row_ids, holdout)
+        self.usable = ~images.held_out(self.row_ids, holdout)
         self.selector: Selector | None = None
         self.sight = ShardSight(images, first_row, last_row, network, self.device)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from distal.data.references import describe_references
 from distal.data.tables import describe_growth, read_tables
 from distal.errors import RunError
 from distal.report.rows import REAL
@@ -104,6 +105,7 @@ class RunRecord:
     stopped: dict[str, Any] = field(default_factory=dict)
     has_real: bool = False
     growth: str = ""
+    references: str = ""
 
     @property
     def measured(self) -> list[tuple[int, Metrics]]:
@@ -127,6 +129,9 @@ def collect(run: RunDirectory) -> RunRecord:
         raise _unreadable(run, "config.yaml", "YAML") from error
     ledger = Ledger(run)
     committed = set(run.committed())
+    tables = read_tables(run)
+    resolved = config.get("resolved") if isinstance(config, dict) else None
+    facts = resolved.get("given") if isinstance(resolved, dict) else None
     numbers = sorted(int(name) for name in run.list("rounds") if name.isdecimal() and int(name) > 0)
     return RunRecord(
         name=run.name,
@@ -138,7 +143,8 @@ def collect(run: RunDirectory) -> RunRecord:
         skipped=_skipped(run),
         stopped=_json(run, "stopped.json", {}),
         has_real=run.has(REAL),
-        growth=describe_growth(read_tables(run)),
+        growth=describe_growth(tables),
+        references=describe_references(run, tables.tables, facts),
     )
 
 

@@ -116,6 +116,7 @@ def tiles(record: RunRecord) -> list[Tile]:
     given = number_given(resolved) if isinstance(resolved, dict) else 0
     if given:
         details.append(f"{count(given, 'more label was', 'more labels were')} given")
+        details += [record.references] if record.references else []
     last = measured[-1][1] if measured else None
     if last is not None and abs(last.cost - last.asked) > 1e-9:
         details.append(f"cost {number(last.cost)}")

@@ -161,6 +161,12 @@ class RunDirectory:
         """Return the full path or URI of a file, for a message to people."""
         return f"{self.uri}/{path}"
 
+    def located(self, path: str) -> tuple[pyarrow.fs.FileSystem, str]:
+        """Return the file system of a file and its path there, for readers of parts of it, on any node."""
+        if isinstance(self._files, LocalFiles):
+            return pyarrow.fs.LocalFileSystem(), str(self._files.root / path)
+        return self._files.filesystem, f"{self._files.root}/{path}"
+
     @contextmanager
     def lock(self, role: str = "driver", wait_s: float = 0.0) -> Iterator[None]:
         """Hold the run in this role; a second holder gets RunLockedError naming host, process and since when.

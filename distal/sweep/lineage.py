@@ -7,6 +7,7 @@ was. The member's last generation is the one that counts.
 import re
 
 from distal.checkpoints import read_saved
+from distal.data.references import FILE as REFERENCES
 from distal.data.tables import TABLES
 from distal.errors import RunError
 from distal.resolve import make_config, print_config, with_values
@@ -16,7 +17,7 @@ from distal.sweep.space import Point
 from distal.sweep.trials import TRIAL, TRIALS, read_note, write_note
 
 _TRIAL = re.compile(r"[0-9a-f]{8}-s\d+|member-\d{3,}(\.g\d+)?")
-ONCE = ("skipped.json", "environment.json", GIVEN, TABLES)
+ONCE = ("skipped.json", "environment.json", GIVEN, REFERENCES, TABLES)
 
 
 def generations(directory: RunDirectory, member: str) -> list[RunDirectory]:

@@ -30,6 +30,7 @@ NOT_SEARCHED = {
     "seed": "give the sweep a list of seeds",
     "rounds": "trials are compared at equal labels; set base.rounds",
     "query.batch": "trials are compared at equal labels; set base.query.batch, or make one sweep each",
+    "query.references": "trials are compared from one beginning; set base.query.references",
     "stop.": "trials are compared at equal labels; the sweep's early_stop gives them up",
     "pool.": "another pool or decoding makes distances incomparable; make one sweep each",
     "evaluate.": "another evaluation makes distances incomparable; make one sweep each",

@@ -17,6 +17,7 @@ from ray import tune
 
 from distal.checkpoints import read_saved
 from distal.config import Config
+from distal.data.references import FILE as REFERENCES
 from distal.data.tables import TABLES
 from distal.driver.learner import ActiveLearner
 from distal.errors import ClusterError, DistalError, RunLockedError, StorageError, TrainingError
@@ -164,8 +165,9 @@ class SweepTrial(tune.Trainable):  # type: ignore[misc]
         if read_note(run, TRIAL) is None:
             note = {"point": self._point, "seed": seed, "number": config["number"], "begun": time.time()}
             write_note(run, TRIAL, note)
-        if not run.has(TABLES) and job.directory.has(TABLES):
-            run.write(TABLES, job.directory.read(TABLES))  # closed: trials are compared on one pool
+        for name in (REFERENCES, TABLES):  # the tables are closed: trials are compared on one pool
+            if not run.has(TABLES) and job.directory.has(name):
+                run.write(name, job.directory.read(name))
         self._take(run, self._point)
         self._open(skip=0)
 

@@ -1,13 +1,11 @@
 """Run a sweep: check it, prepare what its trials share, hand them to Tune, and read what they left behind."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from distal.communicator import Alone
 from distal.config import EVALUATION_CACHE, Config
-from distal.data.tables import write_tables
 from distal.driver.cluster import cluster, living_nodes
 from distal.driver.node import watched
 from distal.driver.preparation import Preparation
@@ -94,7 +92,7 @@ def run_sweep(sweep: SweepConfig, *, resume: bool = False, watch: Watcher = watc
 def share(config: Config, directory: RunDirectory) -> None:
     """Do once what every trial needs: settle the pool's files, decode them where they are scored, prepare scoring."""
     opened = Preparation(config, directory)
-    write_tables(directory, replace(opened.tables, closed=True))
+    opened.write_tables(directory, closed=True)
     cache = directory.inside(TRIALS, EVALUATION_CACHE)
     pool = opened.config.pool  # where null shards have become a number
     if not pool.shards:

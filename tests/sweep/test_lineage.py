@@ -29,8 +29,10 @@ def take_over(folder: SweepFolder, rounds: int = 2) -> RunDirectory:
 
 
 def test_the_next_generation_has_the_others_rounds_under_its_own_values(folder: SweepFolder) -> None:
+    folder.directory.inside("trials", "member-001").write("references.parquet", b"examples")
     target = take_over(folder)
     assert target.name == "member-000.g1"
+    assert target.read("references.parquet") == b"examples"
     assert [result.distance for result in read_results(target)] == [5.0, 4.0]
     config = read_saved(target).config
     assert (config.name, config.model.learning_rate_g) == ("member-000.g1", 4e-4)

@@ -69,6 +69,13 @@ def test_another_folder_ends_the_sweep_in_words(folder: SweepFolder) -> None:
     assert "not the folder in which the sweep was begun" in result["fatal"]
 
 
+def test_one_begins_with_the_files_and_the_references_of_its_sweep(folder: SweepFolder) -> None:
+    for name in ("tables.json", "references.parquet"):
+        folder.directory.write(name, name.encode())
+    run = begin(folder, POINT)._run
+    assert (run.read("tables.json"), run.read("references.parquet")) == (b"tables.json", b"references.parquet")
+
+
 def test_one_that_failed_is_begun_anew_by_its_first_step(folder: SweepFolder) -> None:
     run = folder.add(POINT, [9.0], "failed")
     trial = begin(folder, POINT)

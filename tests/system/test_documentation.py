@@ -144,6 +144,7 @@ def furnish(place: Path, page: Path, settings: dict[str, Any]) -> Path:
         photo = place / "photos" / ("good", "crack")[row % 2] / f"{row}.png"
         photo.parent.mkdir(parents=True, exist_ok=True)
         photo.write_bytes(png(np.full((8, 8), shade)))
+    (place / "examples").symlink_to("photos")
     if page.stem == "run-directory":  # whose script reads the run that `make demo` leaves
         tree = {"storage": str(place / "runs"), "query": {"batch": 4}}
         distal.ActiveLearner(make_config(with_small(tree, settings))).run()
