@@ -9,8 +9,11 @@ what the pool is expected to hold still, and altogether. A batch of k rows is
 1. picks for the classes that are *sought*, shared among them in proportion to 1 / (n_c + 1) (`shares`): sought is a
    class of less than an even share of the pool, T_c < sum T / K, or of fewer than FEW labels. A common class is not:
    misses and audits bring it. Each takes its rows of largest p_ic: "most likely positive" (Warmuth et al. 2003;
-   SEALS, Coleman et al. 2022, section 3.1, MLP), which beats the most uncertain where a class is to be found;
-2. picks for classes without any label, which no probability can rank: the row farthest from all that was asked
+   SEALS, Coleman et al. 2022, section 3.1, MLP), which beats the most uncertain where a class is to be found. Among the
+   SHORTLIST largest they are picked one by one by log(p / (1 - p)) - sum_j max(0, 1 - d_ij^2 / D)^2 over the picks j
+   before, D the mean squared distance in the pool: picks that resemble one another stand or fall together, so a batch
+   spreads over what may be the class (maximal marginal relevance, Carbonell and Goldstein 1998);
+2. picks for rare classes without any label, which no probability can rank: the row farthest from all that was asked
    (`coreset`), for a rare image is unlike the common ones;
 3. audits, one in AUDIT of the batch: rows drawn at random from those left, equally likely.
 
@@ -48,8 +51,10 @@ NEIGHBORS = 8
 DUPLICATE = 0.01
 RADIUS = 0.25
 CLASSES = 64  # sought in one batch at most, those of fewest labels first: each takes a pass
+SHORTLIST = 64
 UNIT = 2.0**30
 STEP = 2.0**-23
+NEAR = 1e6  # what a near-duplicate's value is lowered by: no log odds are as large
 
 EXPLORE, TYPICAL, AUDITED = -1, -2, -3
 
@@ -148,13 +153,14 @@ def shares(counts: Ints, supply: Doubles, picks: int) -> Ints:
     lowest class first: Jefferson's method, which keeps proportions for any number of picks.
     """
     total = counts + supply
-    sought = ((total < total.sum() / max(len(counts), 1)) | (counts < FEW)) & (counts > 0)
+    rare = total < total.sum() / max(len(counts), 1)
+    sought = (rare | (counts < FEW)) & (counts > 0)
     if not sought.any():
         sought = counts > 0
     fewest = np.argsort(np.where(sought, counts, np.iinfo(np.int64).max), kind="stable")[:CLASSES]
     weights = np.zeros(len(counts) + 1)
     weights[fewest] = np.where(sought[fewest], 1.0 / (counts[fewest] + 1.0), 0.0)
-    weights[-1] = float((counts == 0).sum())
+    weights[-1] = float((rare & (counts == 0)).sum())
     given: Ints = np.zeros(len(weights), dtype=np.int64)
     for _ in range(picks if weights.any() else 0):
         given[np.argmax(weights / (given + 1))] += 1
@@ -200,7 +206,7 @@ class Search:
             settled = Coreset().settle(replace(candidates, covered=self.covered), wanted, seed, round, number, ask)
             settled = Settled(settled.positions, 1.0 + settled.scores)
         else:
-            settled = take_apart(candidates, wanted, self._apart(what))
+            settled = take_apart(candidates, wanted, self._apart(what), 0.0 if what == TYPICAL else self.scale)
             if what == TYPICAL:
                 settled = Settled(settled.positions, 1.0 + settled.scores)
         self.covered = True
@@ -251,25 +257,28 @@ class Search:
         return self.scale * (RADIUS if what == TYPICAL else DUPLICATE)
 
 
-def take_apart(candidates: Candidates, limit: int, apart: float) -> Settled:
-    """Pick the candidate of largest gain, again and again, while it precedes the best row that was not shown.
+def take_apart(candidates: Candidates, limit: int, apart: float, scale: float) -> Settled:
+    """Pick the likeliest candidate that is unlike the picks before it, again and again; scores are worths.
 
-    What lies within a squared distance of `apart` of a pick loses the 1 that its gain has above its worth.
+    What lies within a squared distance of `apart` of a pick comes after all others, as do candidates that lie as near
+    to a labeled row, whose gains lack the 1 of the others: before them another pass is made for what was not shown.
     """
-    order = np.argsort(candidates.rows.row_ids)  # argmax returns the first maximum: the lowest row id
-    row_ids = candidates.rows.row_ids[order]
+    shown = max(SHORTLIST, limit)
+    next_key = float(candidates.keys[shown]) if len(candidates.keys) > shown else candidates.next_key
+    order = np.argsort(candidates.rows.row_ids[:shown])  # argmax returns the first maximum: the lowest row id
     among = candidates.rows.take(order).squared_distances()
-    gains = candidates.gains[order].copy()
+    gains = candidates.gains[order].astype(np.float64)
+    near = gains < 1.0
+    worths = np.where(near, gains, gains - 1.0)
+    values = np.log(worths + STEP) - np.log1p(STEP - worths) if scale else worths.copy()
     picks: list[int] = []
-    scores: list[float] = []
-    while len(picks) < limit:
-        top = int(gains.argmax())
-        gain = float(gains[top])
-        ahead = gain > candidates.next_key or (gain == candidates.next_key and row_ids[top] < candidates.next_id)
-        if gain < 0.0 or not ahead:
+    while len(picks) < min(limit, len(order)):
+        top = int((values - np.where(near, NEAR, 0.0)).argmax())
+        if near[top] and next_key >= 1.0:
             break
         picks.append(top)
-        scores.append(gain - 1.0 if gain >= 1.0 else gain)
-        gains[(among[top] <= apart) & (gains >= 1.0)] -= 1.0
-        gains[top] = -1.0
-    return Settled(order[np.asarray(picks, dtype=np.int64)], np.asarray(scores))
+        near |= among[top] <= apart
+        if scale:
+            values -= np.maximum(1.0 - among[top] / scale, 0.0) ** 2
+        values[top] = -np.inf
+    return Settled(order[np.asarray(picks, dtype=np.int64)], worths[picks])
