@@ -36,6 +36,9 @@ HALF = 6.0
 LEVEL = 0.95
 """Of each of the two bounds, which makes an interval of 90%."""
 
+SHIFT, SLOPE = (0.0, 2.0), (1.0, 0.4)
+"""Mean and standard deviation of the prior of a and of b."""
+
 SHIFTS = np.linspace(-6.0, 4.0, 21)
 SLOPES = np.linspace(0.2, 1.8, 17)
 UNSEEN = 10
@@ -116,7 +119,7 @@ def _posterior(found: int, asked: Asked, left: Ints) -> tuple[Doubles, Doubles]:
         SHIFTS, SLOPES, np.minimum(np.geomspace(0.1, max(found, 1), UNSEEN) / rows, 0.5), indexing="ij"
     )
     a, b, e = a.ravel(), b.ravel(), e.ravel()
-    logs = -0.5 * (a / 2.0) ** 2 - 0.5 * ((b - 1.0) / 0.4) ** 2
+    logs = -0.5 * ((a - SHIFT[0]) / SHIFT[1]) ** 2 - 0.5 * ((b - SLOPE[0]) / SLOPE[1]) ** 2
     means = np.zeros(len(a))
     for k in np.flatnonzero((yes > 0) | (no > 0) | (left > 0)):
         missed = (1.0 - e) * expit(-a - b * MIDDLES[k])

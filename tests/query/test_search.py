@@ -152,7 +152,7 @@ def test_an_audit_is_equally_likely_for_every_row_left_and_its_score_says_how_li
 
 @settings(max_examples=60, deadline=None)
 @given(
-    counts=st.lists(st.integers(0, 40), min_size=1, max_size=8),
+    counts=st.lists(st.integers(0, 40), min_size=1, max_size=8).filter(any),
     picks=st.integers(0, 60),
     seed=st.integers(0, 1000),
 )
@@ -160,7 +160,7 @@ def test_shares_are_those_of_the_plain_loop(counts, picks, seed):
     supply = np.random.default_rng(seed).random(len(counts)) * 100
     given = shares(np.asarray(counts), supply, picks)
     assert given.tolist() == plain_shares(counts, list(supply), picks)
-    assert given.sum() == (picks if any(counts) or np.any(supply < supply.mean()) else 0)
+    assert given.sum() == picks
 
 
 def test_a_common_class_is_not_sought_and_the_class_with_fewest_images_gets_most():
