@@ -3,6 +3,7 @@
 random, entropy, margin, least_confidence    uncertainty.py    a score a row
 coreset                                      coreset.py        k-center greedy
 badge                                        badge.py          k-means++ over gradient embeddings
+search                                       search.py         the likeliest of rare classes, and audits
 """
 
 from distal.query.badge import Badge
@@ -14,6 +15,7 @@ from distal.query.registry import (
     batch_strategy,
     score_strategy,
 )
+from distal.query.search import Search
 from distal.query.selection import LocalShards, Selection, ShardGroup, select
 from distal.query.selector import Selector
 from distal.query.uncertainty import entropy, least_confidence, margin, random
@@ -26,6 +28,7 @@ __all__ = [
     "Coreset",
     "Known",
     "LocalShards",
+    "Search",
     "Selection",
     "Selector",
     "ShardGroup",

@@ -87,7 +87,10 @@ class Batch(Protocol):
         """Return float64 [n] > 0 that multiplies the bounds into the keys of this pass (1-based), None for ones."""
 
     def settle(self, candidates: Candidates, limit: int, seed: int, round: int, number: int, ask: Ask) -> Settled:
-        """Pick up to limit candidates, at least one; never one that a row not shown could have preceded."""
+        """Pick up to limit candidates; never one that a row not shown could have preceded.
+
+        At least one, but in the first pass, which may be spent on asking the shards what the next ones shall propose.
+        """
 
 
 def best(keys: npt.NDArray[Any], count: int) -> Ints:

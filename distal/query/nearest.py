@@ -103,12 +103,16 @@ class Nearest:
         """Take more centers. The first ones are applied to every row at once, as there is no bound before."""
         if not len(rows):
             return
-        fresh = tuple(torch.tensor(f, device=self.device) for f in rows.factors)  # copies: Ray's arrays are read-only
-        self.centers = tuple(torch.cat([old, new]) for old, new in zip(self.centers, fresh, strict=True))
         first = self.count == 0
-        self.count += len(rows)
+        self.append(rows)
         if first:
             self.refresh(None)
+
+    def append(self, rows: Rows) -> None:
+        """Take more centers, and leave every row as it is; the bound of a row that no center was applied to is inf."""
+        fresh = tuple(torch.tensor(f, device=self.device) for f in rows.factors)  # copies: Ray's arrays are read-only
+        self.centers = tuple(torch.cat([old, new]) for old, new in zip(self.centers, fresh, strict=True))
+        self.count += len(rows)
 
     def refresh(self, positions: Ints | None) -> None:
         """Bring the rows at these ascending positions (None: all) up to date with every center."""

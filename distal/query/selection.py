@@ -100,7 +100,7 @@ def _select_batch(shards: ShardGroup, strategy: Strategy, k: int, seed: int, rou
         rows = rows.take(np.searchsorted(rows.row_ids, leading.row_ids))
         candidates = Candidates(rows, leading.keys, leading.gains, next_key, next_id, covered)
         settled = batch.settle(candidates, left, seed, round, passes, lambda *args: shards.call("ask", *args))
-        if not len(settled.positions):
+        if not len(settled.positions) and passes > 1:
             raise RuntimeError(f"strategy '{strategy.name}' settled no pick in pass {passes}")
         news = candidates.rows.take(settled.positions)
         row_ids.append(news.row_ids)

@@ -16,7 +16,7 @@ def there_and_back(value):
     return pickle.loads(pickle.dumps(value))  # noqa: S301  our own bytes, as Ray would send them
 
 
-NAMES = ["random", "entropy", "margin", "least_confidence", "coreset", "badge"]
+NAMES = ["random", "entropy", "margin", "least_confidence", "coreset", "badge", "search"]
 
 
 @settings(max_examples=40, deadline=None)
