@@ -13,7 +13,7 @@ from distal.config import Config
 from distal.data.protocol import Rows
 from distal.data.table import ImageTable
 from distal.features.committee import Committee
-from distal.features.competition import Verdict, judge
+from distal.features.competition import Answered, Verdict, judge
 from distal.features.probe import Probe
 from distal.features.projection import SAMPLE, Projection
 from distal.features.rows import EmbeddedRows, Halves
@@ -98,8 +98,8 @@ class Eyes:
         assert self._projection is not None
         if self._probe is None or self._probe[0] != len(labels.row_ids):
             rows = self.project(labels.row_ids)
-            as_projected = torch.zeros(rows.shape[1]), torch.ones(rows.shape[1])
-            probe = Probe.fit(rows, labels.labels, self._classes, as_projected, self._config.seed)
+            centred = torch.zeros(rows.shape[1])  # by the projection
+            probe = Probe.fit(rows, labels.labels, self._classes, centred, self._config.seed)
             self._probe = len(labels.row_ids), probe
         return self._probe[1]
 
@@ -113,20 +113,25 @@ class Eyes:
             members, seed = self._config.features.members, self._config.seed
             committee = Committee.fit(probe, rows, labels.labels, members, seed).to_bytes()
         verdict = self.verdict(round, labels)
-        return Sight(verdict.classifier, self._projection.to_bytes(), probe.to_bytes(), committee)
+        return Sight(verdict, self._projection.to_bytes(), probe.to_bytes(), committee)
 
     def verdict(self, round: int, labels: Labels) -> Verdict:
         """Say whose class probabilities a round uses, and why: as configured, or who was right before."""
         if self._config.classifier == "probe":
-            return Verdict("probe", {}, "as configured")
-        history = []
+            return Verdict("probe", {}, {"probe": 1.0, "head": 1.0}, "as configured")
+        history: list[Answered] = []
+        verdict = judge(history)
+        order = np.argsort(labels.row_ids)
         for earlier in range(1, round):
             said = read_predictions(self._run, earlier)
-            if said is not None:
-                here, place = np.isin(said.row_ids, labels.row_ids), np.argsort(labels.row_ids)
-                found = place[np.searchsorted(labels.row_ids, said.row_ids[here], sorter=place)]
-                history.append((said.head[here], said.probe[here], labels.labels[found]))
-        return judge(history)
+            if said is None:
+                continue
+            here = np.isin(said.row_ids, labels.row_ids)
+            found = order[np.searchsorted(labels.row_ids, said.row_ids[here], sorter=order)]
+            probe, head, answers = said.probe[here], said.head[here], labels.labels[found]
+            history.append(Answered(*map(torch.from_numpy, (probe, head, answers))))
+            verdict = judge(history, verdict.classifier)
+        return verdict
 
     def predict(self, round: int, row_ids: Ids, labels: Labels, scorer: Scorer) -> None:
         """Keep what both classifiers say of a query, before it is asked."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,33 +11,32 @@ from distal.communicator import Alone
 from distal.data.table import ImageTable
 from distal.features import FEATURES, FeatureNetwork, FeatureRequest
 from distal.features.committee import Committee
+from distal.features.competition import Verdict
 from distal.features.probe import Probe
 from distal.features.projection import Projection
 from distal.features.rows import EmbeddedRows, Halves
 from distal.query.view import BY_FEATURES
 from distal.run.artefacts import Store
 
-Classifier = Literal["head", "probe", "product"]
-
 
 @dataclass(frozen=True)
 class Sight:
     """Say how a round looks at the pool; travels to every shard.
 
-    classifier: whose class probabilities strategies see; the product is normalised. projection, probe, committee: their
-    `to_bytes`; no probe and no committee where they are not needed, or no label is there yet.
+    verdict: whose class probabilities strategies see. projection, probe, committee: their `to_bytes`; no committee
+    where it is not needed.
     """
 
-    classifier: Classifier
+    verdict: Verdict
     projection: bytes
-    probe: bytes | None = None
+    probe: bytes
     committee: bytes | None = None
 
     def of_head(self, wanted: frozenset[str]) -> frozenset[str]:
         """Return those of the tensors for which the model's scorer has to look at the pixels."""
-        if self.classifier == "head":
+        if self.verdict.classifier == "head":
             return wanted - {"committee"}
-        return wanted - BY_FEATURES - ({"probs"} if self.classifier == "probe" else frozenset())
+        return wanted - BY_FEATURES - ({"probs"} if self.verdict.classifier == "probe" else frozenset())
 
 
 @dataclass(frozen=True)
@@ -91,17 +89,17 @@ class ShardSight:
         self, sight: Sight, wanted: frozenset[str], of_head: Mapping[str, torch.Tensor]
     ) -> dict[str, torch.Tensor]:
         """Return the wanted tensors of every row; of_head: those that the model's scorer has given."""
-        given = dict(of_head)
-        if sight.classifier == "head" and "committee" not in wanted:
+        given, believed = dict(of_head), sight.verdict.classifier
+        if believed == "head" and "committee" not in wanted:
             return given
         rows = self._project(sight.projection)
-        if "embeddings" in wanted and sight.classifier != "head":
+        if "embeddings" in wanted and believed != "head":
             given["embeddings"] = rows
         if "committee" in wanted and sight.committee is not None:
             given["committee"] = self._by_block(rows, Committee.from_bytes(sight.committee).probs)
-        if "probs" in wanted and sight.classifier != "head" and sight.probe is not None:
+        if "probs" in wanted and believed != "head":
             probs = self._by_block(rows, Probe.from_bytes(sight.probe).probs)
-            given["probs"] = probs if sight.classifier == "probe" else product(probs, of_head["probs"])
+            given["probs"] = sight.verdict.probs(probs, of_head.get("probs", probs))
         return given
 
     def _project(self, projection: bytes) -> torch.Tensor:
@@ -125,9 +123,3 @@ class ShardSight:
                 raise RuntimeError("the shard was made without a frozen network")
             self._embedded = EmbeddedRows(self._images, self._network(self._device), self._device)
         return self._embedded
-
-
-def product(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """Return the normalised product of two classifiers' probabilities, float32 [n, K] (Hinton 2002, equation 1)."""
-    logits = one.clamp_min(1e-12).log() + other.clamp_min(1e-12).log()
-    return logits.softmax(1)
