@@ -3,10 +3,15 @@
 random, entropy, margin, least_confidence    uncertainty.py    a score a row
 coreset                                      coreset.py        k-center greedy
 badge                                        badge.py          k-means++ over gradient embeddings
+realism, d_uncertainty, gold, ldr_mean,
+ldr_variance, coverage                       generative.py     what the generator falls short of, by D
+fid_gradient                                 fid_gradient.py   slope of the Frechet distance in a row
 """
 
 from distal.query.badge import Badge
 from distal.query.coreset import Coreset
+from distal.query.fid_gradient import fid_gradient
+from distal.query.generative import coverage, d_uncertainty, gold, ldr_mean, ldr_variance, realism
 from distal.query.registry import (
     STRATEGIES,
     Strategy,
@@ -33,10 +38,17 @@ __all__ = [
     "View",
     "as_strategy",
     "batch_strategy",
+    "coverage",
+    "d_uncertainty",
     "entropy",
+    "fid_gradient",
+    "gold",
+    "ldr_mean",
+    "ldr_variance",
     "least_confidence",
     "margin",
     "random",
+    "realism",
     "score_strategy",
     "select",
 ]
