@@ -3,6 +3,8 @@
 random, entropy, margin, least_confidence    uncertainty.py    a score a row
 coreset                                      coreset.py        k-center greedy
 badge                                        badge.py          k-means++ over gradient embeddings
+facility_location, max_herding, uherding,
+probcover                                    covering.py       coverage of the pool by balls of some shape
 realism, d_uncertainty, gold, ldr_mean,
 ldr_variance, coverage                       generative.py     what the generator falls short of, by D
 fid_gradient                                 fid_gradient.py   slope of the Frechet distance in a row
@@ -10,6 +12,7 @@ fid_gradient                                 fid_gradient.py   slope of the Frec
 
 from distal.query.badge import Badge
 from distal.query.coreset import Coreset
+from distal.query.covering import FacilityLocation, MaxHerding, ProbCover, UHerding
 from distal.query.fid_gradient import fid_gradient
 from distal.query.generative import coverage, d_uncertainty, gold, ldr_mean, ldr_variance, realism
 from distal.query.registry import (
@@ -29,12 +32,16 @@ __all__ = [
     "STRATEGIES",
     "Badge",
     "Coreset",
+    "FacilityLocation",
     "Known",
     "LocalShards",
+    "MaxHerding",
+    "ProbCover",
     "Selection",
     "Selector",
     "ShardGroup",
     "Strategy",
+    "UHerding",
     "View",
     "as_strategy",
     "batch_strategy",
