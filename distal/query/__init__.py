@@ -5,16 +5,20 @@ coreset                                      coreset.py        k-center greedy
 badge                                        badge.py          k-means++ over gradient embeddings
 facility_location, max_herding, uherding,
 probcover                                    covering.py       coverage of the pool by balls of some shape
+density, graph_cut                           mass.py           dense regions of the pool
+kmeans, typiclust                            cluster.py        one row for each cluster
 realism, d_uncertainty, gold, ldr_mean,
 ldr_variance, coverage                       generative.py     what the generator falls short of, by D
 fid_gradient                                 fid_gradient.py   slope of the Frechet distance in a row
 """
 
 from distal.query.badge import Badge
+from distal.query.cluster import KMeans, TypiClust
 from distal.query.coreset import Coreset
 from distal.query.covering import FacilityLocation, MaxHerding, ProbCover, UHerding
 from distal.query.fid_gradient import fid_gradient
 from distal.query.generative import coverage, d_uncertainty, gold, ldr_mean, ldr_variance, realism
+from distal.query.mass import Density, GraphCut
 from distal.query.registry import (
     STRATEGIES,
     Strategy,
@@ -32,7 +36,10 @@ __all__ = [
     "STRATEGIES",
     "Badge",
     "Coreset",
+    "Density",
     "FacilityLocation",
+    "GraphCut",
+    "KMeans",
     "Known",
     "LocalShards",
     "MaxHerding",
@@ -41,6 +48,7 @@ __all__ = [
     "Selector",
     "ShardGroup",
     "Strategy",
+    "TypiClust",
     "UHerding",
     "View",
     "as_strategy",

@@ -19,48 +19,25 @@ from distal.query.reference import (
     ROWS,
     UNIT,
     Kernel,
+    Pooled,
     Reference,
     block_of,
     exact_sum,
     fill,
     gather,
-    inverse,
-    lengths,
-    sample,
 )
 from distal.query.view import Bools, Ints, View
 
 KEEP = 2**29  # bytes of similarities that a shard keeps; where they are more it computes them anew
 
 
-class Coverer:
-    """Be the lazy gains of a shard's rows, whole numbers of 1 / UNIT, float64 [n].
-
-    factors: float [n, F_f] each: the embeddings, then what else the coordinator must know of a row of the reference.
-    """
+class Coverer(Pooled):
+    """Be the lazy gains of a shard's rows, whole numbers of 1 / UNIT, float64 [n]."""
 
     def __init__(self, view: View, factors: tuple[torch.Tensor, ...]) -> None:
-        self.view, self.factors = view, factors
-        self.device = factors[0].device
-        norms = lengths(factors[0])
-        self.inverse = inverse(norms)
-        for factor in factors[1:]:
-            norms = norms + 0.0 * factor.sum(1)  # what is not finite shows in the bound
-        self.gains: Doubles = norms.double().cpu().numpy()
-        self.seen = np.zeros(len(self.gains), dtype=np.int64)
+        super().__init__(view, factors, view.available | view.labeled)
+        self.seen = np.full(len(self.gains), -1)
         self.states: list[torch.Tensor] = []
-
-    def used(self) -> int:
-        """Return how many rows here may be asked or carry a label."""
-        return int((self.view.available | self.view.labeled).sum())
-
-    def classes(self) -> int:
-        """Return the number of classes, 0 where it is unknown."""
-        return len(self.view.class_counts)
-
-    def sample(self, total: int) -> Rows:
-        """Return this shard's part of the reference."""
-        return self.rows(np.flatnonzero(sample(self.view, total)), self.view.row_ids)
 
     def take(self, rows: Rows, kernel: Kernel, weights: Floats | None) -> None:
         """Take the reference of all shards; from now on bounds are those of gains."""
@@ -68,7 +45,6 @@ class Coverer:
         size = len(self.reference.directions)
         self.states = [torch.zeros(size, device=self.device)]
         self.gains[:] = UNIT * len(rows)
-        self.seen[:] = -1
         keeps = 4 * size * len(self.gains) <= KEEP
         self.kept = torch.empty(size, len(self.gains), device=self.device) if keeps else None
 
@@ -76,10 +52,6 @@ class Coverer:
         """Take how well each row of the reference is covered, float32 [m], in 1 / UNIT; gains fall."""
         state = torch.tensor(best, device=self.device)
         self.states.append(fill(state, len(self.states[0])))
-
-    def bound(self) -> Doubles:
-        """Return float64 [n], never below the gain; lengths of the rows until there is a reference."""
-        return self.gains
 
     def stale(self, positions: Ints) -> Ints:
         """Return those of the positions whose bound may be above the gain."""
@@ -139,11 +111,6 @@ class Coverer:
                 torch.minimum(tile, high[part], out=tile)
                 total = total + exact_sum(torch.maximum(tile, low[part], out=tile))
             self.gains[chunk] -= total[: len(chunk)].cpu().numpy()
-
-    def rows(self, positions: Ints, row_ids: Ints) -> Rows:
-        """Copy the rows at these positions to the host."""
-        where = torch.from_numpy(positions).to(self.device)
-        return Rows(row_ids[positions], tuple(f[where].float().cpu().numpy() for f in self.factors))
 
 
 class Covering:

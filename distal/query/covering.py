@@ -11,7 +11,7 @@ from distal.query.batch import Ask
 from distal.query.coverer import Coverer, Covering
 from distal.query.lloyd import k_means
 from distal.query.nearest import ROUNDING, Floats, Rows
-from distal.query.reference import Ball, Gaussian, Kernel, Linear
+from distal.query.reference import Ball, Gaussian, Kernel, Linear, directions
 from distal.query.registry import batch_strategy
 from distal.query.uncertainty import margin
 from distal.query.view import View
@@ -60,7 +60,7 @@ class UHerding(Covering):
     def kernel(self, reference: Rows, centers: Rows, seed: int, round: int, ask: Ask) -> Kernel:
         """Return the Gaussian whose width is the least distance between labeled rows."""
         self.labeled = len(centers)
-        return Gaussian(least_distance(_directions(centers.factors[0])))
+        return Gaussian(least_distance(directions(centers.factors[0])))
 
     def weights(self, reference: Rows) -> Floats | None:
         """Return the uncertainties; None where nothing is labeled, or nothing uncertain."""
@@ -80,7 +80,7 @@ class ProbCover(Covering):
     def kernel(self, reference: Rows, centers: Rows, seed: int, round: int, ask: Ask) -> Kernel:
         """Return the ball of that radius."""
         draw = stream(seed, "query", "probcover", round)
-        x = _directions(reference.factors[0])
+        x = directions(reference.factors[0])
         x = x[draw.permutation(len(x))[:PARTS]]
         clusters = k_means(x, max(2, ask("classes")[0]), draw).labels
         squared = np.maximum(2.0 - 2.0 * (x @ x.T), 0.0)
@@ -95,8 +95,3 @@ def least_distance(x: Floats) -> float:
         squared = 2.0 - 2.0 * (x[start : start + PARTS] @ x.T)
         least = min(least, squared[squared > ROUNDING].min(initial=np.inf))
     return float(least**0.5) if np.isfinite(least) else 1.0
-
-
-def _directions(x: Floats) -> Floats:
-    norms = np.linalg.norm(x, axis=1, keepdims=True)
-    return x / np.where(norms > 0.0, norms, 1.0)

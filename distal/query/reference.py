@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 
-from distal.query.batch import Ask
+from distal.query.batch import Ask, Doubles
 from distal.query.nearest import ROUNDING, Floats, Rows
 from distal.query.view import Bools, Ints, View
 from distal.streams import row_uniforms
@@ -66,18 +67,51 @@ class Ball:
         return cosines.gt_(1.0 - max(self.radius**2, ROUNDING) / 2.0)
 
 
-def sample(view: View, total: int) -> Bools:
-    """Mark this shard's part of the reference, bool [n]; total: rows of all shards that may be asked or are labeled."""
-    used = view.available | view.labeled
-    if total <= WHOLE:
-        return used
-    share = SAMPLE / total
-    return used & (row_uniforms(view.row_ids, view.seed, "query", "reference", view.round) < share)
+class Pooled:
+    """Be the part of a strategy's state that shards make a reference of; see `distal.query.batch.Cover`.
+
+    factors: float [n, F_f] each: the embeddings, then what else the coordinator must know of a row of the reference.
+    among: bool [n], the rows that the reference is drawn from.
+    """
+
+    def __init__(self, view: View, factors: tuple[torch.Tensor, ...], among: Bools) -> None:
+        self.view, self.factors, self.among = view, factors, among
+        self.device = factors[0].device
+        norms = lengths(factors[0])
+        self.inverse = inverse(norms)
+        for factor in factors[1:]:
+            norms = norms + 0.0 * factor.sum(1)  # what is not finite shows in the bound
+        self.gains: Doubles = norms.double().cpu().numpy()
+
+    def bound(self) -> Doubles:
+        """Return float64 [n], never below the gain; lengths of the rows until the strategy is prepared."""
+        return self.gains
+
+    def population(self) -> int:
+        """Return how many rows here the reference is drawn from."""
+        return int(self.among.sum())
+
+    def classes(self) -> int:
+        """Return the number of classes, 0 where it is unknown."""
+        return len(self.view.class_counts)
+
+    def sample(self, total: int) -> Rows:
+        """Return this shard's part of the reference; total: the population of all shards."""
+        drawn = self.among
+        if total > WHOLE:
+            uniforms = row_uniforms(self.view.row_ids, self.view.seed, "query", "reference", self.view.round)
+            drawn = drawn & (uniforms < SAMPLE / total)
+        return self.rows(np.flatnonzero(drawn), self.view.row_ids)
+
+    def rows(self, positions: Ints, row_ids: Ints) -> Rows:
+        """Copy the rows at these positions to the host."""
+        where = torch.from_numpy(positions).to(self.device)
+        return Rows(row_ids[positions], tuple(f[where].float().cpu().numpy() for f in self.factors))
 
 
 def gather(ask: Ask) -> Rows:
-    """Fetch the reference from the shards, in order of row id; every cover answers `used` and `sample`."""
-    total = sum(ask("used"))
+    """Fetch the reference from the shards, in order of row id."""
+    total = sum(ask("population"))
     return Rows.concatenate(ask("sample", total))
 
 
@@ -93,6 +127,12 @@ def lengths(embeddings: torch.Tensor) -> torch.Tensor:
 def inverse(norms: torch.Tensor) -> torch.Tensor:
     """Return one over the lengths; zero rows have no direction: their cosine with anything is 0."""
     return torch.where(norms > 0.0, 1.0 / norms, 0.0)
+
+
+def directions(x: Floats) -> Floats:
+    """Return rows [n, F] at unit length, on the coordinator."""
+    norms = np.linalg.norm(x, axis=1, keepdims=True)
+    return x / np.where(norms > 0.0, norms, np.float32(1.0))
 
 
 def exact_sum(tile: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,7 @@ import torch
 from query_pools import cut, make_pool
 
 from distal.query import reference
-from distal.query.reference import UNIT, Ball, Gaussian, Linear, Reference, exact_sum, sample
+from distal.query.reference import UNIT, Ball, Gaussian, Linear, Pooled, Reference, exact_sum
 
 
 @pytest.fixture
@@ -63,6 +63,10 @@ def test_zero_rows_are_like_nothing_and_duplicates_lie_in_any_ball():
     assert torch.equal(near[1:, 1:], UNIT * torch.eye(63))
 
 
+def drawn(view, total):
+    return Pooled(view, (view.embeddings,), view.available | view.labeled).sample(int(total)).row_ids
+
+
 @pytest.mark.parametrize("ends", [[], [2], [1, 4, 9, 10, 20, 31, 40]])
 def test_the_sample_is_the_pool_itself_or_a_hashed_part_whatever_the_cut(monkeypatch, ends):
     monkeypatch.setattr(reference, "WHOLE", 500)
@@ -70,9 +74,10 @@ def test_the_sample_is_the_pool_itself_or_a_hashed_part_whatever_the_cut(monkeyp
     small, large = make_pool(400), make_pool(1000)
     for pool, fewest, most in ((small, None, None), (large, 150, 250)):
         used = pool.available | pool.labeled
-        marks = np.concatenate([sample(part, int(used.sum())) for part in cut(pool, ends)])
-        assert np.array_equal(marks, sample(pool, int(used.sum())))
-        assert not marks[~used].any()
-        assert np.array_equal(marks, used) if fewest is None else fewest < marks.sum() < most
+        parts = [drawn(part, used.sum()) for part in cut(pool, ends)]
+        assert np.array_equal(np.concatenate(parts), drawn(pool, used.sum()))
+        rows = drawn(pool, used.sum())
+        assert used[rows].all()
+        assert len(rows) == used.sum() if fewest is None else fewest < len(rows) < most
     again = dataclasses.replace(large, round=2)
-    assert not np.array_equal(sample(again, 1000), sample(large, 1000))
+    assert not np.array_equal(drawn(again, 1000), drawn(large, 1000))
