@@ -10,7 +10,7 @@ import torch
 
 from distal.query.batch import Ask, Candidates, Doubles, Settled
 from distal.query.nearest import Floats, Rows
-from distal.query.reference import ROWS, UNIT, Gaussian, Pooled, Reference, block_of, exact_sum, gather
+from distal.query.reference import FEW, GROUP, ROWS, UNIT, Gaussian, Pooled, Reference, block_of, exact_sum, gather
 from distal.query.registry import batch_strategy
 from distal.query.view import Bools, Ints, View
 
@@ -28,7 +28,7 @@ class Mass(Pooled):
 
     def take(self, rows: Rows, worth: float, price: float) -> None:
         """Take the reference; gains are worth * mass - price * similarity to the picks."""
-        self.gains = worth * (self._near(rows.factors[0], np.arange(len(self.gains))))
+        self.gains = worth * self._near(rows.factors[0], np.arange(len(self.gains)), GROUP)
         own = np.isin(self.view.row_ids, rows.row_ids) & (self.inverse > 0.0).cpu().numpy()
         self.gains[own] -= worth * UNIT
         self.price = price
@@ -48,12 +48,12 @@ class Mass(Pooled):
         for count in np.unique(self.seen[where]).tolist():
             rows = where[self.seen[where] == count]
             if count < len(self.picks):
-                self.gains[rows] -= self.price * self._near(self.picks[count:], rows)
+                self.gains[rows] -= self.price * self._near(self.picks[count:], rows, FEW)
         self.seen[where] = len(self.picks)
 
-    def _near(self, others: Floats, positions: Ints) -> Doubles:
+    def _near(self, others: Floats, positions: Ints, group: int) -> Doubles:
         """Return the sum of similarities of the rows at these positions with others [m, F]."""
-        reference = Reference(others, KERNEL, None, self.device)
+        reference = Reference(others, KERNEL, None, self.device, group)
         out = np.zeros(len(positions))
         for start in range(0, len(positions), ROWS):
             chunk = positions[start : start + ROWS]
@@ -128,7 +128,7 @@ class GraphCut:
         """Pick while the best candidate precedes the best row not shown, whose gain is at most next_key."""
         order = np.argsort(candidates.rows.row_ids)  # argmax returns the first maximum: the lowest row id
         row_ids, x = candidates.rows.row_ids[order], candidates.rows.factors[0][order]
-        near = Reference(x, KERNEL, None, torch.device("cpu")).matrix(torch.tensor(x)).double().numpy()
+        near = Reference(x, KERNEL, None, torch.device("cpu"), FEW).matrix(torch.tensor(x)).double().numpy()
         gains = candidates.gains[order].astype(np.float64)
         picks: list[int] = []
         scores: list[float] = []

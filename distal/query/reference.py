@@ -153,28 +153,31 @@ def block_of(embeddings: torch.Tensor, positions: Ints | slice, scale: torch.Ten
 
 
 class Reference:
-    """Hold m rows that others are compared with, in groups of GROUP, at unit length.
+    """Hold m rows that others are compared with, in groups, at unit length.
 
-    weights: float [m] in [0, 1], how much a similarity with each counts; None for all of it.
+    weights: float [m] in [0, 1], how much a similarity with each counts; None for all of it. group: rows in one
+    product, a multiple of FEW; rows whose similarities must agree to the bit are compared in groups of one size.
     """
 
-    def __init__(self, rows: Floats, kernel: Kernel, weights: Floats | None, device: torch.device) -> None:
+    def __init__(
+        self, rows: Floats, kernel: Kernel, weights: Floats | None, device: torch.device, group: int = GROUP
+    ) -> None:
         x = torch.tensor(rows, device=device)
-        self.size, self.kernel = len(x), kernel
-        whole = -(-self.size // GROUP) * GROUP
+        self.size, self.kernel, self.group = len(x), kernel, group
+        whole = -(-self.size // self.group) * self.group
         scale = torch.ones(self.size, device=device) if weights is None else torch.tensor(weights, device=device)
         self.directions, self.scale = fill(x * inverse(lengths(x))[:, None], whole), fill(scale[:, None] * UNIT, whole)
 
     def similarities(self, block: torch.Tensor, some: torch.Tensor | None = None) -> Iterator[torch.Tensor]:
-        """Yield for each group float32 [GROUP, ROWS], whole numbers up to UNIT: the same buffer each time.
+        """Yield for each group float32 [group, ROWS], whole numbers up to UNIT: the same buffer each time.
 
-        block: float32 [ROWS, F] of unit length. some: positions in the reference int64 [c GROUP], of which groups are
+        block: float32 [ROWS, F] of unit length. some: positions in the reference int64 [c group], of which groups are
         made; None for all.
         """
         columns = block.T
-        product = torch.empty(GROUP, ROWS, device=block.device)
-        for start in range(0, len(self.directions) if some is None else len(some), GROUP):
-            part = slice(start, start + GROUP) if some is None else some[start : start + GROUP]
+        product = torch.empty(self.group, ROWS, device=block.device)
+        for start in range(0, len(self.directions) if some is None else len(some), self.group):
+            part = slice(start, start + self.group) if some is None else some[start : start + self.group]
             torch.mm(self.directions[part], columns, out=product)
             yield self.kernel(product).mul_(self.scale[part]).round_()
 
@@ -186,5 +189,5 @@ class Reference:
             part = slice(start, start + ROWS)
             width = len(embeddings[part])
             for number, tile in enumerate(self.similarities(block_of(embeddings, part, scale))):
-                out[number * GROUP : (number + 1) * GROUP, part] = tile[:, :width]
+                out[number * self.group : (number + 1) * self.group, part] = tile[:, :width]
         return out[: self.size]
