@@ -115,7 +115,7 @@ class ShardSight:
 
     def _by_block(self, rows: torch.Tensor, function: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
         """Apply to whole blocks: products of one shape, so that a row's bits do not depend on the sharding."""
-        return torch.cat([function(part) for part in rows.split(self._images.block_rows)])
+        return torch.cat([function(part) for part in torch.split(rows, self._images.block_rows)])
 
     def _rows(self) -> EmbeddedRows:
         if self._embedded is None:

@@ -13,7 +13,7 @@ The number of candidates is global, and ties go to the lowest row id, so the pic
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +28,8 @@ FIRST_LOOK = 1024  # rows that a shard brings up to date at first; doubled while
 class Cover(Protocol):
     """Be a strategy's state on one shard."""
 
-    def bound(self) -> Floats:
-        """Return float32 [n], never below the gain of picking that row next, never negative."""
+    def bound(self) -> Floats | Doubles:
+        """Return float [n], never below the gain of picking that row next; never negative where there is urgency."""
 
     def stale(self, positions: Ints) -> Ints:
         """Return those of the positions whose bound may be above the gain."""
@@ -48,14 +48,14 @@ class Cover(Protocol):
 class Candidates:
     """Hold rows in order of (key descending, row id ascending).
 
-    keys: float64 [p], the order of proposal. gains: float32 [p], up to date.
+    keys: float64 [p], the order of proposal. gains: float [p], up to date.
     next_key, next_id: the best row that is not among them; next_key is -inf where there is none.
     covered: whether there is any pick or center yet; where there is none, gains say which row is first.
     """
 
     rows: Rows
     keys: Doubles
-    gains: Floats
+    gains: Floats | Doubles
     next_key: float
     next_id: int
     covered: bool
@@ -72,6 +72,14 @@ class Settled:
 # Calls a method of every shard's Cover with these arguments and returns the results in shard order: for strategies
 # whose gain is a sum over all shards (facility location).
 Ask = Callable[..., list[Any]]
+
+
+@runtime_checkable
+class Prepared(Protocol):
+    """Be a batch strategy whose shards must know something of one another before the first pass."""
+
+    def prepare(self, centers: Rows, limit: int, seed: int, round: int, ask: Ask) -> None:
+        """Exchange it; centers: the rows that count as picked. limit: the picks to come. Only then are bounds read."""
 
 
 class Batch(Protocol):

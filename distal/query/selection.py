@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from distal.query.batch import Batch, Candidates, best
+from distal.query.batch import Ask, Batch, Candidates, Prepared, best
 from distal.query.nearest import Rows
 from distal.query.registry import Strategy
 from distal.query.selector import Proposal, Selector
@@ -89,6 +89,9 @@ def _select_batch(shards: ShardGroup, strategy: Strategy, k: int, seed: int, rou
     row_ids: list[Ints] = []
     scores: list[npt.NDArray[np.float64]] = []
     passes = 0
+    ask = moved.asking(shards)
+    if left and isinstance(batch, Prepared):
+        batch.prepare(news, left, seed, round, ask)
     while left:
         covered = passes > 0 or len(news) > 0
         passes += 1
@@ -99,7 +102,7 @@ def _select_batch(shards: ShardGroup, strategy: Strategy, k: int, seed: int, rou
         rows = Rows.concatenate([moved.one(part) for part in found])
         rows = rows.take(np.searchsorted(rows.row_ids, leading.row_ids))
         candidates = Candidates(rows, leading.keys, leading.gains, next_key, next_id, covered)
-        settled = batch.settle(candidates, left, seed, round, passes, lambda *args: shards.call("ask", *args))
+        settled = batch.settle(candidates, left, seed, round, passes, ask)
         if not len(settled.positions) and passes > 1:
             raise RuntimeError(f"strategy '{strategy.name}' settled no pick in pass {passes}")
         news = candidates.rows.take(settled.positions)
@@ -129,6 +132,17 @@ class _Meter:
 
     def __init__(self) -> None:
         self.bytes = 0
+
+    def asking(self, shards: ShardGroup) -> Ask:
+        """Return what calls a method of every shard's state and counts arrays and rows on both ways."""
+
+        def ask(method: str, *args: Any) -> list[Any]:
+            answers = shards.call("ask", method, *args)
+            self.bytes += sum(getattr(given, "nbytes", 0) for given in args) * len(answers)
+            self.bytes += sum(getattr(answer, "nbytes", 0) for answer in answers)
+            return answers
+
+        return ask
 
     def one(self, payload: Any) -> Any:
         """Count a payload that one shard sent, and return it."""

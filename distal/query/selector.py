@@ -30,7 +30,7 @@ class Proposal:
 
     row_ids: Ints
     keys: Doubles
-    gains: Floats
+    gains: Floats | Doubles
 
     @property
     def nbytes(self) -> int:

@@ -55,6 +55,7 @@ class View:
     class_counts: int64 [K], labels of each class in the whole run, the same on every shard; empty where K is unknown.
     tensors: what the strategy needs of what the model says, by name, n rows each, on the shard's device, and as
     attributes: probs float32 [n, K], the class probabilities; embeddings float32 [n, F]; realism float32 [n].
+    constants: further tensors by name, of any shape, the same on every shard: statistics of what G draws, for example.
     """
 
     row_ids: Ints
@@ -65,6 +66,7 @@ class View:
     round: int
     tensors: Mapping[str, torch.Tensor] = field(default_factory=dict)
     class_counts: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    constants: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n = len(self.row_ids)
@@ -84,6 +86,8 @@ class View:
 
     def need(self, name: str) -> torch.Tensor:
         """Return a tensor by its name; raise ValueError where the shard has none."""
+        if name in self.constants:
+            return self.constants[name]
         if name not in self.tensors:
             hint = nearest_name(name, self.tensors or PROVIDERS)
             raise ValueError(

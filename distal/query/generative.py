@@ -1,0 +1,75 @@
+"""Score rows by what the discriminator makes of them: where the generator falls short.
+
+The logit C(x) of a discriminator estimates the log density ratio ln p_data(x) - ln p_G(x) (Goodfellow et al. 2014,
+proposition 1), so a high one marks a row that the generator draws too rarely. A relativistic loss leaves the zero of
+C free: whatever compares rows with one another still holds, what compares C with zero (`d_uncertainty`) holds for
+absolute losses alone (hinge, non_saturating). Every score is a function of its row alone.
+"""
+
+import torch
+
+from distal.query.registry import score_strategy
+from distal.query.uncertainty import entropy
+from distal.query.view import View
+
+
+@score_strategy("realism", needs={"realism"})
+def realism(view: View) -> torch.Tensor:
+    """Return C(x), float32 [n]: what G lacks most comes first (Lee et al. 2021, who weigh such rows up in training)."""
+    return view.need("realism")
+
+
+@score_strategy("d_uncertainty", needs={"realism"})
+def d_uncertainty(view: View) -> torch.Tensor:
+    """Return -|sigmoid(C(x)) - 1/2|, float64 [n]: uncertainty sampling (Lewis and Gale 1994) of real against drawn."""
+    return -(view.need("realism").double().sigmoid() - 0.5).abs()
+
+
+@score_strategy("gold", needs={"realism", "probs"})
+def gold(view: View) -> torch.Tensor:
+    """Return C(x) + H(p(. | x)), float32 [n]: GOLD for a row without a label (Mo et al. 2019, section 3.3).
+
+    The gap of log densities of (x, c) is C(x) + ln p(c | x) up to G's own certainty of c; the class being unknown, the
+    authors put the classifier's entropy in its place.
+    """
+    return view.need("realism") + entropy(view)
+
+
+@score_strategy("ldr_mean", needs={"ldr"})
+def ldr_mean(view: View) -> torch.Tensor:
+    """Return the mean of the log density ratio over T moments of training, float32 [n], from ldr float32 [n, T].
+
+    LDRM of Lee et al. 2021, section 3.2: high where a row is underrepresented in what G draws.
+    """
+    return _sum(view.need("ldr")) / view.need("ldr").shape[1]
+
+
+@score_strategy("ldr_variance", needs={"ldr"})
+def ldr_variance(view: View) -> torch.Tensor:
+    """Return the variance (divisor T - 1) of the log density ratio over T moments, float32 [n]; zero where T is 1.
+
+    LDRV of Lee et al. 2021, section 3.2: high where training has not settled on a row, as in minor groups.
+    """
+    ldr = view.need("ldr")
+    moments = ldr.shape[1]
+    centred = ldr - (_sum(ldr) / moments)[:, None]
+    return _sum(centred * centred) / max(moments - 1, 1)
+
+
+@score_strategy("coverage", needs={"generated_distance"})
+def coverage(view: View) -> torch.Tensor:
+    """Return the distance of a row to the nearest image drawn for its most likely class, float32 [n].
+
+    Core-set selection (Sener and Savarese 2018) with what G draws for centers: rows far from all of them are what the
+    generator does not cover. generated_distance holds it, infinite for a class that nothing was drawn for.
+    """
+    distance = view.need("generated_distance")
+    return torch.where(torch.isposinf(distance), torch.finfo(torch.float32).max, distance)
+
+
+def _sum(columns: torch.Tensor) -> torch.Tensor:
+    """Add the columns one after another, so that a row's bits do not depend on the rows beside it."""
+    total = columns[:, 0].float().clone()
+    for column in columns.T[1:]:
+        total += column
+    return total
