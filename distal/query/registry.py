@@ -13,6 +13,7 @@ from distal.errors import ConfigError
 from distal.query.view import FACTORS, NEEDS
 from distal.registry import Registry
 
+Kind = Literal["score", "batch", "staged"]
 Made = TypeVar("Made", bound=Callable[..., Any])
 
 
@@ -24,11 +25,12 @@ class Strategy:
     else. ``gradients`` stands for the factors of the last layer's gradient, which are probs and embeddings.
     kind: ``score``: `make` is a function from View to a float tensor [n], higher is asked first.
     ``batch``: `make` is a class without arguments that is a `distal.query.batch.Batch`.
+    ``staged``: the same, a `distal.query.staged.Staged`.
     """
 
     name: str
     needs: frozenset[str]
-    kind: Literal["score", "batch"]
+    kind: Kind
     make: Callable[..., Any]
 
     @property
@@ -40,7 +42,7 @@ class Strategy:
 STRATEGIES: Registry[Strategy] = Registry("query.strategy", "strategy", "distal.strategies", kind=Strategy)
 
 
-def _decorator(name: str, needs: Iterable[str], kind: Literal["score", "batch"]) -> Callable[[Made], Made]:
+def _decorator(name: str, needs: Iterable[str], kind: Kind) -> Callable[[Made], Made]:
     def register(make: Made) -> Made:
         wanted = frozenset([needs] if isinstance(needs, str) else needs)
         STRATEGIES.add(name, Strategy(name, wanted, kind, make), make)
@@ -65,6 +67,15 @@ def batch_strategy(name: str, needs: Iterable[str] = ()) -> Callable[[Made], Mad
     """
 
     return _decorator(name, needs, "batch")
+
+
+def staged_strategy(name: str, needs: Iterable[str] = ()) -> Callable[[Made], Made]:
+    """Register a class that talks with the shards in its own way (`distal.query.staged.Staged`).
+
+    Raises ConfigError where the name is taken.
+    """
+
+    return _decorator(name, needs, "staged")
 
 
 def as_strategy(given: Strategy | Callable[..., Any], shown: frozenset[str] = NEEDS) -> Strategy:
