@@ -6,12 +6,22 @@ badge                                        badge.py          k-means++ over gr
 bald, power_bald, query_by_committee,        committee.py      a score a row, of the members' disagreement
     consensus_kl
 epig, batchbald                              information.py    what tells most about other rows, or beside the picks
+galaxy, direct                               rare.py           around the threshold of each class
+cluster_margin, drop_query                   clusters.py       unsure rows, spread over clusters of them
+0.5*NAME+0.5*NAME, per_cost:NAME             ranks.py          ranks added up, and by expected cost
+class_balanced:NAME                          balanced.py       a quota a predicted class, around any strategy
+active_lab                                   annotators.py     a function: which row deserves another answer
 """
 
+from distal.query.annotators import active_lab
 from distal.query.badge import Badge
+from distal.query.balanced import class_balanced
+from distal.query.clusters import ClusterMargin, DropQuery
 from distal.query.committee import bald, consensus_kl, power_bald, query_by_committee
 from distal.query.coreset import Coreset
 from distal.query.information import BatchBald, Epig
+from distal.query.ranks import per_cost, weighted
+from distal.query.rare import Direct, Galaxy
 from distal.query.registry import (
     STRATEGIES,
     Strategy,
@@ -31,8 +41,12 @@ __all__ = [
     "STRATEGIES",
     "Badge",
     "BatchBald",
+    "ClusterMargin",
     "Coreset",
+    "Direct",
+    "DropQuery",
     "Epig",
+    "Galaxy",
     "Known",
     "LocalShards",
     "Selection",
@@ -41,17 +55,21 @@ __all__ = [
     "Staged",
     "Strategy",
     "View",
+    "active_lab",
     "as_strategy",
     "bald",
     "batch_strategy",
+    "class_balanced",
     "consensus_kl",
     "entropy",
     "least_confidence",
     "margin",
+    "per_cost",
     "power_bald",
     "query_by_committee",
     "random",
     "score_strategy",
     "select",
     "staged_strategy",
+    "weighted",
 ]

@@ -67,6 +67,12 @@ class Selector:
         self._refuse(positions, values, "score")
         return Top(self.view.row_ids[positions], values)
 
+    def scores(self) -> Doubles:
+        """Return the score of every row, available or not, float64 [n]; raises as `top` does."""
+        scores = self._scores().double().cpu().numpy()
+        self._refuse(self.askable, scores[self.askable], "score")
+        return scores
+
     def begin(self) -> tuple[int, Rows]:
         """Open the batch strategy; return the number of available rows and the rows that count as picked."""
         batch: Batch = self.strategy.make()
