@@ -224,7 +224,8 @@ def acquire(work: Work, state: Model, round: int) -> Query:
     sight = _look(work, strategy, labels, round)
     wanted = strategy.tensors if sight is None else sight.of_head(strategy.tensors)
     scorer = state.scorer().to_bytes() if wanted else None
-    known = Known(labels.row_ids, labels.labels, len(plan.classes))
+    costs = np.array([config.oracle.cost.get(name, 1.0) for name in plan.classes])
+    known = Known(labels.row_ids, labels.labels, len(plan.classes), costs)
     scored = shards.open_round(round, strategy, scorer, taken, known, sight)
     selection = select(shards, strategy, batch, config.seed, round)
     query = Query(round, selection.row_ids, selection.scores, strategy.name)

@@ -5,7 +5,15 @@ import yaml
 
 from distal.config import Config, Section
 from distal.errors import ConfigError
-from distal.resolve import describe_config, differing_keys, make_config, override_config, print_config, read_config
+from distal.resolve import (
+    check_names,
+    describe_config,
+    differing_keys,
+    make_config,
+    override_config,
+    print_config,
+    read_config,
+)
 
 
 def refused(*overrides: str) -> str:
@@ -36,6 +44,13 @@ def test_what_is_printed_or_described_reads_back_the_same(tmp_path: Path) -> Non
         assert read_config(tmp_path / "c.yaml") == config
 
 
+def test_weights_of_strategies_are_the_name_of_their_sum_in_a_file_and_in_an_override(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("query: {strategy: {margin: 0.5, entropy: 2}}\n")
+    config = read_config(tmp_path / "run.yaml", ["query.cold_start={random: 1}"])
+    assert (config.query.strategy, config.query.cold_start) == ("0.5*margin+2*entropy", "1*random")
+    check_names(config)
+
+
 def test_every_field_has_a_description() -> None:
     described = yaml.safe_load(describe_config(Config()))
     assert set(described) == set(Config.model_fields)
@@ -50,6 +65,8 @@ def test_every_field_has_a_description() -> None:
     [
         ("query.strtegy=margin", ["query.strtegy", "did you mean 'query.strategy'?"]),
         ("stepz=3", ["stepz", "did you mean 'train.steps'?"]),
+        ("query.strategy={margin: 0.5, badge: 0.5}", ["query.strategy", "'badge' chooses rows one after another"]),
+        ("query.strategy={margin: much}", ["query.strategy"]),
         ("query.strategy=margn", ["query.strategy", "did you mean 'margin'?"]),
         ("model.regularizers.r9=1", ["model.regularizers", "r9", "r1"]),
         ("model.adversarial=wgan", ["model.adversarial", "rpgan"]),

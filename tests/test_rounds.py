@@ -151,6 +151,16 @@ def test_a_goal_stops_the_run_and_the_reason_says_both_figures(small_config: Cal
     assert "1e+09" in outcome.message
 
 
+def test_shards_see_what_an_answer_of_each_class_costs(small_config: Callable[..., Config]) -> None:
+    query = {"batch": 10, "cold_start": "per_cost:margin"}
+    run = Run(small_config(oracle={"cost": {"3": 1e6}}, query=query, train={"steps": 1}))
+    run.go(on_commit=lambda result: False)
+    selector = run.shards.shards[0].selector
+    assert selector is not None
+    assert selector.view.costs.tolist() == [1.0, 1.0, 1.0, 1e6, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+    assert Ledger(run.directory).read_query(1).strategy == "per_cost:margin"  # type: ignore[union-attr]
+
+
 def test_labels_that_there_are_already_are_trained_on_and_never_asked_nor_counted_as_asked(
     small_config: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,9 +3,20 @@
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from distal.config.section import Count, Fraction, Place, Positive, Processes, Section, Weight
+
+
+def _named(given: object) -> object:
+    """Write weights of strategies, {margin: 0.5, entropy: 0.5}, as the name of their sum, 0.5*margin+0.5*entropy."""
+    if isinstance(given, Mapping) and given and all(isinstance(w, (int, float)) for w in given.values()):
+        return "+".join(f"{weight:.12g}*{name}" for name, weight in given.items())
+    return given
+
+
+Chosen = Annotated[str, BeforeValidator(_named)]
+"""A strategy's name."""
 
 
 class PoolConfig(Section):
@@ -54,9 +65,13 @@ class PoolConfig(Section):
 class QueryConfig(Section):
     """What is asked of the oracle in each round."""
 
-    strategy: str = Field("badge", description="query strategy by its standard name")
+    strategy: Chosen = Field(
+        "badge",
+        description="query strategy by its standard name; 0.5*margin+0.5*entropy, or the mapping {margin: 0.5, "
+        "entropy: 0.5}, adds up ranks; per_cost:NAME weighs by oracle.cost, class_balanced:NAME by predicted class",
+    )
     batch: Count = Field(10, description="labels asked in a round")
-    cold_start: str = Field(
+    cold_start: Chosen = Field(
         "random",
         description="strategy of the first round, whose model has seen no label: 'random' or a strategy's name",
     )

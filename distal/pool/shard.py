@@ -115,6 +115,7 @@ class Shard:
             round=round,
             tensors=tensors,
             class_counts=known.counts(),
+            costs=known.costs,
         )
         self.selector = Selector(view, strategy)
         return Scored(len(self.row_ids), time.perf_counter() - started)

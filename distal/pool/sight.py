@@ -15,8 +15,12 @@ from distal.features.competition import Verdict
 from distal.features.probe import Probe
 from distal.features.projection import Projection
 from distal.features.rows import EmbeddedRows, Halves
-from distal.query.view import BY_FEATURES
+from distal.query.view import BY_FEATURES, DRAWS
 from distal.run.artefacts import Store
+from distal.streams import stream
+
+DRAWN = 10
+"""Draws of dropout; the paper of DropQuery has three of a larger share (Gupte et al. 2024)."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Sight:
     def of_head(self, wanted: frozenset[str]) -> frozenset[str]:
         """Return those of the tensors for which the model's scorer has to look at the pixels."""
         if self.verdict.classifier == "head":
-            return wanted - {"committee"}
+            return wanted - DRAWS
         return wanted - BY_FEATURES - ({"probs"} if self.verdict.classifier == "probe" else frozenset())
 
 
@@ -90,17 +94,25 @@ class ShardSight:
     ) -> dict[str, torch.Tensor]:
         """Return the wanted tensors of every row; of_head: those that the model's scorer has given."""
         given, believed = dict(of_head), sight.verdict.classifier
-        if believed == "head" and "committee" not in wanted:
+        if believed == "head" and not DRAWS & wanted:
             return given
         rows = self._project(sight.projection)
         if "embeddings" in wanted and believed != "head":
             given["embeddings"] = rows
         if "committee" in wanted and sight.committee is not None:
             given["committee"] = self._by_block(rows, Committee.from_bytes(sight.committee).probs)
+        if "dropout_probs" in wanted:
+            given["dropout_probs"] = self._dropped(rows, Probe.from_bytes(sight.probe))
         if "probs" in wanted and believed != "head":
             probs = self._by_block(rows, Probe.from_bytes(sight.probe).probs)
             given["probs"] = sight.verdict.probs(probs, of_head.get("probs", probs))
         return given
+
+    def _dropped(self, rows: torch.Tensor, probe: Probe) -> torch.Tensor:
+        """Return what the probe says of rows without half of their features, in each of several draws [n, M, K]."""
+        kept = stream(0, "dropout").random((DRAWN, rows.shape[1])) < 0.5
+        masks = torch.from_numpy(kept).to(rows)
+        return torch.stack([self._by_block(rows * mask, probe.probs) for mask in masks], 1)
 
     def _project(self, projection: bytes) -> torch.Tensor:
         """Project all rows once a launch: a round then costs a product of few columns."""

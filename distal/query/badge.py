@@ -21,10 +21,10 @@ import heapq
 import numpy as np
 import torch
 
-from distal.query.batch import Ask, Candidates, Doubles, Settled
+from distal.query.batch import Ask, Candidates, Settled
 from distal.query.nearest import Nearest
 from distal.query.registry import batch_strategy
-from distal.query.view import Bools, View
+from distal.query.view import Bools, Doubles, View
 from distal.streams import row_uniforms, stream
 
 

@@ -19,9 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from distal.query.nearest import Floats, Rows
-from distal.query.view import Bools, Ints, View
+from distal.query.view import Bools, Doubles, Ints, View
 
-Doubles = npt.NDArray[np.float64]
 FIRST_LOOK = 1024  # rows that a shard brings up to date at first; doubled while the best may lie elsewhere
 
 
@@ -69,8 +68,8 @@ class Settled:
     scores: Doubles
 
 
-# Calls a method of every shard's Cover with these arguments and returns the results in shard order: for strategies
-# whose gain is a sum over all shards (facility location).
+# Calls a method of every shard's state with these arguments and returns the results in shard order: for strategies
+# whose gain is a sum over all shards (facility location), and for those that are `staged`.
 Ask = Callable[..., list[Any]]
 
 

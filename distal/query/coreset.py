@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from distal.query.batch import Ask, Candidates, Doubles, Settled
+from distal.query.batch import Ask, Candidates, Settled
 from distal.query.nearest import Nearest
 from distal.query.registry import batch_strategy
-from distal.query.view import Bools, View
+from distal.query.view import Bools, Doubles, View
 
 
 @batch_strategy("coreset", needs={"embeddings"})

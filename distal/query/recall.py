@@ -115,10 +115,8 @@ def _posterior(found: int, asked: Asked, left: Ints) -> tuple[Doubles, Doubles]:
     bins, worth = bin_of(asked.probs), 0.5**ages
     yes = np.bincount(bins, weights=worth * asked.hits, minlength=BINS)
     no = np.bincount(bins, weights=worth * ~asked.hits, minlength=BINS)
-    a, b, e = np.meshgrid(
-        SHIFTS, SLOPES, np.minimum(np.geomspace(0.1, max(found, 1), UNSEEN) / rows, 0.5), indexing="ij"
-    )
-    a, b, e = a.ravel(), b.ravel(), e.ravel()
+    grid = np.meshgrid(SHIFTS, SLOPES, np.minimum(np.geomspace(0.1, max(found, 1), UNSEEN) / rows, 0.5), indexing="ij")
+    a, b, e = (axis.ravel() for axis in grid)
     logs = -0.5 * ((a - SHIFT[0]) / SHIFT[1]) ** 2 - 0.5 * ((b - SLOPE[0]) / SLOPE[1]) ** 2
     means = np.zeros(len(a))
     for k in np.flatnonzero((yes > 0) | (no > 0) | (left > 0)):

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from distal.errors import ConfigError
+from distal.errors import ConfigError, nearest_name
 from distal.query.view import FACTORS, NEEDS
 from distal.registry import Registry
 
+Kind = Literal["score", "batch", "staged"]
 Made = TypeVar("Made", bound=Callable[..., Any])
 
 
@@ -24,11 +25,12 @@ class Strategy:
     else. ``gradients`` stands for the factors of the last layer's gradient, which are probs and embeddings.
     kind: ``score``: `make` is a function from View to a float tensor [n], higher is asked first.
     ``batch``: `make` is a class without arguments that is a `distal.query.batch.Batch`.
+    ``staged``: the same, a `distal.query.staged.Staged`.
     """
 
     name: str
     needs: frozenset[str]
-    kind: Literal["score", "batch"]
+    kind: Kind
     make: Callable[..., Any]
 
     @property
@@ -37,10 +39,55 @@ class Strategy:
         return frozenset(tensor for need in self.needs for tensor in FACTORS.get(need, (need,)))
 
 
-STRATEGIES: Registry[Strategy] = Registry("query.strategy", "strategy", "distal.strategies", kind=Strategy)
+Parts = tuple[tuple[float, Strategy], ...]
+"""Strategies by weight."""
 
 
-def _decorator(name: str, needs: Iterable[str], kind: Literal["score", "batch"]) -> Callable[[Made], Made]:
+class Strategies(Registry[Strategy]):
+    """Know strategies by name, and those made of others.
+
+    0.5*margin+0.5*entropy adds up the ranks of scores; MODIFIER:NAME is strategy NAME, or such a sum, under a modifier.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("query.strategy", "strategy", "distal.strategies", kind=Strategy)
+        self.modifiers: dict[str, tuple[Callable[[str, Parts], Strategy], bool]] = {}
+
+    def find(self, name: str, key: str | None = None) -> Strategy:
+        """Return the strategy of this name; raises ConfigError as `Registry.find` does."""
+        outer, colon, inner = name.partition(":")
+        if colon:
+            if outer not in self.modifiers:
+                known = sorted(self.modifiers.keys() - {"+"})
+                hint = nearest_name(outer, known)
+                raise ConfigError(
+                    f"{key or self.key}: '{outer}' in '{name}' is no modifier{'; ' + hint if hint else '.'}\n"
+                    f"Known: {', '.join(f'{modifier}:NAME' for modifier in known)}."
+                )
+            make, apart = self.modifiers[outer]
+            return make(name, self._parts(inner, key) if apart else ((1.0, self.find(inner, key)),))
+        if "*" in name or "+" in name:
+            return self.modifiers["+"][0](name, self._parts(name, key))
+        return super().find(name, key)
+
+    def _parts(self, name: str, key: str | None) -> Parts:
+        parts = []
+        for term in name.split("+"):
+            weight, star, inner = term.rpartition("*")
+            try:
+                parts.append((float(weight) if star else 1.0, super().find(inner.strip(), key)))
+            except ValueError:
+                raise ConfigError(
+                    f"{key or self.key}: '{weight}' in '{name}' is no weight.\n"
+                    "Expected weights and names, for example 0.5*margin+0.5*entropy, or {margin: 0.5, entropy: 0.5}."
+                ) from None
+        return tuple(parts)
+
+
+STRATEGIES = Strategies()
+
+
+def _decorator(name: str, needs: Iterable[str], kind: Kind) -> Callable[[Made], Made]:
     def register(make: Made) -> Made:
         wanted = frozenset([needs] if isinstance(needs, str) else needs)
         STRATEGIES.add(name, Strategy(name, wanted, kind, make), make)
@@ -65,6 +112,28 @@ def batch_strategy(name: str, needs: Iterable[str] = ()) -> Callable[[Made], Mad
     """
 
     return _decorator(name, needs, "batch")
+
+
+def staged_strategy(name: str, needs: Iterable[str] = ()) -> Callable[[Made], Made]:
+    """Register a class that talks with the shards in its own way (`distal.query.staged.Staged`).
+
+    Raises ConfigError where the name is taken.
+    """
+
+    return _decorator(name, needs, "staged")
+
+
+def modifier(name: str, apart: bool = False) -> Callable[[Made], Made]:
+    """Register a function from a name and weighted strategies to a strategy: of what follows NAME:, or of a sum ("+").
+
+    apart: it is shown the terms of a sum one by one; else one strategy, of weight 1, of any kind.
+    """
+
+    def register(make: Made) -> Made:
+        STRATEGIES.modifiers[name] = (make, apart)
+        return make
+
+    return register
 
 
 def as_strategy(given: Strategy | Callable[..., Any], shown: frozenset[str] = NEEDS) -> Strategy:

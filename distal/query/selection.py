@@ -11,6 +11,7 @@ from distal.query.batch import Ask, Batch, Candidates, Prepared, best
 from distal.query.nearest import Rows
 from distal.query.registry import Strategy
 from distal.query.selector import Proposal, Selector
+from distal.query.staged import Staged, size
 from distal.query.view import Ints
 
 logger = logging.getLogger(__name__)
@@ -59,7 +60,12 @@ def select(shards: ShardGroup, strategy: Strategy, k: int, seed: int, round: int
     """
     if k < 1:
         raise ValueError(f"select: k is {k}, expected at least 1")
-    chosen = _select_best(shards, k) if strategy.kind == "score" else _select_batch(shards, strategy, k, seed, round)
+    if strategy.kind == "score":
+        chosen = _select_best(shards, k)
+    elif strategy.kind == "batch":
+        chosen = _select_batch(shards, strategy, k, seed, round)
+    else:
+        chosen = _select_staged(shards, strategy, k, seed, round)
     logger.info(
         "%s chose %d rows in %d passes, %d bytes moved",
         strategy.name,
@@ -76,7 +82,7 @@ def _select_best(shards: ShardGroup, k: int) -> Selection:
     scores = np.concatenate([top.scores for top in tops])
     ascending = np.argsort(row_ids, kind="stable")
     order = ascending[best(scores[ascending], min(k, len(row_ids)))]
-    return Selection(row_ids[order], scores[order].astype(np.float32), 1, row_ids.nbytes + scores.nbytes)
+    return Selection(row_ids[order], scores[order].astype(np.float32), 1, size(tops))
 
 
 def _select_batch(shards: ShardGroup, strategy: Strategy, k: int, seed: int, round: int) -> Selection:
@@ -111,6 +117,24 @@ def _select_batch(shards: ShardGroup, strategy: Strategy, k: int, seed: int, rou
         left -= len(settled.positions)
     ids = np.concatenate([np.empty(0, dtype=np.int64), *row_ids])
     return Selection(ids, np.concatenate([np.empty(0), *scores]).astype(np.float32), passes, moved.bytes)
+
+
+def _select_staged(shards: ShardGroup, strategy: Strategy, k: int, seed: int, round: int) -> Selection:
+    """Let the strategy talk with the shards; see `distal.query.staged`."""
+    passes = moved = 0
+
+    def ask(method: str, *args: Any) -> list[Any]:
+        nonlocal passes, moved
+        answers = shards.call("ask", method, *args)
+        passes += 1
+        moved += size(args) * len(answers) + size(answers)
+        return answers
+
+    staged: Staged = strategy.make()
+    k = min(k, sum(shards.call("open")))
+    nothing = np.empty(0, dtype=np.int64), np.empty(0)
+    row_ids, scores = staged.choose(ask, k, seed, round) if k else nothing
+    return Selection(row_ids, scores.astype(np.float32), passes, moved)
 
 
 def _merge(proposals: list[Proposal], count: int) -> tuple[Proposal, float, int]:

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 
 from distal.errors import StrategyError, TrainingError
-from distal.query.batch import Batch, Cover, Doubles, best, propose
+from distal.query.batch import Batch, Cover, best, propose
 from distal.query.nearest import Floats, Rows
 from distal.query.registry import Strategy
-from distal.query.view import Ints, View
+from distal.query.view import Doubles, Ints, View
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,11 @@ class Top:
 
     row_ids: Ints
     scores: Doubles
+
+    @property
+    def nbytes(self) -> int:
+        """Return the payload's size in bytes."""
+        return self.row_ids.nbytes + self.scores.nbytes
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ class Selector:
         self.view = view
         self.strategy = strategy
         self.askable: Ints = np.flatnonzero(view.available)
-        self._cover: Cover | None = None
+        self._cover: Any = None
 
     def top(self, k: int) -> Top:
         """Return the k available rows of highest score.
@@ -62,6 +67,12 @@ class Selector:
         self._refuse(positions, values, "score")
         return Top(self.view.row_ids[positions], values)
 
+    def scores(self) -> Doubles:
+        """Return the score of every row, available or not, float64 [n]; raises as `top` does."""
+        scores = self._scores().double().cpu().numpy()
+        self._refuse(self.askable, scores[self.askable], "score")
+        return scores
+
     def begin(self) -> tuple[int, Rows]:
         """Open the batch strategy; return the number of available rows and the rows that count as picked."""
         batch: Batch = self.strategy.make()
@@ -71,9 +82,23 @@ class Selector:
         self._refuse(used, self._cover.bound()[used], "squared norm")
         return len(self.askable), self._cover.rows(centers, self.view.row_ids)
 
+    def open(self) -> int:
+        """Open the staged strategy; return the number of available rows.
+
+        Raises:
+            TrainingError: what the model says of a row that may be asked is not finite.
+        """
+        used = np.flatnonzero(self.view.available | self.view.labeled)
+        where = torch.from_numpy(used)
+        for name, tensor in self.view.tensors.items():
+            rows = tensor[where.to(tensor.device)].flatten(1) if tensor.dim() > 1 else tensor[where.to(tensor.device)]
+            self._refuse(used, rows.sum(1).cpu().numpy() if rows.dim() > 1 else rows.cpu().numpy(), name)
+        self._cover = self.strategy.make().open(self.view)
+        return len(self.askable)
+
     def propose(self, picks: Rows, count: int, number: int) -> Proposal:
         """Take the picks since the last pass, then propose the `count` rows of largest key in this pass."""
-        cover = self._opened()
+        cover: Cover = self._opened()
         cover.add(picks)
         self.askable = self.askable[~np.isin(self.view.row_ids[self.askable], picks.row_ids)]
         batch: Batch = self.strategy.make()
@@ -82,15 +107,16 @@ class Selector:
 
     def fetch(self, row_ids: Ints) -> Rows:
         """Return those of these rows that lie on this shard."""
-        return self._opened().rows(np.flatnonzero(np.isin(self.view.row_ids, row_ids)), self.view.row_ids)
+        cover: Cover = self._opened()
+        return cover.rows(np.flatnonzero(np.isin(self.view.row_ids, row_ids)), self.view.row_ids)
 
     def ask(self, method: str, *args: Any) -> Any:
         """Call a further method of the strategy's state."""
         return getattr(self._opened(), method)(*args)
 
-    def _opened(self) -> Cover:
+    def _opened(self) -> Any:
         if self._cover is None:
-            raise ValueError("selector: begin() comes first")
+            raise ValueError("selector: begin() or open() comes first")
         return self._cover
 
     def _scores(self) -> torch.Tensor:

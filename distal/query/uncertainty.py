@@ -15,7 +15,20 @@ from distal.streams import row_uniforms
 CHUNK = 16_384  # rows; one column of float32 is 64 KiB and a handful of them fits a core's L2 cache
 
 
-def _over_columns(probs: torch.Tensor, score: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+def entropies(columns: torch.Tensor) -> torch.Tensor:
+    """Return -sum_c p_c ln p_c, float32 [rows], of columns [K, rows], classes added in their order.
+
+    One logarithm over the whole chunk, with the smallest normal number for zero: `torch.special.entr` and `xlogy` treat
+    every element by itself and take twice as long.
+    """
+    terms = columns.clamp_min(torch.finfo(torch.float32).tiny).log_().mul_(columns)
+    total = terms[0]
+    for term in terms[1:]:
+        total += term
+    return total.neg_()
+
+
+def over_columns(probs: torch.Tensor, score: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
     """Apply score, from [K, rows] to [rows], to the transposed chunks of probs [n, K]."""
     out = torch.empty(len(probs), dtype=torch.float32, device=probs.device)
     for start in range(0, len(probs), CHUNK):
@@ -33,14 +46,7 @@ def random(view: View) -> torch.Tensor:
 def entropy(view: View) -> torch.Tensor:
     """Return the entropy of the class distribution, -sum_c p_c ln p_c in nats, float32 [n]; 0 ln 0 is 0."""
 
-    def score(columns: torch.Tensor) -> torch.Tensor:
-        terms: torch.Tensor = torch.special.entr(columns)
-        total = terms[0].clone()
-        for term in terms[1:]:
-            total += term
-        return total
-
-    return _over_columns(view.need("probs"), score)
+    return over_columns(view.need("probs"), entropies)
 
 
 @score_strategy("margin", needs={"probs"})
@@ -56,7 +62,7 @@ def margin(view: View) -> torch.Tensor:
             torch.maximum(first, column, out=first)
         return second.sub_(first)
 
-    return _over_columns(view.need("probs"), score)
+    return over_columns(view.need("probs"), score)
 
 
 @score_strategy("least_confidence", needs={"probs"})

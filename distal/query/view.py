@@ -12,12 +12,16 @@ from distal.nets.scorer import PROVIDERS
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
-
-BY_FEATURES = frozenset({"embeddings", "committee"})
-"""What frozen features give: themselves, and the probabilities of the probe's bootstraps, float32 [n, B, K]."""
+Doubles = npt.NDArray[np.float64]
 
 FACTORS = {"gradients": ("probs", "embeddings")}
 """Needs that stand for several tensors."""
+
+DRAWS = frozenset({"committee", "dropout_probs"})
+"""Class probabilities of several draws of a probe on frozen features."""
+
+BY_FEATURES = frozenset({"embeddings", *DRAWS})
+"""What frozen features give: themselves, and what the probe's bootstraps and dropout draws say."""
 
 NEEDS = frozenset({*PROVIDERS, *FACTORS, *BY_FEATURES})
 """What the models of distal and frozen features give; another model's scorer may give more, under names of its own."""
@@ -25,11 +29,15 @@ NEEDS = frozenset({*PROVIDERS, *FACTORS, *BY_FEATURES})
 
 @dataclass(frozen=True)
 class Known:
-    """Hold every label of a run: row_ids int64 [m], labels int64 [m] in [0, classes)."""
+    """Hold every label of a run: row_ids int64 [m], labels int64 [m] in [0, classes).
+
+    costs: float64 [classes], the price of an answer in each class; empty: 1 each.
+    """
 
     row_ids: Ints
     labels: Ints
     classes: int
+    costs: Doubles = field(default_factory=lambda: np.zeros(0))
 
     def of(self, row_ids: Ints) -> Ints:
         """Return the labels of a shard's rows, given in ascending order, int64 [n]; -1 where there is none."""
@@ -53,8 +61,10 @@ class View:
     cannot change a row's place in its block.
     seed, round: name the random streams of this acquisition.
     class_counts: int64 [K], labels of each class in the whole run, the same on every shard; empty where K is unknown.
+    costs: float64 [K], the price of an answer in each class; empty: 1 each.
     tensors: what the strategy needs of what the model says, by name, n rows each, on the shard's device, and as
-    attributes: probs float32 [n, K], the class probabilities; embeddings float32 [n, F]; realism float32 [n].
+    attributes: probs float32 [n, K], the class probabilities; embeddings float32 [n, F]; realism float32 [n];
+    committee float32 [n, B, K], those of B members; dropout_probs float32 [n, M, K], of M dropout draws.
     constants: further tensors by name, of any shape, the same on every shard: statistics of what G draws, for example.
     """
 
@@ -67,6 +77,7 @@ class View:
     tensors: Mapping[str, torch.Tensor] = field(default_factory=dict)
     class_counts: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     constants: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    costs: Doubles = field(default_factory=lambda: np.zeros(0))
 
     def __post_init__(self) -> None:
         n = len(self.row_ids)

@@ -16,7 +16,7 @@ def cut(pool: View, ends: list[int]) -> list[View]:
     return [
         View(
             pool.row_ids[a:b], pool.available[a:b], pool.labels[a:b], rows, pool.seed, pool.round,
-            {name: tensor[a:b] for name, tensor in pool.tensors.items()}, pool.class_counts, pool.constants,
+            {name: tensor[a:b] for name, tensor in pool.tensors.items()}, pool.class_counts, pool.constants, pool.costs,
         )
         for a, b in pairwise(edges)
     ]  # fmt: skip
@@ -40,9 +40,13 @@ def make_pool(
     probs = draw.dirichlet(np.full(classes, 0.3), n)
     has_label = draw.random(n) < labeled
     labels = np.where(has_label, probs.argmax(1), -1)
+    available = ~has_label & (draw.random(n) >= unavailable)
+    members = draw.dirichlet(np.full(classes, 0.5), (n, 5)) + 2 * probs[:, None]
+    members /= members.sum(2, keepdims=True)
+    told = {"probs": probs, "embeddings": embeddings, "committee": members, "dropout_probs": members[:, 2:]}
     return View(
-        np.arange(n), ~has_label & (draw.random(n) >= unavailable), labels, block_rows, seed, round,
-        {k: torch.from_numpy(a.astype(np.float32)) for k, a in {"probs": probs, "embeddings": embeddings}.items()},
+        np.arange(n), available, labels, block_rows, seed, round,
+        {name: torch.from_numpy(array.astype(np.float32)) for name, array in told.items()},
         np.bincount(labels[has_label], minlength=classes),
     )  # fmt: skip
 
