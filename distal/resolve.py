@@ -136,7 +136,7 @@ def check_names(config: Config, strategy: Strategy | None = None) -> None:
     Raises:
         ConfigError: an unknown name, with the known ones and the nearest match; or two keys that do not fit.
     """
-    _check_needs(strategy or STRATEGIES.find(config.query.strategy, "query.strategy"), config, "query.strategy")
+    _check_needs(strategy or STRATEGIES.find(config.query.strategy), config, "query.strategy")
     _check_needs(STRATEGIES.find(config.query.cold_start, "query.cold_start"), config, "query.cold_start")
     ORACLES.find(config.oracle.kind)
     get_network(config.net.name, 8)

@@ -9,9 +9,9 @@ ends with a file, and a run that is taken up again starts at the first phase who
 import json
 import logging
 from collections.abc import Generator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,21 +19,20 @@ import torch
 
 from distal.checkpoints import read_checkpoint, read_losses, write_checkpoint
 from distal.communicator import Communicator, on_first_rank
-from distal.config import EVALUATION_CACHE, Config
+from distal.config import EVALUATION_CACHE
 from distal.data.protocol import Rows
-from distal.data.table import ImageTable
 from distal.logs import label_records
 from distal.metrics import DISTANCE, Evaluator, Score, find_score
 from distal.models import MODELS, Model
 from distal.oracle import Oracle, annotate
+from distal.plan import RunPlan, Shards, Work
 from distal.pool.eyes import Eyes, HeldOut
-from distal.pool.shard import Scored
-from distal.pool.sight import Frozen, Sight
+from distal.pool.sight import Sight
 from distal.progress import Clock, Event, Listener, ignore
-from distal.query import Known, ShardGroup, Strategy, select
+from distal.query import Known, Strategy, select
 from distal.report.grid import sample_grid
 from distal.report.rows import REAL, SAMPLES_PER_CLASS, real_grid, row_names
-from distal.run.directory import RunDirectory, round_path
+from distal.run.directory import round_path
 from distal.run.given import joined
 from distal.run.ledger import Labels, Ledger, Query
 from distal.run.results import RoundResult, read_result
@@ -42,74 +41,6 @@ from distal.train import TrainingRows, train_round
 from distal.train.latents import sample_latents
 
 logger = logging.getLogger(__name__)
-
-Ids = npt.NDArray[np.int64]
-
-
-class Shards(ShardGroup, Protocol):
-    """Score the pool, then answer the calls of a selection; give the pixels of the pool's rows on any node."""
-
-    @property
-    def rows(self) -> Rows:
-        """Return what gives them."""
-
-    def open_round(
-        self,
-        round: int,
-        strategy: Strategy,
-        scorer: bytes | None,
-        asked: Ids,
-        known: Known,
-        sight: Sight | None = None,
-    ) -> list[Scored]:
-        """Score every row with the broadcast scorer, and by its features."""
-
-    def look(self, method: str, *args: Any) -> list[Any]:
-        """Call a method of every shard's eyes."""
-
-
-@dataclass(frozen=True)
-class RunPlan:
-    """Hold what a run is, resolved and checked, the same on every rank.
-
-    images: the pool. reference, reference_rows: the held-out images. holdout: the fraction of the pool kept for
-    evaluation, 0 where the reference is another set. skipped: sorted row ids that cannot be decoded. given: the labels
-    that the run began with. available: rows that may be asked over the whole run. strategy, cold_start: looked up in
-    the driver, where a script may have registered its own. network: makes the frozen features, None where the model's
-    own classifier is all there is.
-    """
-
-    config: Config
-    run: RunDirectory
-    images: ImageTable
-    reference: ImageTable
-    reference_rows: Ids
-    classes: tuple[str, ...]
-    holdout: float
-    skipped: Ids
-    given: Labels
-    available: int
-    strategy: Strategy
-    cold_start: Strategy
-    network: Frozen | None
-
-
-@dataclass(frozen=True)
-class Work:
-    """Hold what all phases of all rounds share. reference: gives held-out pixels. listen: hears on rank 0.
-
-    eyes: rank 0 looks through them.
-    """
-
-    plan: RunPlan
-    shards: Shards
-    oracle: Oracle
-    ledger: Ledger
-    evaluator: Evaluator
-    reference: Rows
-    comm: Communicator
-    listen: Listener
-    eyes: Eyes | None
 
 
 def run_rounds(

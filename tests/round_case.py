@@ -12,11 +12,12 @@ from distal.communicator import Alone
 from distal.config import Config
 from distal.driver.preparation import Preparation
 from distal.oracle import build_oracle
+from distal.plan import RunPlan
 from distal.pool.shard import Scored, Shard, divide_blocks
 from distal.pool.sight import Sight
 from distal.progress import Event
 from distal.query import Known, Strategy
-from distal.rounds import RunPlan, run_rounds
+from distal.rounds import run_rounds
 from distal.run.directory import RunDirectory
 from distal.run.ledger import Ledger
 from distal.run.results import RoundResult

@@ -25,13 +25,14 @@ from distal.models import MODELS
 from distal.nets.threads import threads
 from distal.oracle import Oracle, annotate, build_oracle
 from distal.oracle.guarded import GuardedOracle, guarded
+from distal.plan import RunPlan, Shards
 from distal.pool.allocator import keep_freed_memory
 from distal.pool.local import LocalShard
 from distal.pool.shard import Ready
 from distal.progress import Event, Listener, ignore
 from distal.query import Strategy, as_strategy
 from distal.resolve import check_names, make_config, parse_config, read_config
-from distal.rounds import RunPlan, Shards, run_rounds
+from distal.rounds import run_rounds
 from distal.run.directory import RunDirectory
 from distal.run.ledger import Ledger
 from distal.run.results import RoundResult

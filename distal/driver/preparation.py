@@ -28,10 +28,10 @@ from distal.metrics.reference import at_most
 from distal.oracle import Classes
 from distal.oracle.given import GivenRow, names_of, read_table
 from distal.places import with_absolute_places
+from distal.plan import RunPlan
 from distal.pool.sight import Frozen
 from distal.query import STRATEGIES, Strategy
 from distal.resolve import print_config
-from distal.rounds import RunPlan
 from distal.run.artefacts import Folder
 from distal.run.directory import RunDirectory
 from distal.run.given import GIVEN, facts_of, keep, read_given, to_parquet

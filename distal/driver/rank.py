@@ -13,7 +13,8 @@ from distal.communicator import Communicator, on_first_rank
 from distal.driver.mailbox import Collect, Interrupted, Link, WorkersUp
 from distal.errors import DistalError, StorageError
 from distal.oracle import Oracle, build_oracle
-from distal.rounds import RunPlan, Shards, run_rounds
+from distal.plan import RunPlan, Shards
+from distal.rounds import run_rounds
 from distal.run.leases import STALE_S
 from distal.run.ledger import Answer, Query
 from distal.run.results import RoundResult

@@ -22,10 +22,10 @@ from distal.driver.resources import divide_resources, possible_sizes
 from distal.driver.workers import Workers
 from distal.errors import ClusterError, DistalError
 from distal.oracle import Oracle, answered
+from distal.plan import RunPlan, Shards
 from distal.pool.actors import ShardActors
 from distal.pool.waiting import Waiting
 from distal.progress import Event, Listener
-from distal.rounds import RunPlan, Shards
 from distal.run.ledger import Ledger
 from distal.run.results import RoundResult
 from distal.stopping import Outcome

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from distal.query.batch import Ask, Candidates, Doubles, Settled, best
+from distal.query.batch import Ask, Candidates, Settled, best
 from distal.query.lloyd import k_means
 from distal.query.nearest import Floats, Rows
 from distal.query.reference import GROUP, ROWS, UNIT, Pooled, block_of, directions, fill, gather
 from distal.query.registry import batch_strategy
-from distal.query.view import Bools, Ints, View
+from distal.query.view import Bools, Doubles, Ints, View
 from distal.streams import stream
 
 MOST_CLUSTERS, FEWEST_ROWS, NEIGHBOURS = 500, 5, 20  # of TypiClust, as in the authors' code
@@ -106,7 +106,7 @@ class Clustered(Pooled):
         """Return the products of others [m, F] with the rows of a chunk at unit length, [m, p], in one shape."""
         block = block_of(self.factors[0], chunk, self.inverse).T
         filled = fill(others, -(-len(others) // GROUP) * GROUP)
-        tiles = [torch.mm(group, block)[:, : len(chunk)] for group in filled.split(GROUP)]
+        tiles = [torch.mm(group, block)[:, : len(chunk)] for group in torch.split(filled, GROUP)]
         return torch.cat(tiles)[: len(others)]
 
 

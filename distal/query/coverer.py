@@ -11,7 +11,7 @@ any order, so picks, ties and scores do not depend on the sharding.
 import numpy as np
 import torch
 
-from distal.query.batch import Ask, Candidates, Doubles, Settled
+from distal.query.batch import Ask, Candidates, Settled
 from distal.query.nearest import Floats, Rows
 from distal.query.reference import (
     FEW,
@@ -26,7 +26,7 @@ from distal.query.reference import (
     fill,
     gather,
 )
-from distal.query.view import Bools, Ints, View
+from distal.query.view import Bools, Doubles, Ints, View
 
 KEEP = 2**29  # bytes of similarities that a shard keeps; where they are more it computes them anew
 

@@ -8,11 +8,11 @@ k = exp(-|x - y|^2) of rows at unit length. Exact while the pool has at most `di
 import numpy as np
 import torch
 
-from distal.query.batch import Ask, Candidates, Doubles, Settled
+from distal.query.batch import Ask, Candidates, Settled
 from distal.query.nearest import Floats, Rows
 from distal.query.reference import FEW, GROUP, ROWS, UNIT, Gaussian, Pooled, Reference, block_of, exact_sum, gather
 from distal.query.registry import batch_strategy
-from distal.query.view import Bools, Ints, View
+from distal.query.view import Bools, Doubles, Ints, View
 
 KERNEL = Gaussian(1.0)
 

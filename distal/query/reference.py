@@ -16,9 +16,9 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from distal.query.batch import Ask, Doubles
+from distal.query.batch import Ask
 from distal.query.nearest import ROUNDING, Floats, Rows
-from distal.query.view import Bools, Ints, View
+from distal.query.view import Bools, Doubles, Ints, View
 from distal.streams import row_uniforms
 
 WHOLE = 16_384  # rows up to which the reference is the pool itself
@@ -132,7 +132,8 @@ def inverse(norms: torch.Tensor) -> torch.Tensor:
 def directions(x: Floats) -> Floats:
     """Return rows [n, F] at unit length, on the coordinator."""
     norms = np.linalg.norm(x, axis=1, keepdims=True)
-    return x / np.where(norms > 0.0, norms, np.float32(1.0))
+    units: Floats = (x / np.where(norms > 0.0, norms, 1.0)).astype(np.float32)
+    return units
 
 
 def exact_sum(tile: torch.Tensor) -> torch.Tensor:

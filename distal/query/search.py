@@ -37,11 +37,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from distal.query.batch import Ask, Candidates, Doubles, Settled, best
+from distal.query.batch import Ask, Candidates, Settled, best
 from distal.query.coreset import Coreset
 from distal.query.nearest import GROUP, ROWS, Floats, Nearest, Rows
 from distal.query.registry import batch_strategy
-from distal.query.view import Bools, Ints, View
+from distal.query.view import Bools, Doubles, Ints, View
 from distal.streams import row_uniforms, stream
 
 AUDIT = 10

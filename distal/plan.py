@@ -1,0 +1,89 @@
+"""Say what a run is, resolved and checked, and what all phases of its rounds share."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from distal.communicator import Communicator
+from distal.config import Config
+from distal.data.protocol import Rows
+from distal.data.table import ImageTable
+from distal.metrics import Evaluator
+from distal.oracle import Oracle
+from distal.pool.eyes import Eyes
+from distal.pool.shard import Scored
+from distal.pool.sight import Frozen, Sight
+from distal.progress import Listener
+from distal.query import Known, ShardGroup, Strategy
+from distal.run.directory import RunDirectory
+from distal.run.ledger import Labels, Ledger
+
+Ids = npt.NDArray[np.int64]
+
+
+class Shards(ShardGroup, Protocol):
+    """Score the pool, then answer the calls of a selection; give the pixels of the pool's rows on any node."""
+
+    @property
+    def rows(self) -> Rows:
+        """Return what gives them."""
+
+    def open_round(
+        self,
+        round: int,
+        strategy: Strategy,
+        scorer: bytes | None,
+        asked: Ids,
+        known: Known,
+        sight: Sight | None = None,
+    ) -> list[Scored]:
+        """Score every row with the broadcast scorer, and by its features."""
+
+    def look(self, method: str, *args: Any) -> list[Any]:
+        """Call a method of every shard's eyes."""
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """Hold what a run is, resolved and checked, the same on every rank.
+
+    images: the pool. reference, reference_rows: the held-out images. holdout: the fraction of the pool kept for
+    evaluation, 0 where the reference is another set. skipped: sorted row ids that cannot be decoded. given: the labels
+    that the run began with. available: rows that may be asked over the whole run. strategy, cold_start: looked up in
+    the driver, where a script may have registered its own. network: makes the frozen features, None where the model's
+    own classifier is all there is.
+    """
+
+    config: Config
+    run: RunDirectory
+    images: ImageTable
+    reference: ImageTable
+    reference_rows: Ids
+    classes: tuple[str, ...]
+    holdout: float
+    skipped: Ids
+    given: Labels
+    available: int
+    strategy: Strategy
+    cold_start: Strategy
+    network: Frozen | None
+
+
+@dataclass(frozen=True)
+class Work:
+    """Hold what all phases of all rounds share. reference: gives held-out pixels. listen: hears on rank 0.
+
+    eyes: rank 0 looks through them.
+    """
+
+    plan: RunPlan
+    shards: Shards
+    oracle: Oracle
+    ledger: Ledger
+    evaluator: Evaluator
+    reference: Rows
+    comm: Communicator
+    listen: Listener
+    eyes: Eyes | None
