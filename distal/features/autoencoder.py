@@ -4,7 +4,6 @@ Its encoder squeezes an image into 64 numbers from which its decoder draws it ag
 label and no seed of a run enters it, so all runs over one pool share one network, kept in the storage.
 """
 
-import hashlib
 import logging
 from functools import partial
 
@@ -70,7 +69,7 @@ def build_autoencoder(request: FeatureRequest) -> FeatureNetwork:
 
     def make() -> bytes:
         logger.info("autoencoder: training on %d of the pool's images", len(rows))
-        told = partial(request.listen, "features")
+        told = partial(request.listen, "extractor")
         left = train(network.to(device), PoolSample(pool.rows, rows, pool.key), side, device, told)
         logger.info("autoencoder: %.1f%% of the variance of the pixels is lost", 100 * left)
         return pack(network.state_dict(), {"left": left})
@@ -83,4 +82,4 @@ def build_autoencoder(request: FeatureRequest) -> FeatureNetwork:
         codes: Tensor = network.encoder(to_side(images, side))
         return codes
 
-    return FeatureNetwork("autoencoder", hashlib.sha256(data).hexdigest(), WIDTH, None, None, features)
+    return FeatureNetwork("autoencoder", hash_of(data, f"{side} px bicubic"), WIDTH, None, None, features)

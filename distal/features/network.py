@@ -51,7 +51,8 @@ class FeatureNetwork:
 class PoolSample:
     """Hold images of the pool that a network may be trained on.
 
-    rows: gives their pixels. row_ids: int64 [n], without rows that are held out. key: hash of the files behind them.
+    rows: gives their pixels. row_ids: int64 [n]; the eyes of a run may learn from all but those held out, those of its
+    evaluation from these. key: hash of the files behind them.
     """
 
     rows: Rows

@@ -34,7 +34,7 @@ def build_timm(request: FeatureRequest, argument: str) -> FeatureNetwork:
         model = timm.create_model(argument, pretrained=True, num_classes=0)
     except (RuntimeError, OSError, ValueError) as error:
         raise EvaluationError(
-            f"{name}: timm cannot have its weights: {str(error).strip().splitlines()[0][:160]}\n"
+            f"{name}: timm cannot have its weights: {_reason(error)}\n"
             "Offline, copy the hub's cache (HF_HOME) of a machine that has them, or take efficientnet_lite0."
         ) from error
     model = model.to(device).eval().requires_grad_(False)
@@ -66,9 +66,13 @@ def _imported(name: str) -> Any:
         return importlib.import_module("timm")
     except (ImportError, RuntimeError, AttributeError) as error:  # torchvision beside another torch raises any of these
         raise ConfigError(
-            f"{name}: timm cannot be imported: {str(error).strip().splitlines()[0][:160]}\n"
+            f"{name}: timm cannot be imported: {_reason(error)}\n"
             "Install torchvision of the release that belongs to the installed torch."
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
 
 
 def _bytes(weights: Tensor) -> bytes:

@@ -108,7 +108,7 @@ def _width_of_floats(features: Callable[[Tensor], Tensor], side: int, device: to
     try:
         return width_of(features, side, device)
     except RuntimeError as error:
-        detail = str(error).strip().splitlines()[-1][:120]
+        detail = (str(error).strip() or type(error).__name__).splitlines()[-1][:120]
         raise EvaluationError(
             f"{name} takes images [n, 3, {side}, {side}] neither as uint8 nor as float32: {detail}\n"
             "Give a module that takes one of them; an attribute `size` of it says which side it wants."

@@ -7,7 +7,7 @@ from distal.communicator import Communicator
 from distal.config import Config
 from distal.data.protocol import Rows
 from distal.errors import EvaluationError
-from distal.features import FEATURES, FeatureNetwork
+from distal.features import FEATURES, FeatureNetwork, PoolSample
 from distal.features.network import PhaseListener, unheard
 from distal.metrics.extractor import ExtractorRequest
 from distal.metrics.fd import FD
@@ -64,6 +64,7 @@ class Evaluator:
             store=self.store,
             path=settings.extractor_path,
             listen=listen,
+            pool=PoolSample(self.split.rows, self.split.row_ids, self.split.key),
             split=self.split,
         )
         judge = pool_judge(self.split, self.store, comm, listen) if learns_labels(self.split) else None

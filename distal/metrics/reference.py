@@ -72,7 +72,7 @@ class ReferenceSplit:
                 "Give evaluate.path, or raise evaluate.holdout."
             )
         self.images = images
-        self._rows: Rows = images if pool_rows is None else pool_rows
+        self.rows: Rows = images if pool_rows is None else pool_rows
         self.row_ids = rows
         self.class_names = tuple(class_names)
         self.labels = np.full(len(rows), -1, np.int64)
@@ -96,7 +96,7 @@ class ReferenceSplit:
 
     def pixels(self, positions: IntArray, device: torch.device) -> Tensor:
         """Return the images at these positions of the split, uint8 [n, C, H, W]."""
-        return _tensor(self._rows.pixels(self.row_ids[positions]), device)
+        return _tensor(self.rows.pixels(self.row_ids[positions]), device)
 
     def batches(self, comm: Communicator, size: int) -> Iterator[tuple[IntArray, Tensor]]:
         """Yield this rank's batches (positions, images): every comm.size-th of the batches of `size` positions.
@@ -105,9 +105,9 @@ class ReferenceSplit:
         """
         starts = range(comm.rank * size, len(self), comm.size * size)
         batches = [np.arange(start, min(start + size, len(self))) for start in starts]
-        asked = deque(self._rows.request(self.row_ids[positions]) for positions in batches[:1])
+        asked = deque(self.rows.request(self.row_ids[positions]) for positions in batches[:1])
         for done, positions in enumerate(batches, 1):
-            asked.extend(self._rows.request(self.row_ids[following]) for following in batches[done : done + 1])
+            asked.extend(self.rows.request(self.row_ids[following]) for following in batches[done : done + 1])
             yield positions, _tensor(asked.popleft()(), comm.device)
 
 

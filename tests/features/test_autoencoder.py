@@ -47,7 +47,7 @@ def test_it_is_trained_once_for_all_ranks_and_runs_whatever_the_order_of_the_row
     heard: list[tuple[str, int, int]] = []
     rows = np.arange(100)
     first = build(tmp_path / "a", rows, listen=lambda *progress: heard.append(progress))
-    assert heard == [("features", 20, 40), ("features", 40, 40)]
+    assert heard == [("extractor", 20, 40), ("extractor", 40, 40)]
     both = on_ranks(2, lambda comm: build(tmp_path / "b", rows[::-1], comm))
     assert {network.hash for network in both} == {first.hash}
     with pytest.MonkeyPatch.context() as patch:

@@ -11,7 +11,7 @@ from torch import Tensor
 from distal.communicator import Alone
 from distal.config import Config
 from distal.errors import EvaluationError
-from distal.features import FEATURES, FeatureNetwork
+from distal.features import FEATURES, FeatureNetwork, autoencoder_training
 from distal.metrics import Evaluator, Score, pool_cnn_training
 from distal.metrics.frechet import Gaussian, frechet_of_features
 
@@ -168,6 +168,14 @@ def test_the_goal_is_the_overall_distance(cache: Path) -> None:
 def with_extractor(patch: pytest.MonkeyPatch, features: Callable[[Tensor], Tensor]) -> None:
     network = FeatureNetwork("means", "00" * 32, 64, None, None, features)
     patch.setitem(FEATURES.entries, "means", lambda request: network)
+
+
+def test_an_extractor_that_is_trained_learns_from_the_held_out_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(autoencoder_training, "STEPS", 1)
+    judge = evaluator(tmp_path, FakeImages(PIXELS), extractor="autoencoder")
+    assert judge.goal(judge.evaluate(real_digits, None, Alone())).name == "fd_autoencoder"
 
 
 def test_a_diverged_generator_gets_no_distance_and_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
