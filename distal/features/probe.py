@@ -181,7 +181,7 @@ def directions(features: Tensor, mean: Tensor) -> Tensor:
 
 
 def rotated(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return rows [m, F] along the main axes of their own span, [m, d], and the axes [F, d]: the penalty is the same."""
+    """Return rows [m, F] along the main axes of their own span, [m, d], and these axes [F, d]: no penalty sees it."""
     basis, upper = torch.linalg.qr(x.T)
     _, turn = torch.linalg.eigh(upper @ upper.T)
     return upper.T @ turn, basis @ turn
