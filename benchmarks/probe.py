@@ -6,6 +6,7 @@ Without FOLDER: scikit-learn's digits, features = pixels. FOLDER holds NAME.npz:
 the pool, At, yt of the test rows, X, Xt their pixels [n, P]. The head is a stand-in that learns from unlabeled rows as
 well: labels spread over the graph of nearest neighbours in pixels (Zhou et al. 2004). It is better than the probe on
 digits and mnist, worse than it on photographs. `margin` asks by what `auto` believes: the loop is closed.
+`coreset` measures distances between the features as they are; between the probe's directions it is worse.
 """
 
 import argparse
@@ -77,7 +78,6 @@ class Pool:
         self.labels = np.concatenate([data["y"], data["yt"][:TEST]])
         self.classes = int(self.labels.max()) + 1
         self.mean = self.features[: self.n].mean(0)
-        self.directions = torch.nn.functional.normalize(self.features[: self.n] - self.mean)
         self.graph = graph(torch.from_numpy(np.concatenate([data["X"], data["Xt"][:TEST]])))
 
     def run(self, strategy: str, seed: int, labels: int) -> dict[int, dict]:
@@ -112,10 +112,11 @@ class Pool:
             top = np.sort(believed[left], 1)
             return [int(i) for i in left[np.argsort(top[:, -1] - top[:, -2], kind="stable")[:BATCH]]]
         chosen = [] if asked else [int(draw.integers(self.n))]
-        near = (self.directions @ self.directions[asked + chosen].T).amax(1)
+        pool = self.features[: self.n]
+        near = torch.cdist(pool, pool[asked + chosen]).amin(1)
         while len(chosen) < BATCH:
-            chosen.append(int(near.argmin()))
-            near = torch.maximum(near, self.directions @ self.directions[chosen[-1]])
+            chosen.append(int(near.argmax()))
+            near = torch.minimum(near, (pool - pool[chosen[-1]]).norm(dim=1))
         return chosen
 
     def spread(self, asked: list[int]) -> torch.Tensor:
