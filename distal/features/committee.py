@@ -48,7 +48,7 @@ class Committee:
                 fitted = []
                 for member in range(members):
                     times = torch.from_numpy(bootstrap(labels, seed, member))
-                    w = fit_logistic(z, onehot, base * times, probe.strength, start, tolerance=1e-6)
+                    w = fit_logistic(z, onehot, base * times, probe.strength, start, tolerance=1e-5)
                     fitted.append(w / probe.temperature)
                 both = torch.cat(fitted, 1)
                 weight, bias = (basis @ both[:-1]).float(), both[-1].float()

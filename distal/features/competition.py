@@ -5,7 +5,7 @@ opinion pool, Genest & Zidek 1986), which is better than either where they err d
 
 - Answers count by class, so that one common class does not decide: rows are asked for being hard or odd, not drawn.
 - Each classifier first has a temperature, from the same answers: an overconfident one may be right the most often.
-- The loss is Brier's, which no single answer can dominate; the log loss chose worse (benchmarks/probe.py).
+- The loss is Brier's, which no single answer can dominate: the log loss chose the worse one twice as often.
 - A round counts half as much as the round HALF_LIFE after it, because both have learned since.
 - Who is believed changes where a rival is better by one standard error: else it flickers. The probe is the first, it
   learns from the fewest labels.

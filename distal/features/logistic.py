@@ -47,19 +47,23 @@ def fit_logistic(
 
 
 def _newton_step(x: Tensor, p: Tensor, column: Tensor, penalty: Tensor, gradient: Tensor) -> Tensor:
-    """Solve Hessian step = -gradient, the more exactly the nearer the optimum."""
+    """Solve Hessian step = -gradient, the more exactly the nearer the optimum; the Hessian's diagonal preconditions."""
+    diagonal = (x.square().T @ (column * p * (1.0 - p)) + penalty).clamp_min(1e-12)
     step = torch.zeros_like(gradient)
-    residual = direction = -gradient
-    square = first = float((residual * residual).sum())
+    residual = -gradient
+    direction = residual / diagonal
+    first = float(residual.square().sum())
     enough = first * min(0.25, first**0.25) ** 2
+    square = float((residual * direction).sum())
     for _ in range(gradient.numel()):
         moved = x @ direction
         curved = x.T @ (column * p * (moved - (p * moved).sum(1, keepdim=True))) + penalty * direction
         length = square / float((direction * curved).sum())
         step = step + length * direction
         residual = residual - length * curved
-        before, square = square, float((residual * residual).sum())
-        if square <= enough:
+        if float(residual.square().sum()) <= enough:
             break
-        direction = residual + (square / before) * direction
+        scaled = residual / diagonal
+        before, square = square, float((residual * scaled).sum())
+        direction = scaled + (square / before) * direction
     return step

@@ -31,6 +31,9 @@ UNCHOSEN = 30.0
 """The strength where no class has two labels, so that nothing can be left out."""
 
 FOLDS = 5
+LEFT_OUT = 300
+"""Labels whose loss is known well enough: no further fold is left out."""
+
 LEAST = 1e-6
 """No class is less probable: the log loss of one such answer stays finite."""
 
@@ -124,7 +127,7 @@ def _fit(z: Tensor, target: Tensor, seed: int) -> tuple[_Chosen, Tensor]:
         tested[test] = True
         w = None
         for place, strength in enumerate(STRENGTHS):
-            w = fit_logistic(z[train], onehot[train], weights[train], strength, w, tolerance=1e-4)
+            w = fit_logistic(z[train], onehot[train], weights[train], strength, w, tolerance=1e-5)
             left_out[place, test] = z[test] @ w[:-1] + w[-1]
     if not tested.any():
         return _Chosen(), fit_logistic(z, onehot, weights, UNCHOSEN)
@@ -141,14 +144,16 @@ def _fit(z: Tensor, target: Tensor, seed: int) -> tuple[_Chosen, Tensor]:
 def folds(y: Ints, seed: int) -> Iterator[Ints]:
     """Yield the rows that each fold leaves out: each class is dealt out evenly, a class with one label never left out.
 
-    So every fold learns every class, and a class is first judged when it has two labels.
+    So every fold learns every class, and a class is first judged when it has two labels. Ends with the fold that has
+    left out LEFT_OUT rows in all.
     """
     draw = streams.stream(seed, "probe", "folds")
     by_class = [draw.permutation(np.flatnonzero(y == c)) for c in np.unique(y)]
     dealt = [rows for rows in by_class if len(rows) > 1]
     if dealt:
         order = np.concatenate(dealt)
-        yield from (np.sort(order[start::FOLDS]) for start in range(min(FOLDS, len(order))))
+        needed = -(-LEFT_OUT * FOLDS // len(order))
+        yield from (np.sort(order[start::FOLDS]) for start in range(min(FOLDS, len(order), needed)))
 
 
 def among_classes(logits: Tensor, known: Tensor, classes: int, labels: int) -> Tensor:
@@ -176,6 +181,7 @@ def directions(features: Tensor, mean: Tensor) -> Tensor:
 
 
 def rotated(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return rows [m, F] in coordinates [m, d] of their own span, and its basis [F, d]: the penalty sees no change."""
+    """Return rows [m, F] along the main axes of their own span, [m, d], and these axes [F, d]: no penalty sees it."""
     basis, upper = torch.linalg.qr(x.T)
-    return upper.T.contiguous(), basis
+    _, turn = torch.linalg.eigh(upper @ upper.T)
+    return upper.T @ turn, basis @ turn

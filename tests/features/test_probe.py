@@ -4,7 +4,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from distal.features.logistic import fit_logistic
-from distal.features.probe import LEAST, Probe, folds
+from distal.features.probe import LEAST, LEFT_OUT, Probe, folds
 
 CLASSES = 5
 FEATURES = 70
@@ -30,7 +30,7 @@ def problem(rows: int, features: int, seed: int) -> tuple[torch.Tensor, torch.Te
 @pytest.mark.parametrize(("rows", "features", "strength"), [(60, 20, 0.01), (60, 20, 1.0), (30, 90, 300.0)])
 def test_the_optimum_is_scikit_learns(rows, features, strength):
     x, targets, weights = problem(rows, features, rows + features)
-    w = fit_logistic(x, targets, weights, strength)
+    w = fit_logistic(x, targets, weights, strength, tolerance=1e-10)
     reference = LogisticRegression(C=strength, tol=1e-12, solver="newton-cg", max_iter=1000)
     reference.fit(x.numpy(), targets.argmax(1).numpy(), sample_weight=weights.numpy())
     np.testing.assert_allclose(w[:-1].T, reference.coef_, atol=1e-5)
@@ -129,3 +129,11 @@ def test_folds_leave_out_each_label_once_and_never_a_class():
     assert sorted(np.concatenate(left_out)) == [row for row in range(40) if y[row] != 2]
     for rows in left_out:
         assert set(np.delete(y, rows)) == {0, 1, 2, 3}
+
+
+def test_many_labels_leave_out_no_more_than_is_needed():
+    y = np.arange(1000) % 4
+    left_out = list(folds(y, seed=0))
+    assert LEFT_OUT <= sum(map(len, left_out)) < LEFT_OUT + len(y) // 5
+    for rows in left_out:
+        assert np.bincount(y[rows]).tolist() == [50] * 4
