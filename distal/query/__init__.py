@@ -4,10 +4,14 @@ random, entropy, margin, least_confidence    uncertainty.py    a score a row
 coreset                                      coreset.py        k-center greedy
 badge                                        badge.py          k-means++ over gradient embeddings
 search                                       search.py         the likeliest of rare classes, and audits
+
+recall.py says how much of a class is found, phases.py which of these strategies runs next.
 """
 
 from distal.query.badge import Badge
 from distal.query.coreset import Coreset
+from distal.query.phases import Phase, choose_phase
+from distal.query.recall import Asked, RecallEstimate, count_odds, enough_found, estimate_recall
 from distal.query.registry import (
     STRATEGIES,
     Strategy,
@@ -24,10 +28,13 @@ from distal.query.view import NEEDS, Known, View
 __all__ = [
     "NEEDS",
     "STRATEGIES",
+    "Asked",
     "Badge",
     "Coreset",
     "Known",
     "LocalShards",
+    "Phase",
+    "RecallEstimate",
     "Search",
     "Selection",
     "Selector",
@@ -36,7 +43,11 @@ __all__ = [
     "View",
     "as_strategy",
     "batch_strategy",
+    "choose_phase",
+    "count_odds",
+    "enough_found",
     "entropy",
+    "estimate_recall",
     "least_confidence",
     "margin",
     "random",
