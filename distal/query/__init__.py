@@ -19,6 +19,8 @@ cluster_margin, drop_query                   spread.py         unsure rows, spre
 0.5*NAME+0.5*NAME, per_cost:NAME             ranks.py          ranks added up, and by expected cost
 class_balanced:NAME                          balanced.py       a quota a predicted class, around any strategy
 active_lab                                   annotators.py     a function: which row deserves another answer
+
+recall.py says how much of a class is found, phases.py which of these strategies runs next.
 """
 
 from distal.query.annotators import active_lab
@@ -32,8 +34,10 @@ from distal.query.fid_gradient import fid_gradient
 from distal.query.generative import coverage, d_uncertainty, gold, ldr_mean, ldr_variance, realism
 from distal.query.information import BatchBald, Epig
 from distal.query.mass import Density, GraphCut
+from distal.query.phases import Phase, choose_phase
 from distal.query.ranks import per_cost, weighted
 from distal.query.rare import Direct, Galaxy
+from distal.query.recall import Asked, RecallEstimate, count_odds, enough_found, estimate_recall
 from distal.query.registry import (
     STRATEGIES,
     Strategy,
@@ -53,6 +57,7 @@ from distal.query.view import NEEDS, Known, View
 __all__ = [
     "NEEDS",
     "STRATEGIES",
+    "Asked",
     "Badge",
     "BatchBald",
     "ClusterMargin",
@@ -68,7 +73,9 @@ __all__ = [
     "Known",
     "LocalShards",
     "MaxHerding",
+    "Phase",
     "ProbCover",
+    "RecallEstimate",
     "Search",
     "Selection",
     "Selector",
@@ -82,11 +89,15 @@ __all__ = [
     "as_strategy",
     "bald",
     "batch_strategy",
+    "choose_phase",
     "class_balanced",
     "consensus_kl",
+    "count_odds",
     "coverage",
     "d_uncertainty",
+    "enough_found",
     "entropy",
+    "estimate_recall",
     "fid_gradient",
     "gold",
     "ldr_mean",
