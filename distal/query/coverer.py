@@ -78,6 +78,7 @@ class Coverer(Pooled):
     def _measure(self, chunks: list[Ints]) -> None:
         """Set gains from the start: sum_r max(s, best_r) - best_r."""
         best = self.states[-1][:, None]
+        bare = not bool(best.any())
         for chunk in chunks:
             total = torch.zeros(ROWS, dtype=torch.float64, device=self.device)
             tiles = self.reference.similarities(block_of(self.factors[0], chunk, self.inverse))
@@ -85,7 +86,7 @@ class Coverer(Pooled):
                 part = slice(number * GROUP, (number + 1) * GROUP)
                 if self.kept is not None:
                     self.kept[part, chunk[0] : chunk[-1] + 1] = tile[:, : len(chunk)]
-                total += exact_sum(torch.maximum(tile, best[part], out=tile))
+                total += exact_sum(tile if bare else torch.maximum(tile, best[part], out=tile))
             self.gains[chunk] = (total - best.double().sum())[: len(chunk)].cpu().numpy()
 
     def _lower(self, chunks: list[Ints], old: torch.Tensor) -> None:
