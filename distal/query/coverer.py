@@ -99,14 +99,15 @@ class Coverer(Pooled):
         low, high = old[filled, None], self.states[-1][filled, None]
         high[len(changed) :] = low[len(changed) :]
         base = low.double().sum()
-        size = GROUP if self.kept is None else FEW
+        kept = self.kept
+        size = GROUP if kept is None else FEW
         parts = [slice(start, start + size) for start in range(0, len(filled), size)]
-        for chunk in chunks if self.kept is None else [np.arange(len(self.gains))]:  # kept: all rows are in one state
-            if self.kept is None:
+        for chunk in chunks if kept is None else [np.arange(len(self.gains))]:  # kept: all rows are in one state
+            if kept is None:
                 tiles = self.reference.similarities(block_of(self.factors[0], chunk, self.inverse), filled)
             else:
                 buffer = torch.empty(FEW, len(self.gains), device=self.device)
-                tiles = (torch.index_select(self.kept, 0, filled[part], out=buffer) for part in parts)
+                tiles = (torch.index_select(kept, 0, filled[part], out=buffer) for part in parts)
             total = -base
             for part, tile in zip(parts, tiles, strict=True):
                 torch.minimum(tile, high[part], out=tile)
