@@ -78,6 +78,7 @@ class Coverer(Pooled):
     def _measure(self, chunks: list[Ints]) -> None:
         """Set gains from the start: sum_r max(s, best_r) - best_r."""
         best = self.states[-1][:, None]
+        bare = not bool(best.any())
         for chunk in chunks:
             total = torch.zeros(ROWS, dtype=torch.float64, device=self.device)
             tiles = self.reference.similarities(block_of(self.factors[0], chunk, self.inverse))
@@ -85,7 +86,7 @@ class Coverer(Pooled):
                 part = slice(number * GROUP, (number + 1) * GROUP)
                 if self.kept is not None:
                     self.kept[part, chunk[0] : chunk[-1] + 1] = tile[:, : len(chunk)]
-                total += exact_sum(torch.maximum(tile, best[part], out=tile))
+                total += exact_sum(tile if bare else torch.maximum(tile, best[part], out=tile))
             self.gains[chunk] = (total - best.double().sum())[: len(chunk)].cpu().numpy()
 
     def _lower(self, chunks: list[Ints], old: torch.Tensor) -> None:
@@ -98,14 +99,15 @@ class Coverer(Pooled):
         low, high = old[filled, None], self.states[-1][filled, None]
         high[len(changed) :] = low[len(changed) :]
         base = low.double().sum()
-        size = GROUP if self.kept is None else FEW
+        kept = self.kept
+        size = GROUP if kept is None else FEW
         parts = [slice(start, start + size) for start in range(0, len(filled), size)]
-        for chunk in chunks if self.kept is None else [np.arange(len(self.gains))]:  # kept: all rows are in one state
-            if self.kept is None:
+        for chunk in chunks if kept is None else [np.arange(len(self.gains))]:  # kept: all rows are in one state
+            if kept is None:
                 tiles = self.reference.similarities(block_of(self.factors[0], chunk, self.inverse), filled)
             else:
                 buffer = torch.empty(FEW, len(self.gains), device=self.device)
-                tiles = (torch.index_select(self.kept, 0, filled[part], out=buffer) for part in parts)
+                tiles = (torch.index_select(kept, 0, filled[part], out=buffer) for part in parts)
             total = -base
             for part, tile in zip(parts, tiles, strict=True):
                 torch.minimum(tile, high[part], out=tile)

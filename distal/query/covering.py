@@ -64,7 +64,7 @@ class UHerding(Covering):
 
     def weights(self, reference: Rows) -> Floats | None:
         """Return the uncertainties; None where nothing is labeled, or nothing uncertain."""
-        u = reference.factors[1][:, 0]
+        u: Floats = reference.factors[1][:, 0]
         return u / u.max() if self.labeled and u.max() > 0.0 else None
 
 
@@ -93,5 +93,5 @@ def least_distance(x: Floats) -> float:
     least = np.inf
     for start in range(0, len(x), PARTS):
         squared = 2.0 - 2.0 * (x[start : start + PARTS] @ x.T)
-        least = min(least, squared[squared > ROUNDING].min(initial=np.inf))
+        least = min(least, float(squared[squared > ROUNDING].min(initial=np.inf)))
     return float(least**0.5) if np.isfinite(least) else 1.0

@@ -30,19 +30,19 @@ FEW = 64  # similarities of at most UNIT that sum to at most 2^24, which float32
 
 
 class Kernel(Protocol):
-    """Turn cosines into similarities in [0, 1], in place; picklable."""
+    """Turn cosines into similarities in [0, 1] times a scale, in place; picklable."""
 
-    def __call__(self, cosines: torch.Tensor) -> torch.Tensor:
-        """Return the similarities of rows at unit length with these cosines."""
+    def __call__(self, cosines: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+        """Return the similarities of rows at unit length with these cosines; scale: [m, 1]."""
 
 
 @dataclass(frozen=True)
 class Linear:
     """Be (1 + cos) / 2, which is 1 - |x - y|^2 / 4."""
 
-    def __call__(self, cosines: torch.Tensor) -> torch.Tensor:
+    def __call__(self, cosines: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
         """Return the similarities."""
-        return cosines.add_(1.0).mul_(0.5)
+        return cosines.add_(1.0).mul_(0.5 * scale)
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ class Gaussian:
 
     width: float
 
-    def __call__(self, cosines: torch.Tensor) -> torch.Tensor:
+    def __call__(self, cosines: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
         """Return the similarities."""
-        return cosines.sub_(1.0).mul_(2.0 / self.width**2).exp_()
+        return cosines.sub_(1.0).mul_(2.0 / self.width**2).exp_().mul_(scale)
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,9 @@ class Ball:
 
     radius: float
 
-    def __call__(self, cosines: torch.Tensor) -> torch.Tensor:
+    def __call__(self, cosines: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
         """Return the similarities."""
-        return cosines.gt_(1.0 - max(self.radius**2, ROUNDING) / 2.0)
+        return cosines.gt_(1.0 - max(self.radius**2, ROUNDING) / 2.0).mul_(scale)
 
 
 class Pooled:
@@ -132,8 +132,8 @@ def inverse(norms: torch.Tensor) -> torch.Tensor:
 def directions(x: Floats) -> Floats:
     """Return rows [n, F] at unit length, on the coordinator."""
     norms = np.linalg.norm(x, axis=1, keepdims=True)
-    units: Floats = (x / np.where(norms > 0.0, norms, 1.0)).astype(np.float32)
-    return units
+    out: Floats = x / np.where(norms > 0.0, norms, np.float32(1.0))
+    return out
 
 
 def exact_sum(tile: torch.Tensor) -> torch.Tensor:
@@ -180,7 +180,7 @@ class Reference:
         for start in range(0, len(self.directions) if some is None else len(some), self.group):
             part = slice(start, start + self.group) if some is None else some[start : start + self.group]
             torch.mm(self.directions[part], columns, out=product)
-            yield self.kernel(product).mul_(self.scale[part]).round_()
+            yield self.kernel(product, self.scale[part]).round_()
 
     def matrix(self, embeddings: torch.Tensor) -> torch.Tensor:
         """Return the similarities with rows [p, F], float32 [m, p]."""
