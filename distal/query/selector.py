@@ -89,10 +89,12 @@ class Selector:
             TrainingError: what the model says of a row that may be asked is not finite.
         """
         used = np.flatnonzero(self.view.available | self.view.labeled)
-        where = torch.from_numpy(used)
         for name, tensor in self.view.tensors.items():
-            rows = tensor[where.to(tensor.device)].flatten(1) if tensor.dim() > 1 else tensor[where.to(tensor.device)]
-            self._refuse(used, rows.sum(1).cpu().numpy() if rows.dim() > 1 else rows.cpu().numpy(), name)
+            finite = torch.isfinite(tensor).reshape(len(tensor), tensor.shape[1:].numel()).all(1).cpu().numpy()
+            bad = used[~finite[used]][:1]
+            for position in bad:
+                row = tensor[int(position)].double().reshape(-1).cpu().numpy()
+                self._refuse(bad, row[~np.isfinite(row)][:1], name)
         self._cover = self.strategy.make().open(self.view)
         return len(self.askable)
 

@@ -17,11 +17,11 @@ Doubles = npt.NDArray[np.float64]
 FACTORS = {"gradients": ("probs", "embeddings")}
 """Needs that stand for several tensors."""
 
-NEEDS = frozenset({*PROVIDERS, *FACTORS})
-"""What the GAN of distal gives; another model's scorer may give more, under names of its own."""
+DRAWS = ("committee", "dropout_probs")
+"""Needs that are class probabilities of several draws of a probe, which the GAN's scorer does not give."""
 
-DRAWS = frozenset({"committee", "dropout_probs"})
-"""What strategies of distal need besides, of a probe on frozen features: class probabilities of several draws of it."""
+NEEDS = frozenset({*PROVIDERS, *FACTORS, *DRAWS})
+"""What the strategies of distal need; another model's scorer may give more, under names of its own."""
 
 
 @dataclass(frozen=True)
