@@ -36,7 +36,7 @@ class Divided:
     """Be a shard whose rows are shown to a strategy one predicted class at a time."""
 
     def __init__(self, view: View, strategy: Strategy) -> None:
-        self.view = replace(view, tensors={name: view.tensors[name] for name in strategy.tensors})
+        self.view = replace(view, tensors={name: t for name, t in view.tensors.items() if name in strategy.tensors})
         self.strategy = strategy
         self.classes = view.need("probs").shape[1]
         self.predicted = view.need("probs").argmax(1).cpu().numpy()

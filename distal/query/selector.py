@@ -98,6 +98,13 @@ class Selector:
         self._cover = self.strategy.make().open(self.view)
         return len(self.askable)
 
+    def opening(self, centers: Rows) -> Doubles:
+        """Take the rows that count as picked, of all shards; return what each row gains as the first pick, [n]."""
+        cover: Cover = self._opened()
+        cover.add(centers)
+        cover.refresh(None)
+        return cover.bound().astype(np.float64)
+
     def propose(self, picks: Rows, count: int, number: int) -> Proposal:
         """Take the picks since the last pass, then propose the `count` rows of largest key in this pass."""
         cover: Cover = self._opened()

@@ -16,7 +16,7 @@ def cut(pool: View, ends: list[int]) -> list[View]:
     return [
         View(
             pool.row_ids[a:b], pool.available[a:b], pool.labels[a:b], rows, pool.seed, pool.round,
-            {name: tensor[a:b] for name, tensor in pool.tensors.items()}, pool.class_counts, pool.costs,
+            {name: tensor[a:b] for name, tensor in pool.tensors.items()}, pool.class_counts, costs=pool.costs,
         )
         for a, b in pairwise(edges)
     ]  # fmt: skip

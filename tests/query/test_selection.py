@@ -16,7 +16,7 @@ def there_and_back(value):
     return pickle.loads(pickle.dumps(value))  # noqa: S301  our own bytes, as Ray would send them
 
 
-MADE = ["0.3*margin+0.7*random", "per_cost:entropy", "class_balanced:margin", "class_balanced:badge"]
+MADE = ["0.3*margin+0.7*random", "coreset+margin", "per_cost:entropy", "class_balanced:margin", "class_balanced:badge"]
 NAMES = [*sorted(STRATEGIES.entries), *MADE]
 
 
