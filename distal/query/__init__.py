@@ -7,7 +7,7 @@ bald, power_bald, query_by_committee,        committee.py      a score a row, of
     consensus_kl
 epig, batchbald                              information.py    what tells most about other rows, or beside the picks
 galaxy, direct                               rare.py           around the threshold of each class
-cluster_margin, drop_query                   clusters.py       unsure rows, spread over clusters of them
+cluster_margin, drop_query                   spread.py         unsure rows, spread over clusters of them
 0.5*NAME+0.5*NAME, per_cost:NAME             ranks.py          ranks added up, and by expected cost
 class_balanced:NAME                          balanced.py       a quota a predicted class, around any strategy
 active_lab                                   annotators.py     a function: which row deserves another answer
@@ -16,7 +16,6 @@ active_lab                                   annotators.py     a function: which
 from distal.query.annotators import active_lab
 from distal.query.badge import Badge
 from distal.query.balanced import class_balanced
-from distal.query.clusters import ClusterMargin, DropQuery
 from distal.query.committee import bald, consensus_kl, power_bald, query_by_committee
 from distal.query.coreset import Coreset
 from distal.query.information import BatchBald, Epig
@@ -32,6 +31,7 @@ from distal.query.registry import (
 )
 from distal.query.selection import LocalShards, Selection, ShardGroup, select
 from distal.query.selector import Selector
+from distal.query.spread import ClusterMargin, DropQuery
 from distal.query.staged import Staged
 from distal.query.uncertainty import entropy, least_confidence, margin, random
 from distal.query.view import NEEDS, Known, View

@@ -3,7 +3,7 @@ import pytest
 import torch
 from query_pools import choose, cut, make_pool
 
-from distal.query.clusters import average_linkage, in_turns, nearest_to_means
+from distal.query.spread import average_linkage, in_turns, nearest_to_means
 from distal.streams import row_uniforms
 
 
