@@ -65,7 +65,7 @@ def test_every_field_has_a_description() -> None:
     [
         ("query.strtegy=margin", ["query.strtegy", "did you mean 'query.strategy'?"]),
         ("stepz=3", ["stepz", "did you mean 'train.steps'?"]),
-        ("query.strategy={margin: 0.5, badge: 0.5}", ["query.strategy", "'badge' chooses rows one after another"]),
+        ("query.strategy={margin: 0.5, direct: 0.5}", ["query.strategy", "'direct' scores no row by itself"]),
         ("query.strategy={margin: much}", ["query.strategy"]),
         ("query.strategy=margn", ["query.strategy", "did you mean 'margin'?"]),
         ("model.regularizers.r9=1", ["model.regularizers", "r9", "r1"]),

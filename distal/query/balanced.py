@@ -36,7 +36,7 @@ class Divided:
     """Be a shard whose rows are shown to a strategy one predicted class at a time."""
 
     def __init__(self, view: View, strategy: Strategy) -> None:
-        self.view = replace(view, tensors={name: view.tensors[name] for name in strategy.tensors})
+        self.view = replace(view, tensors={name: t for name, t in view.tensors.items() if name in strategy.tensors})
         self.strategy = strategy
         self.classes = view.need("probs").shape[1]
         self.predicted = view.need("probs").argmax(1).cpu().numpy()
@@ -48,7 +48,7 @@ class Divided:
     def room(self) -> tuple[Ints, Ints]:
         """Return the labels of each class in the run, and the available rows that are predicted to be of it."""
         room = np.bincount(self.predicted[self.view.available], minlength=self.classes)
-        return np.resize(self.view.class_counts, self.classes) if len(self.view.class_counts) else room * 0, room
+        return self.view.class_counts if len(self.view.class_counts) else np.zeros_like(room), room
 
     def show(self, predicted: int) -> None:
         """Let the strategy choose among the rows of one predicted class from here on."""

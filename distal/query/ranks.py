@@ -1,7 +1,9 @@
 """Choose by scores of several strategies at once, or by score and price, put on one scale: the rank in the pool.
 
 A row's rank by a strategy is the number of available rows that it scores below the row, plus half of its equals, over
-all that there are: in [0, 1], whatever the unit. Ranks are over all shards and exact, in six exchanges:
+all that there are: in [0, 1], whatever the unit. A strategy that picks rows one after another scores a row by what it
+would gain as the first of them: `coreset` by its distance to the labeled rows. Ranks are over all shards and exact, in
+six exchanges:
 
 1. each shard tells some quantiles of its scores; 2. each counts its rows below and up to all of these. Between two
 neighbouring values a rank is bounded from both sides. 3. Each shard tells the k largest lower bounds; the k-th largest
@@ -12,11 +14,13 @@ share of about 1 / QUANTILES of the pool; 5. each shard counts its rows below an
 
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from distal.errors import ConfigError
 from distal.query.batch import Ask, best
+from distal.query.nearest import Rows
 from distal.query.registry import STRATEGIES, Parts, Strategy, modifier
 from distal.query.selector import Selector
 from distal.query.staged import Leaders, merge
@@ -52,23 +56,36 @@ class Scale:
 
 
 class Scored:
-    """Be a shard's scores by each of the strategies, and what its rows are expected to cost."""
+    """Be a shard's scores by each of the strategies, float64 [P, n], and what its rows are expected to cost."""
 
     def __init__(self, view: View, parts: Parts, priced: bool) -> None:
-        available = np.flatnonzero(view.available)
-        columns = []
-        for _, strategy in parts:
-            tensors = {name: view.tensors[name] for name in strategy.tensors}
-            columns.append(Selector(replace(view, tensors=tensors), strategy).scores())
-        self.row_ids = view.row_ids[available]
-        self.scores = np.stack([column[available] for column in columns])
-        self.sorted = np.sort(self.scores, axis=1)
+        self.available = np.flatnonzero(view.available)
+        self.row_ids = view.row_ids[self.available]
         self.weights = np.array([weight for weight, _ in parts])
         self.scales: list[Scale] = []
-        self.costs = _expected_costs(view)[available] if priced else np.ones(len(available))
+        self.costs = _expected_costs(view)[self.available] if priced else np.ones(len(self.available))
+        self.selectors = []
+        for _, strategy in parts:
+            tensors = {name: tensor for name, tensor in view.tensors.items() if name in strategy.tensors}
+            self.selectors.append(Selector(replace(view, tensors=tensors), strategy))
 
-    def quantiles(self) -> Doubles:
-        """Return scores at even steps of this shard's own order, float64 [P, q]."""
+    def begin(self, part: int) -> tuple[int, Rows]:
+        """Open a batch strategy; see `Selector.begin`."""
+        return self.selectors[part].begin()
+
+    def within(self, part: int, method: str, *args: Any) -> Any:
+        """Call a method of a batch strategy's state."""
+        return self.selectors[part].ask(method, *args)
+
+    def quantiles(self, centers: list[Rows | None]) -> Doubles:
+        """Score every row; return scores at even steps of this shard's own order, float64 [P, q].
+
+        centers: of each batch strategy, the rows of all shards that count as picked; None for scores.
+        """
+        pairs = zip(self.selectors, centers, strict=True)
+        columns = [selector.scores() if rows is None else selector.opening(rows) for selector, rows in pairs]
+        self.scores = np.stack([column[self.available] for column in columns])
+        self.sorted = np.sort(self.scores, axis=1)
         rows = self.sorted.shape[1]
         steps = np.unique(np.linspace(0, rows - 1, min(rows, QUANTILES)).astype(np.int64))
         return self.sorted[:, steps]
@@ -125,7 +142,8 @@ class Ranked:
 
     def choose(self, ask: Ask, k: int, seed: int, round: int) -> tuple[Ints, Doubles]:
         """Bound, then settle, as the head of this file says."""
-        everything = ask("quantiles")
+        parts = enumerate(strategy for _, strategy in self.parts)
+        everything = ask("quantiles", [_begun(ask, j, strategy, k, seed, round) for j, strategy in parts])
         columns = [_thinned(np.concatenate([shard[j] for shard in everything])) for j in range(len(self.parts))]
         scales = _scales(ask, columns, None)
         floor = float(-np.sort(-np.concatenate(ask("lowest", scales, k)))[k - 1])
@@ -133,6 +151,17 @@ class Ranked:
         told = [np.concatenate([scores[j] for _, scores in contenders]) for j in range(len(self.parts))]
         leaders = merge(ask("leaders", _scales(ask, told, scales[0].rows), k), k)
         return leaders.row_ids, leaders.keys
+
+
+def _begun(ask: Ask, part: int, strategy: Strategy, k: int, seed: int, round: int) -> Rows | None:
+    """Open a batch strategy on every shard, and return the rows that count as picked from the start."""
+    if strategy.kind == "score":
+        return None
+    centers = Rows.concatenate([rows for _, rows in ask("begin", part)])
+    prepare = getattr(strategy.make(), "prepare", None)  # where shards must know something of one another first
+    if prepare is not None:
+        prepare(centers, k, seed, round, lambda method, *args: ask("within", part, method, *args))
+    return centers
 
 
 def _thinned(values: Doubles) -> Doubles:
@@ -164,12 +193,12 @@ def _expected_costs(view: View) -> Doubles:
 def _ranked(name: str, parts: Parts, priced: bool) -> Strategy:
     for weight, strategy in parts:
         usable = 0.0 < weight < np.inf
-        if strategy.kind != "score" or not usable:
-            wrong = f"'{strategy.name}' chooses rows one after another" if usable else f"the weight is {weight:g}"
+        if strategy.kind == "staged" or not usable:
+            wrong = f"'{strategy.name}' scores no row by itself" if usable else f"the weight is {weight:g}"
             raise ConfigError(
                 f"query.strategy: '{name}' cannot be, {wrong}.\n"
-                "Only strategies that score each row by itself have ranks to add up, by weights above 0: "
-                f"{', '.join(sorted(n for n, s in STRATEGIES.entries.items() if s.kind == 'score'))}."
+                "Strategies whose ranks can be added up, by weights above 0: "
+                f"{', '.join(sorted(n for n, s in STRATEGIES.entries.items() if s.kind != 'staged'))}."
             )
     needs = frozenset().union(*(strategy.needs for _, strategy in parts), {"probs"} if priced else ())
     return Strategy(name, needs, "staged", partial(Ranked, parts, priced))
@@ -177,7 +206,7 @@ def _ranked(name: str, parts: Parts, priced: bool) -> Strategy:
 
 @modifier("+", apart=True)
 def weighted(name: str, parts: Parts) -> Strategy:
-    """Return the strategy that adds up ranks, for example 0.5*margin+0.5*density."""
+    """Return the strategy that adds up ranks, for example 0.5*margin+0.5*coreset."""
     return _ranked(name, parts, priced=False)
 
 

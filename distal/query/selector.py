@@ -89,12 +89,21 @@ class Selector:
             TrainingError: what the model says of a row that may be asked is not finite.
         """
         used = np.flatnonzero(self.view.available | self.view.labeled)
-        where = torch.from_numpy(used)
         for name, tensor in self.view.tensors.items():
-            rows = tensor[where.to(tensor.device)].flatten(1) if tensor.dim() > 1 else tensor[where.to(tensor.device)]
-            self._refuse(used, rows.sum(1).cpu().numpy() if rows.dim() > 1 else rows.cpu().numpy(), name)
+            finite = torch.isfinite(tensor).reshape(len(tensor), tensor.shape[1:].numel()).all(1).cpu().numpy()
+            bad = used[~finite[used]][:1]
+            for position in bad:
+                row = tensor[int(position)].double().reshape(-1).cpu().numpy()
+                self._refuse(bad, row[~np.isfinite(row)][:1], name)
         self._cover = self.strategy.make().open(self.view)
         return len(self.askable)
+
+    def opening(self, centers: Rows) -> Doubles:
+        """Take the rows that count as picked, of all shards; return what each row gains as the first pick, [n]."""
+        cover: Cover = self._opened()
+        cover.add(centers)
+        cover.refresh(None)
+        return cover.bound().astype(np.float64)
 
     def propose(self, picks: Rows, count: int, number: int) -> Proposal:
         """Take the picks since the last pass, then propose the `count` rows of largest key in this pass."""

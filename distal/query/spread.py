@@ -32,11 +32,11 @@ class Candidates:
         changed = (view.need("dropout_probs").argmax(2) != view.need("probs").argmax(1, keepdim=True)).double().mean(1)
         uniforms = row_uniforms(view.row_ids, view.seed, "query", "drop_query", view.round)
         keys = np.where(changed.cpu().numpy() > 0.5, 1.0 - uniforms, -uniforms)
-        return lead(view, keys, count, view.need("embeddings").float())
+        return lead(view, keys, count, view.need("embeddings"))
 
     def smallest_margins(self, count: int) -> Leaders:
         """Return the rows of smallest margin, with their embeddings."""
-        return lead(self.view, margin(self.view).double().cpu().numpy(), count, self.view.need("embeddings").float())
+        return lead(self.view, margin(self.view).double().cpu().numpy(), count, self.view.need("embeddings"))
 
 
 @staged_strategy("cluster_margin", needs={"gradients"})

@@ -2,7 +2,7 @@
 
 A score needs its row alone, and greedy selection (`distal.query.batch`) its row and the picks. What needs more, such as
 a sample that all shards share, ranks over the whole pool or a count a class, is a conversation: the coordinator calls
-methods of every shard's state, a few times, and answers and arguments are O(k), never O(pool).
+methods of every shard's state, a few times, and answers and arguments are O(k) or O(labels), never O(pool).
 """
 
 from dataclasses import dataclass

@@ -46,6 +46,17 @@ def test_weights_are_relative_and_one_alone_is_the_strategy_itself():
     assert np.array_equal(alone.row_ids, choose("margin", [pool], 20).row_ids)
 
 
+@pytest.mark.parametrize("labeled", [0.0, 0.1])
+def test_a_strategy_that_picks_one_after_another_ranks_rows_by_what_they_gain_as_the_first(labeled):
+    pool = make_pool(200, labeled=labeled, whole=3)  # integers, whose distances are exact
+    x, free = pool.embeddings.double().numpy(), np.flatnonzero(pool.available)
+    between = ((x[:, None] - x[None, pool.labeled]) ** 2).sum(-1)
+    gains = between.min(1) if labeled else (x**2).sum(1)
+    total = 0.5 * plain_ranks(margin(pool).numpy()[free]) + 0.5 * plain_ranks(gains[free])
+    chosen = choose("0.5*margin+0.5*coreset", cut(pool, [3, 7]), 30)
+    assert chosen.row_ids.tolist() == free[np.lexsort((free, -total))][:30].tolist()
+
+
 def test_few_rows_of_a_large_pool_are_told():
     pool = make_pool(40_000, block_rows=256)
     moved = choose("margin+bald", cut(pool, [50, 100]), 20).bytes_moved
@@ -55,7 +66,7 @@ def test_few_rows_of_a_large_pool_are_told():
 def test_what_costs_twice_as_much_must_rank_twice_as_high():
     pool = make_pool(200)
     costs = np.array([1.0, 4.0, 0.5, 1.0])
-    view = View(pool.row_ids, pool.available, pool.labels, 16, 0, 1, pool.tensors, pool.class_counts, costs)
+    view = View(pool.row_ids, pool.available, pool.labels, 16, 0, 1, pool.tensors, pool.class_counts, costs=costs)
     free = np.flatnonzero(pool.available)
     total = plain_ranks(entropy(pool).numpy()[free]) / (pool.probs.double().numpy()[free] @ costs)
     chosen = choose("per_cost:entropy", cut(view, [3, 6]), 25)
@@ -67,7 +78,9 @@ def test_answers_that_cost_nothing_come_first_and_stay_finite():
     pool = make_pool(100, labeled=0.0, unavailable=0.0)
     pool.probs[40:50] = torch.tensor([0.0, 1.0, 0.0, 0.0])
     pool.probs[30] = torch.tensor([0.5, 0.5, 0.0, 0.0])
-    view = View(pool.row_ids, pool.available, pool.labels, 16, 0, 1, pool.tensors, pool.class_counts, np.eye(4)[0])
+    view = View(
+        pool.row_ids, pool.available, pool.labels, 16, 0, 1, pool.tensors, pool.class_counts, costs=np.eye(4)[0]
+    )
     assert choose("per_cost:0.5*random+0.5*random", [view], 10).row_ids.max() < 100
 
 
@@ -79,7 +92,7 @@ def test_needs_are_those_of_all_parts():
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("0.5*badge+margin", "'badge' chooses rows one after another"),
+        ("0.5*galaxy+margin", "'galaxy' scores no row by itself"),
         ("x*margin+entropy", "'x' in .* is no weight"),
         ("0*margin+entropy", "the weight is 0"),
         ("margn+entropy", "did you mean 'margin'"),

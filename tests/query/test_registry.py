@@ -59,7 +59,7 @@ def mine(view: View) -> torch.Tensor:
 
 def test_a_function_that_nobody_registered_is_a_strategy_that_is_shown_everything():
     assert as_strategy(mine) == Strategy("mine", NEEDS, "score", mine)
-    assert as_strategy(mine).tensors == {"probs", "embeddings", "realism"}
+    assert as_strategy(mine).tensors == {"probs", "embeddings", "realism", "committee", "dropout_probs"}
     assert as_strategy(as_strategy(mine)) == as_strategy(mine)
 
 
