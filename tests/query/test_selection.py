@@ -69,6 +69,8 @@ def test_best_orders_by_key_then_position(keys, count):
 @pytest.mark.parametrize("name", NAMES)
 def test_traffic_does_not_grow_with_the_pool(name, monkeypatch):
     monkeypatch.setattr(rare, "GRAPH", 1000)
+    monkeypatch.setattr(reference, "WHOLE", 1000)  # beyond it a sample stands for the pool
+    monkeypatch.setattr(reference, "SAMPLE", 500)
     small, large = make_pool(2000, labeled=0.0), make_pool(20_000, labeled=0.0)
     a, b = choose(name, [small], 50), choose(name, [large], 50)
     assert 0 < b.bytes_moved <= 2 * a.bytes_moved
