@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from query_pools import choose, cut, make_pool
 
 from distal.errors import StrategyError, TrainingError
-from distal.query import NEEDS, STRATEGIES, LocalShards, Selector, Strategy, rare, select
+from distal.query import NEEDS, STRATEGIES, LocalShards, Selector, Strategy, rare, reference, select
 from distal.query.batch import best
 
 
