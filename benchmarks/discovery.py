@@ -36,7 +36,7 @@ class Pool:
         self.x, self.y, self.classes, self.seed = torch.from_numpy(x), y, classes, seed
         self.given = torch.from_numpy(given[0]), given[1]
         self.asked: list[int] = []
-        self.moments = self.x.mean(0), self.x.std(0)
+        self.mean = self.x.mean(0)
         self.draw = np.random.default_rng(seed)
 
     def probe(self) -> Probe:
@@ -44,7 +44,7 @@ class Pool:
         if len(np.unique(y)) == 1:
             rest = self.draw.choice(np.setdiff1d(np.arange(len(self.y)), self.asked), REST, replace=False)
             x, y = torch.cat([x, self.x[rest]]), np.r_[y, np.full(REST, 1 - y[0])]
-        return Probe.fit(x, y, self.classes, self.moments, self.seed)
+        return Probe.fit(x, y, self.classes, self.mean, self.seed)
 
     def ask(self, name: str, round: int, k: int = BATCH) -> tuple[Selection, torch.Tensor | None]:
         """Ask k rows; return them, and the probabilities by which they were chosen."""

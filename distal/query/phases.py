@@ -8,11 +8,12 @@
 A class that no strategy finds ends the search at EXPLORED, not never. A later batch may bring the counts to even or
 away from it, and the strategy changes with them: labels decide, not the round.
 
-Measured (`benchmarks/discovery.py curves`, docs/results.md): from the first label `margin` is worse than `random` on
-CIFAR-10 and `coreset` on MNIST; on magnetic_tile, seven in ten of one class, `coreset` finds all six classes first and
-`margin` learns most from there; on even classes `badge` is never worse than `random`. `search` is no part of it:
-the likeliest images of a class are what its user wants to have, and teach a classifier less than the doubtful ones
-(magnetic_tile, 120 labels: balanced accuracy 0.50 by `search`, 0.71 by these phases).
+Seen with scikit-learn's logistic regression on frozen features, 2 or 3 seeds (`benchmarks/discovery.py curves` is the
+measurement with distal's own probe): from the first label `margin` is behind `random` on CIFAR-10, and `coreset` is on
+MNIST; on magnetic_tile, seven in ten of one class, `coreset` finds all six classes first and `margin` learns most from
+there; on even classes `badge` is at least about as good as `random`. `search` is no part of it: the likeliest images
+of a class are what its user wants to have, and teach a classifier less than the doubtful ones (magnetic_tile, 120
+labels: balanced accuracy 0.50 by an early form of `search`, 0.71 by these phases).
 """
 
 from dataclasses import dataclass
