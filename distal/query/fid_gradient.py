@@ -28,7 +28,8 @@ def frechet_slope(generated_covariance: torch.Tensor, real_covariance: torch.Ten
     floor = values.abs().amax() * len(values) * torch.finfo(torch.float64).eps
     inverse = torch.where(values > floor, values.clamp(min=floor).rsqrt(), 0.0)
     carried = half @ vectors
-    return torch.eye(len(values), dtype=torch.float64, device=values.device) - (carried * inverse) @ carried.T
+    transport: torch.Tensor = (carried * inverse) @ carried.T
+    return torch.eye(len(values), dtype=torch.float64, device=values.device) - transport
 
 
 STATISTICS = ("generated_mean", "generated_covariance", "real_mean", "real_covariance")
