@@ -1,8 +1,8 @@
-"""Bring a network's features to what strategies and the probe see: standardized, few dimensions, unit length.
+"""Bring a network's features to what strategies and the probe see: centred, few dimensions, unit length.
 
-A row x of features becomes z / |z| with z = W^T (x - m) / s: m and s are mean and deviation of each feature over the
-pool, W the leading principal components of the standardized pool (Jolliffe 2002, chapter 2). Cosine geometry suits
-frozen features, and k-center and k-means++ over few dimensions cost a tenth of what they do over 1,280.
+A row x of features becomes z / |z| with z = W^T (x - m): m is the mean over the pool, W its leading principal components
+(Jolliffe 2002, chapter 2). Cosine geometry suits frozen features, and k-center and k-means++ over few dimensions cost a
+tenth of what they do over 1,280. Dividing each feature by its deviation first helps k-center alone (docs/results.md).
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _SMALLEST = 1e-6
 class Projection:
     """Map float16 [n, F] to float32 [n, d] of unit length; a row of mean features becomes zero.
 
-    mean: float32 [F]. matrix: float32 [F, d], with the scale in it.
+    mean: float32 [F]. matrix: float32 [F, d].
     """
 
     mean: torch.Tensor
@@ -35,13 +35,10 @@ class Projection:
     def fit(cls, sample: npt.NDArray[np.float16], dimensions: int) -> "Projection":
         """Take the moments of a sample of the pool, float16 [m, F], m >= 1."""
         rows: Doubles = sample.astype(np.float64)
-        mean, scale = rows.mean(0), rows.std(0)
-        scale = np.where(scale > _SMALLEST, scale, np.inf)  # a feature that never changes says nothing
-        standardized = (rows - mean) / scale
-        _, vectors = np.linalg.eigh(standardized.T @ standardized / len(rows))
-        leading = vectors[:, ::-1][:, :dimensions]
-        matrix = leading / scale[:, None]
-        return cls(torch.from_numpy(mean).float(), torch.from_numpy(np.ascontiguousarray(matrix)).float())
+        mean = rows.mean(0)
+        _, vectors = np.linalg.eigh((rows - mean).T @ (rows - mean) / len(rows))
+        matrix = np.ascontiguousarray(vectors[:, ::-1][:, :dimensions])
+        return cls(torch.from_numpy(mean).float(), torch.from_numpy(matrix).float())
 
     def __call__(self, features: torch.Tensor) -> torch.Tensor:
         """Return float32 [n, d] on the features' device."""

@@ -106,12 +106,8 @@ class Clustered(Pooled):
         """Return the products of others [m, F] with the rows of a chunk at unit length, [m, p], in one shape."""
         block = block_of(self.factors[0], chunk, self.inverse).T
         filled = fill(others, -(-len(others) // GROUP) * GROUP)
-<<<<<<< HEAD
-        tiles = [torch.mm(group, block)[:, : len(chunk)] for group in torch.split(filled, GROUP)]
-=======
         groups = [filled[start : start + GROUP] for start in range(0, len(filled), GROUP)]
         tiles = [torch.mm(group, block)[:, : len(chunk)] for group in groups]
->>>>>>> stratB
         return torch.cat(tiles)[: len(others)]
 
 

@@ -132,11 +132,7 @@ def inverse(norms: torch.Tensor) -> torch.Tensor:
 def directions(x: Floats) -> Floats:
     """Return rows [n, F] at unit length, on the coordinator."""
     norms = np.linalg.norm(x, axis=1, keepdims=True)
-<<<<<<< HEAD
-    out: Floats = (x / np.where(norms > 0.0, norms, 1.0)).astype(np.float32)
-=======
     out: Floats = (x / np.where(norms > 0.0, norms, 1.0)).astype(np.float32, copy=False)
->>>>>>> stratB
     return out
 
 

@@ -50,12 +50,8 @@ def nearest_rows(view: View, queries: Rows, count: int) -> Near:
     scale = inverse(lengths(x))
     targets = torch.tensor(queries.factors[0], device=x.device)
     whole = -(-len(targets) // GROUP) * GROUP
-<<<<<<< HEAD
-    groups = torch.split(fill(targets * inverse(lengths(targets))[:, None], whole), GROUP)
-=======
     filled = fill(targets * inverse(lengths(targets))[:, None], whole)
     groups = [filled[start : start + GROUP] for start in range(0, whole, GROUP)]
->>>>>>> stratB
     used = np.flatnonzero(view.available | view.labeled)
     keys = torch.full((len(targets), count), _key(int(FINE) + 1, -1), dtype=torch.int64)
     for first in range(0, len(used), SPAN):
