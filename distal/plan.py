@@ -16,7 +16,7 @@ from distal.pool.eyes import Eyes
 from distal.pool.shard import Scored
 from distal.pool.sight import Frozen, Sight
 from distal.progress import Listener
-from distal.query import Known, ShardGroup, Strategy
+from distal.query import STRATEGIES, Known, Phase, ShardGroup, Strategy
 from distal.run.directory import RunDirectory
 from distal.run.ledger import Labels, Ledger
 
@@ -69,6 +69,24 @@ class RunPlan:
     strategy: Strategy
     cold_start: Strategy
     network: Frozen | None
+
+    def phase(self, labels: Labels, asked: int) -> Phase | None:
+        """Return the phase of the round after these labels and rows asked; None where a strategy is named as such."""
+        if self.strategy.kind != "phased":
+            return None
+        counts = np.bincount(labels.labels, minlength=len(self.classes))
+        phase: Phase = self.strategy.make(counts, asked, self.config.label_budget)
+        return phase
+
+    def strategy_after(self, labels: Labels, asked: int) -> Strategy:
+        """Return what chooses next: `query.cold_start` while there is no label to learn from, then `query.strategy`.
+
+        A model's own classifier learns from labels that were given only after its first round.
+        """
+        if not (len(labels.row_ids) if self.network is not None else asked):
+            return self.cold_start
+        phase = self.phase(labels, asked)
+        return self.strategy if phase is None else STRATEGIES.find(phase.strategy)
 
 
 @dataclass(frozen=True)

@@ -26,14 +26,14 @@ from distal.metrics import DISTANCE, Evaluator, Score, find_score
 from distal.models import MODELS, Model
 from distal.oracle import Oracle, annotate
 from distal.plan import RunPlan, Shards, Work
-from distal.pool.eyes import Eyes, HeldOut
+from distal.pool.eyes import Eyes, HeldOut, least_recall
 from distal.pool.sight import Sight
 from distal.progress import Clock, Event, Listener, ignore
 from distal.query import Known, Strategy, select
 from distal.report.grid import sample_grid
 from distal.report.rows import REAL, SAMPLES_PER_CLASS, real_grid, row_names
 from distal.run.directory import round_path
-from distal.run.given import joined
+from distal.run.given import joined, labels_before
 from distal.run.ledger import Labels, Ledger, Query
 from distal.run.results import RoundResult, read_result
 from distal.stopping import Outcome, Stop, decide_stop
@@ -136,7 +136,8 @@ def should_stop(work: Work) -> Stop | None:
     metric = DISTANCE if goal is None else goal.metric
     values = [read_result(plan.run, r).value(metric) for r in rounds]
     better = find_score(metric, plan.config.evaluate, "stop.goal.metric").better
-    return decide_stop(plan.config, metric, better, values, asked, plan.available - asked)
+    recall = least_recall(read_result(plan.run, rounds[-1]).metrics.get("recall")) if rounds else None
+    return decide_stop(plan.config, metric, better, values, asked, plan.available - asked, recall)
 
 
 def acquire(work: Work, state: Model, round: int) -> Query:
@@ -148,10 +149,10 @@ def acquire(work: Work, state: Model, round: int) -> Query:
     config = plan.config
     asked = ledger.asked()
     batch = min(config.query.batch, config.label_budget - len(asked), plan.available - len(asked))
-    strategy = plan.strategy if round > 1 else plan.cold_start
     listen(Event(round, "acquire", 0, batch))
     taken = np.union1d(asked, plan.given.row_ids)
     labels = joined(plan.given, ledger.labels())
+    strategy = plan.strategy_after(labels, len(asked))
     sight = _look(work, strategy, labels, round)
     wanted = strategy.tensors if sight is None else sight.of_head(strategy.tensors)
     scorer = state.scorer().to_bytes() if wanted else None
@@ -161,7 +162,7 @@ def acquire(work: Work, state: Model, round: int) -> Query:
     selection = select(shards, strategy, batch, config.seed, round)
     query = Query(round, selection.row_ids, selection.scores, strategy.name)
     if work.eyes is not None and len(labels.row_ids):
-        work.eyes.predict(round, query.row_ids, labels, state.scorer())
+        work.eyes.predict(round, query.row_ids, labels, state.scorer() if "probs" in state.gives else None)
     ledger.write_query(query)
     rows, slowest = sum(s.rows for s in scored), max(s.seconds for s in scored)
     facts: dict[str, float | str] = {"rows": rows, "seconds": slowest, "passes": selection.passes}
@@ -249,15 +250,20 @@ def commit(
 ) -> RoundResult:
     """Write metrics.json, then COMMITTED, which seals the files of the round."""
     plan, ledger = work.plan, work.ledger
-    labels = joined(plan.given, ledger.labels())
+    labels, query = joined(plan.given, ledger.labels()), ledger.read_query(round)
+    asked = ledger.asked()
+    before, asked_before = labels_before(labels, round), len(asked) - (0 if query is None else len(query.row_ids))
+    phase, eyes = plan.phase(before, asked_before), work.eyes
     metrics = {
         "round": round,
         "labels": len(ledger.labels().row_ids),
-        "asked": len(ledger.asked()),
+        "asked": len(asked),
         "given": len(plan.given.row_ids),
         "cost": ledger.cost(),
         "steps": state.step,
-        "classifier": None if work.eyes is None else asdict(work.eyes.verdict(round + 1, labels)),
+        "phase": None if phase is None or not len(before.row_ids) else asdict(phase),
+        "classifier": None if eyes is None else asdict(eyes.verdict(round + 1, labels)),
+        "recall": None if eyes is None else eyes.recall(round, labels, ledger, plan.classes),
         "goal": work.evaluator.goal(scores).name,
         "scores": [score.to_json() for score in scores],
         "losses": losses,

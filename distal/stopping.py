@@ -32,6 +32,7 @@ def decide_stop(
     values: Sequence[float | None],
     asked: int,
     available: int,
+    recall: float | None = None,
 ) -> Stop | None:
     """Return why the run ends before its next round, or None while it goes on.
 
@@ -39,11 +40,14 @@ def decide_stop(
         metric: what the goal and patience follow. better: which of its values are.
         values: of the metric after each committed round, None or NaN where it could not be computed.
         asked: rows asked of the oracle so far. available: rows of the pool that may still be asked.
+        recall: the least share that is found of a rare class, None where no class is rare or nothing is known of it.
     """
     stop, goal, lower = config.stop, config.stop.followed, better == "lower"
     last = _finite(values[-1]) if values else None
     if goal is not None and last is not None and (last <= goal.value if lower else last >= goal.value):
         return Stop("goal", f"the {metric} {last:.4g} reached the goal {goal.value:g}")
+    if stop.recall is not None and recall is not None and recall >= stop.recall:
+        return Stop("recall", f"at least {recall:.0%} of every rare class is found; the goal was {stop.recall:.0%}")
     if asked >= config.label_budget:
         return Stop("budget", f"the label budget is spent: {asked} of {config.label_budget}")
     if len(values) >= config.rounds:

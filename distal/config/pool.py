@@ -73,7 +73,7 @@ class QueryConfig(Section):
     batch: Count = Field(10, description="labels asked in a round")
     cold_start: Chosen = Field(
         "random",
-        description="strategy of the first round, whose model has seen no label: 'random' or a strategy's name",
+        description="strategy of the first round, while there is no label to learn from: 'random' or a strategy's name",
     )
     labels: Annotated[str | None, Place()] = Field(
         None,

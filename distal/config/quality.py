@@ -48,6 +48,11 @@ class StopConfig(Section):
     goal: GoalConfig | None = Field(
         None, description="stop when a metric reaches a value, such as {metric: agreement, value: 0.95}"
     )
+    recall: Annotated[float, Field(gt=0.0, le=1.0)] | None = Field(
+        None,
+        description="stop when at least this share of every rare class's images in the pool is found, wrong at most "
+        "once in twenty; a class is rare below an even share of the pool",
+    )
     patience: Count | None = Field(
         None, description="stop after this many rounds without improvement of the goal's metric (else the distance)"
     )

@@ -2,7 +2,8 @@
 
 import logging
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,9 +21,9 @@ from distal.features.rows import EmbeddedRows, Halves
 from distal.models import Scorer
 from distal.pool.sight import Frozen, Sight
 from distal.progress import Event, Listener
-from distal.query import Strategy
+from distal.query import Asked, Known, Strategy, estimate_recall
 from distal.run.directory import RunDirectory
-from distal.run.ledger import Labels
+from distal.run.ledger import Labels, Ledger
 from distal.run.predictions import Predictions, read_predictions, write_predictions
 from distal.streams import row_uniforms
 
@@ -30,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 Ids = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
 
 PROJECTION = "projection.safetensors"
 TELL_S = 5.0
@@ -124,7 +126,7 @@ class Eyes:
         order = np.argsort(labels.row_ids)
         for earlier in range(1, round):
             said = read_predictions(self._run, earlier)
-            if said is None:
+            if said is None or said.head is None:
                 continue
             here = np.isin(said.row_ids, labels.row_ids)
             found = order[np.searchsorted(labels.row_ids, said.row_ids[here], sorter=order)]
@@ -133,16 +135,57 @@ class Eyes:
             verdict = judge(history, verdict.classifier)
         return verdict
 
-    def predict(self, round: int, row_ids: Ids, labels: Labels, scorer: Scorer) -> None:
-        """Keep what both classifiers say of a query, before it is asked."""
-        if self._config.classifier != "auto" or not len(labels.row_ids):
-            return
-        head = []
+    def predict(self, round: int, row_ids: Ids, labels: Labels, scorer: Scorer | None) -> None:
+        """Keep what both classifiers say of a query, before it is asked. scorer: None where the model has none."""
+        probe = self.probe(labels).probs(self.project(row_ids)).numpy()
+        head = None if scorer is None else self._head_probs(row_ids, scorer)
+        write_predictions(self._run, round, Predictions(row_ids, probe, head))
+
+    def _head_probs(self, row_ids: Ids, scorer: Scorer) -> Floats:
+        parts = []
         for start in range(0, len(row_ids), PREDICT):
             pixels = self._shards.rows.pixels(row_ids[start : start + PREDICT])
-            head.append(scorer(torch.from_numpy(pixels))["probs"].cpu().numpy())
-        probe = self.probe(labels).probs(self.project(row_ids)).numpy()
-        write_predictions(self._run, round, Predictions(row_ids, np.concatenate(head), probe))
+            parts.append(scorer(torch.from_numpy(pixels))["probs"].cpu().numpy())
+        return np.concatenate(parts)
+
+    def recall(self, round: int, labels: Labels, ledger: Ledger, classes: Sequence[str]) -> list[dict[str, Any]]:
+        """Estimate, after a round, how many images of each class the pool holds (`distal.query.recall`)."""
+        assert self._projection is not None
+        probe, projection = self.probe(labels).to_bytes(), self._projection.to_bytes()
+        taken = np.union1d(ledger.asked(), labels.row_ids)
+        left = np.sum(self._shards.look("odds", projection, probe, taken), axis=0)
+        rows, rounds, probs, scores = self._asked(round, ledger)
+        answers = Known(labels.row_ids, labels.labels, len(classes)).of(rows)
+        estimates = []
+        for index, name in enumerate(classes):
+            found = int((labels.labels[labels.rounds > 0] == index).sum())
+            asked = Asked(rounds, probs[:, index], answers == index, scores)
+            estimates.append({"class": name, **asdict(estimate_recall(found, asked, left[index]))})
+        return estimates
+
+    def _asked(self, last: int, ledger: Ledger) -> tuple[Ids, Ids, Doubles, Doubles]:
+        """Return, of all rows of which the probe foretold the answer: row ids, rounds, probabilities and scores.
+
+        Ascending by row id. A score is that of an audit, minus its chance to be drawn, or 1.
+        """
+        rows, rounds, scores = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0)]
+        probs = [np.empty((0, self._classes))]
+        for round in range(1, last + 1):
+            said, query = read_predictions(self._run, round), ledger.read_query(round)
+            if said is None or query is None:
+                continue
+            rows.append(said.row_ids)
+            rounds.append(np.full(len(said.row_ids), round))
+            probs.append(said.probe.astype(np.float64))
+            audits = query.strategy == "search"
+            scores.append(query.scores.astype(np.float64) if audits else np.ones(len(said.row_ids)))
+        order = np.argsort(np.concatenate(rows), kind="stable")
+        return (
+            np.concatenate(rows)[order],
+            np.concatenate(rounds)[order],
+            np.concatenate(probs)[order],
+            np.concatenate(scores)[order],
+        )
 
     def held_out_probs(self, labels: Labels) -> Floats:
         """Return the probe's class probabilities of the held-out images, float32 [n, K] in their order."""
@@ -186,3 +229,15 @@ class Eyes:
             order = np.argsort(row_uniforms(every, self._config.seed, "projection"), kind="stable")
             every = np.sort(order[:SAMPLE]).astype(np.int64)
         return Projection.fit(self._raw(every), self._config.features.components)
+
+
+def least_recall(estimates: list[dict[str, Any]] | None) -> float | None:
+    """Return the least share that is found, wrong at most once in twenty, of a class below an even share of the pool.
+
+    estimates: metrics.json's `recall`; None where there is none, or no class is rare.
+    """
+    if not estimates:
+        return None
+    even = sum(each["total"] for each in estimates) / len(estimates)
+    shares = [each["found"] / max(each["high"], 1) for each in estimates if each["total"] < even]
+    return min(shares, default=None)

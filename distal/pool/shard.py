@@ -72,7 +72,7 @@ class Shard:
         self.row_ids: Ids = np.arange(first_row, last_row, dtype=np.int64)
         self.usable = ~images.held_out(self.row_ids, holdout)
         self.selector: Selector | None = None
-        self.sight = ShardSight(images, first_row, last_row, network, self.device)
+        self.sight = ShardSight(images, first_row, last_row, self.usable, network, self.device)
 
     def prepare(self) -> Ready:
         """Decode the blocks into the cache, where they are not there yet, and leave out what cannot be read."""

@@ -15,6 +15,7 @@ from distal.features.competition import Verdict
 from distal.features.probe import Probe
 from distal.features.projection import Projection
 from distal.features.rows import EmbeddedRows, Halves
+from distal.query.recall import count_odds
 from distal.query.view import BY_FEATURES, DRAWS
 from distal.run.artefacts import Store
 from distal.streams import stream
@@ -65,6 +66,7 @@ class Frozen:
 class ShardSight:
     """Hold the features of the rows [first_row, last_row) of a pool.
 
+    usable: bool [n], rows that may be asked at all; the shard leaves out what it cannot read.
     network: None where the run needs no features. device: where it computes.
     """
 
@@ -73,11 +75,12 @@ class ShardSight:
         images: ImageTable,
         first_row: int,
         last_row: int,
+        usable: npt.NDArray[np.bool_],
         network: Frozen | None,
         device: torch.device,
     ) -> None:
         self._images, self._network, self._device = images, network, device
-        self._first, self._last = first_row, last_row
+        self._first, self._last, self._usable = first_row, last_row, usable
         self._embedded: EmbeddedRows | None = None
         self._projected: tuple[bytes, torch.Tensor] | None = None
 
@@ -88,6 +91,12 @@ class ShardSight:
     def raw(self, row_ids: npt.NDArray[np.int64]) -> Halves:
         """Return the network's own features of those of these rows that lie here, float16 [m, F], in their order."""
         return self._rows().take(row_ids[(row_ids >= self._first) & (row_ids < self._last)])
+
+    def odds(self, projection: bytes, probe: bytes, taken: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Count the rows that may be asked by the probe's log odds of each class, int64 [K, BINS]."""
+        probs = self._by_block(self._project(projection), Probe.from_bytes(probe).probs).cpu().numpy()
+        left = self._usable & ~np.isin(np.arange(self._first, self._last), taken)
+        return count_odds(probs[left])
 
     def tensors(
         self, sight: Sight, wanted: frozenset[str], of_head: Mapping[str, torch.Tensor]

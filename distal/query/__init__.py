@@ -19,8 +19,9 @@ cluster_margin, drop_query                   spread.py         unsure rows, spre
 0.5*NAME+0.5*NAME, per_cost:NAME             ranks.py          ranks added up, and by expected cost
 class_balanced:NAME                          balanced.py       a quota a predicted class, around any strategy
 active_lab                                   annotators.py     a function: which row deserves another answer
+auto                                         phases.py         search, then refine, by the labels so far
 
-recall.py says how much of a class is found, phases.py which of these strategies runs next.
+recall.py says how much of a class is found.
 """
 
 from distal.query.annotators import active_lab

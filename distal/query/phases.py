@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from distal.query.registry import STRATEGIES, Strategy
 from distal.query.view import Ints
 
 EXPLORED = 0.25
@@ -49,3 +50,6 @@ def choose_phase(class_counts: Ints, asked: int, budget: int) -> Phase:
         why = f"the rarest class, number {rarest}, has {class_counts[rarest]} of {labels} labels"
         return Phase("refine", "margin", why)
     return Phase("refine", "badge", f"no class has less than half of an even share of {labels} labels")
+
+
+STRATEGIES.add("auto", Strategy("auto", frozenset({"gradients"}), "phased", choose_phase), choose_phase)

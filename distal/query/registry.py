@@ -13,7 +13,7 @@ from distal.errors import ConfigError, nearest_name
 from distal.query.view import FACTORS, NEEDS
 from distal.registry import Registry
 
-Kind = Literal["score", "batch", "staged"]
+Kind = Literal["score", "batch", "staged", "phased"]
 Made = TypeVar("Made", bound=Callable[..., Any])
 
 
@@ -26,6 +26,8 @@ class Strategy:
     kind: ``score``: `make` is a function from View to a float tensor [n], higher is asked first.
     ``batch``: `make` is a class without arguments that is a `distal.query.batch.Batch`.
     ``staged``: the same, a `distal.query.staged.Staged`.
+    ``phased``: `make` is a function from the labels of each class, the rows asked and the budget to the
+    `distal.query.phases.Phase` that names which other strategy chooses in a round.
     """
 
     name: str

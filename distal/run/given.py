@@ -26,6 +26,12 @@ def given_labels(row_ids: RowIds, labels: RowIds) -> Labels:
     return Labels(row_ids, labels, np.zeros(len(row_ids), dtype=np.int64))
 
 
+def labels_before(labels: Labels, round: int) -> Labels:
+    """Return those that were there when this round's query was chosen."""
+    earlier = labels.rounds < round
+    return Labels(labels.row_ids[earlier], labels.labels[earlier], labels.rounds[earlier])
+
+
 def joined(one: Labels, other: Labels) -> Labels:
     """Return the labels of both, in this order."""
     return Labels(

@@ -21,16 +21,21 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Predictions:
-    """Hold class probabilities of the rows of one query: row_ids int64 [k]; head, probe float32 [k, K]."""
+    """Hold class probabilities of the rows of one query: row_ids int64 [k]; probe, head float32 [k, K].
+
+    head: None where the model has no classifier.
+    """
 
     row_ids: npt.NDArray[np.int64]
-    head: Floats
     probe: Floats
+    head: Floats | None
 
 
 def write_predictions(run: RunDirectory, round: int, predictions: Predictions) -> None:
     """Write a round's predictions."""
-    columns = {"row_id": predictions.row_ids, "head": list(predictions.head), "probe": list(predictions.probe)}
+    columns = {"row_id": predictions.row_ids, "probe": list(predictions.probe)}
+    if predictions.head is not None:
+        columns["head"] = list(predictions.head)
     buffer = io.BytesIO()
     pq.write_table(pa.table(columns), buffer)
     run.write(round_path(round, PREDICTIONS), buffer.getvalue())
@@ -47,11 +52,11 @@ def read_predictions(run: RunDirectory, round: int) -> Predictions | None:
         return None
     try:
         table = pq.read_table(io.BytesIO(run.read(path)))
-        head, probe = (np.array(table[name].to_pylist(), dtype=np.float32) for name in ("head", "probe"))
-        row_ids = table["row_id"].to_numpy()
-        if not (len(row_ids) == len(head) == len(probe)) or head.shape != probe.shape or head.ndim != 2:
+        row_ids = table["row_id"].to_numpy().astype(np.int64)
+        said = {name: np.array(table[name].to_pylist(), dtype=np.float32) for name in table.column_names[1:]}
+        if any(probs.ndim != 2 or len(probs) != len(row_ids) for probs in said.values()):
             raise ValueError("its columns do not fit")
+        return Predictions(row_ids, said["probe"], said.get("head"))
     except (pa.ArrowException, KeyError, ValueError, OSError) as error:
         reason = str(error).splitlines()[0][:100]
         raise StorageError(f"{run.place(path)} is damaged: {reason}.\nRestore this file from a copy.") from None
-    return Predictions(row_ids.astype(np.int64), head, probe)

@@ -18,7 +18,8 @@ def there_and_back(value):
 
 MADE = ["0.3*margin+0.7*random", "coreset+margin", "per_cost:entropy", "class_balanced:margin", "class_balanced:badge"]
 GIVEN = make_pool(1).tensors.keys()
-NAMES = [*(name for name in sorted(STRATEGIES.entries) if STRATEGIES.find(name).tensors <= GIVEN), *MADE]
+CHOOSING = {name: strategy for name, strategy in sorted(STRATEGIES.entries.items()) if strategy.kind != "phased"}
+NAMES = [*(name for name, strategy in CHOOSING.items() if strategy.tensors <= GIVEN), *MADE]
 
 
 @pytest.mark.parametrize("name", NAMES)
