@@ -1,15 +1,20 @@
 """Run a sweep: check it, prepare what its trials share, hand them to Tune, and read what they left behind."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from distal.communicator import Alone
 from distal.config import EVALUATION_CACHE, Config
+from distal.data.table import ImageTable
 from distal.driver.cluster import cluster, living_nodes
 from distal.driver.node import watched
 from distal.driver.preparation import Preparation
 from distal.errors import ClusterError, RunError
+from distal.features.rows import EmbeddedRows
 from distal.places import with_absolute_places
 from distal.pool.actors import ShardActors
 from distal.resolve import differing_keys, make_config, with_values
@@ -90,7 +95,7 @@ def run_sweep(sweep: SweepConfig, *, resume: bool = False, watch: Watcher = watc
 
 
 def share(config: Config, directory: RunDirectory) -> None:
-    """Do once what every trial needs: settle the pool's files, decode them where they are scored, prepare scoring."""
+    """Do once what every trial needs: settle the pool's files, decode and embed them where they lie, prepare scoring."""
     opened = Preparation(config, directory)
     opened.write_tables(directory, closed=True)
     cache = directory.inside(TRIALS, EVALUATION_CACHE)
@@ -98,14 +103,28 @@ def share(config: Config, directory: RunDirectory) -> None:
     if not pool.shards:
         opened.images.skipped(0, opened.images.blocks)  # which decodes it, on this node
         opened.evaluator(cache).prepare(Alone())
+        for images in {id(each): each for each in (opened.images, opened.reference)}.values():
+            _embed(opened, images)
         return
     needs = (pool.shards, opened.holdout, config.seed, pool.cpus_per_shard or 1.0, pool.gpus_per_shard)
-    shards = ShardActors(opened.images, *needs, name=directory.name, wait_s=config.wait_s)
+    shards = ShardActors(opened.images, *needs, name=directory.name, wait_s=config.wait_s, network=opened.network())
     try:
         skipped = [s for ready in shards.prepare() for s in ready.skipped]
         opened.evaluator(cache, skipped, shards.rows).prepare(Alone())
+        if opened.network() is not None:
+            shards.look("embed", math.inf)
     finally:
         shards.close()
+    if opened.reference is not opened.images:
+        _embed(opened, opened.reference)
+
+
+def _embed(opened: Preparation, images: ImageTable) -> None:
+    """Compute the features of images in this process, if trials look at any."""
+    network = opened.network()
+    if network is not None:
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        EmbeddedRows(images, network(device), device).embed(0, images.rows)
 
 
 def _trial_config(sweep: SweepConfig, base: Config, directory: RunDirectory) -> Config:
