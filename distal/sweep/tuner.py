@@ -95,7 +95,7 @@ def run_sweep(sweep: SweepConfig, *, resume: bool = False, watch: Watcher = watc
 
 
 def share(config: Config, directory: RunDirectory) -> None:
-    """Do once what every trial needs: settle the pool's files, decode and embed them where they lie, prepare scoring."""
+    """Do once what every trial needs: settle the pool's files, decode and embed them, prepare scoring."""
     opened = Preparation(config, directory)
     opened.write_tables(directory, closed=True)
     cache = directory.inside(TRIALS, EVALUATION_CACHE)
