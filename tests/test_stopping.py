@@ -29,6 +29,12 @@ def test_each_reason_is_named() -> None:
     assert reason([5.0], available=0) == "pool"
 
 
+def test_it_ends_when_enough_of_every_rare_class_is_found() -> None:
+    config = make_config({"stop": {"recall": 0.8}})
+    found = [decide_stop(config, "distance", "lower", [5.0], 10, 100, recall) for recall in (None, 0.79, 0.8)]
+    assert [stop and stop.reason for stop in found] == [None, None, "recall"]
+
+
 def test_a_metric_that_should_rise_is_followed_upwards() -> None:
     config = make_config({"stop": {"goal": {"metric": "agreement", "value": 0.9}, "patience": 2}})
     assert decide_stop(config, "agreement", "higher", [0.5, 0.8], 0, 9) is None
