@@ -60,7 +60,7 @@ def test_what_is_found_of_each_class_lies_in_the_interval_that_is_stated(small_c
     assert all(each["low"] <= each["total"] <= each["high"] for each in estimates)
 
 
-def test_auto_searches_while_a_class_has_no_label_then_refines_and_says_why(
+def test_auto_searches_while_a_class_has_no_label_and_then_refines(small_config: Callable[..., Config]) -> None:
     small_config: Callable[..., Config],
 ) -> None:
     run = Run(small_config(rounds=8, query={"batch": 4, "strategy": "auto"}))
