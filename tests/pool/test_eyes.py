@@ -61,8 +61,6 @@ def test_what_is_found_of_each_class_lies_in_the_interval_that_is_stated(small_c
 
 
 def test_auto_searches_while_a_class_has_no_label_and_then_refines(small_config: Callable[..., Config]) -> None:
-    small_config: Callable[..., Config],
-) -> None:
     run = Run(small_config(rounds=8, query={"batch": 4, "strategy": "auto"}))
     run.go(lambda result: result.round < 3)
     first, second, third = (metrics(run, round)["phase"] for round in (1, 2, 3))
