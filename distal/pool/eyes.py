@@ -122,7 +122,8 @@ class Eyes:
         if self._config.classifier == "probe":
             return Verdict("probe", {}, {"probe": 1.0, "head": 1.0}, "as configured")
         history: list[Answered] = []
-        verdict = judge(history)
+        # Logistic regression on pixels sees no more than the head, which learns from unlabeled rows as well.
+        verdict = judge(history, "head" if self._network.name == "pixels" else "probe")
         order = np.argsort(labels.row_ids)
         for earlier in range(1, round):
             said = read_predictions(self._run, earlier)
