@@ -30,6 +30,7 @@ from distal.pool.eyes import Eyes, HeldOut
 from distal.pool.sight import Sight
 from distal.progress import Clock, Event, Listener, ignore
 from distal.query import Known, Strategy, select
+from distal.query.view import DRAWS
 from distal.report.grid import sample_grid
 from distal.report.rows import REAL, SAMPLES_PER_CLASS, real_grid, row_names
 from distal.run.directory import round_path
@@ -148,10 +149,10 @@ def acquire(work: Work, state: Model, round: int) -> Query:
     config = plan.config
     asked = ledger.asked()
     batch = min(config.query.batch, config.label_budget - len(asked), plan.available - len(asked))
-    strategy = plan.strategy if round > 1 else plan.cold_start
     listen(Event(round, "acquire", 0, batch))
     taken = np.union1d(asked, plan.given.row_ids)
     labels = joined(plan.given, ledger.labels())
+    strategy = plan.cold_start if round == 1 or _blind(work, labels, round) else plan.strategy
     sight = _look(work, strategy, labels, round)
     wanted = strategy.tensors if sight is None else sight.of_head(strategy.tensors)
     scorer = state.scorer().to_bytes() if wanted else None
@@ -174,7 +175,7 @@ def _eyes(plan: RunPlan, shards: Shards) -> Eyes | None:
     if plan.network is None:
         return None
     held_out = HeldOut(plan.reference, plan.reference_rows, plan.reference is plan.images)
-    return Eyes(plan.config, plan.run, plan.images, held_out, shards, plan.network, len(plan.classes))
+    return Eyes(plan.config, plan.run, plan.images, held_out, shards, plan.network, len(plan.classes), plan.skipped)
 
 
 def _look(work: Work, strategy: Strategy, labels: Labels, round: int) -> Sight | None:
@@ -184,6 +185,17 @@ def _look(work: Work, strategy: Strategy, labels: Labels, round: int) -> Sight |
         return None
     eyes.open(work.listen, round)
     return eyes.sight(strategy, labels, round)
+
+
+def _blind(work: Work, labels: Labels, round: int) -> bool:
+    """Say whether all that the strategy would see is a probe of fewer than two classes.
+
+    It says the same of every row, so that the lowest row ids would be asked.
+    """
+    sees = work.plan.strategy.tensors
+    if work.eyes is None or not sees or not sees <= {"probs", *DRAWS} or len(np.unique(labels.labels)) > 1:
+        return False
+    return work.eyes.verdict(round, labels).classifier == "probe"
 
 
 def train(work: Work, state: Model, round: int) -> tuple[Model, dict[str, float]]:

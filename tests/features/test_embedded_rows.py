@@ -132,5 +132,5 @@ def test_a_piece_that_is_not_what_was_written_is_computed_again(tmp_path: Path, 
 def test_a_network_that_gives_no_number_is_refused_by_name(tmp_path: Path) -> None:
     table = open_pool(tmp_path, noise(20))
     broken = FeatureNetwork("broken", "h", 1, None, None, lambda images: torch.full((len(images), 1), torch.nan))
-    with pytest.raises(EvaluationError, match="broken gives what is no number .* rows 0 to 19"):
+    with pytest.raises(EvaluationError, match=r"broken gives what is no number .* rows 0 to 19"):
         EmbeddedRows(table, broken).embed(0, 20)
