@@ -153,6 +153,8 @@ def acquire(work: Work, state: Model, round: int) -> Query:
     taken = np.union1d(asked, plan.given.row_ids)
     labels = joined(plan.given, ledger.labels())
     strategy = plan.strategy_after(labels, len(asked))
+    if work.eyes is not None and work.eyes.blind(strategy, labels, round):
+        strategy = plan.cold_start
     sight = _look(work, strategy, labels, round)
     wanted = strategy.tensors if sight is None else sight.of_head(strategy.tensors)
     scorer = state.scorer().to_bytes() if wanted else None
@@ -162,7 +164,9 @@ def acquire(work: Work, state: Model, round: int) -> Query:
     selection = select(shards, strategy, batch, config.seed, round)
     query = Query(round, selection.row_ids, selection.scores, strategy.name)
     if work.eyes is not None and len(labels.row_ids):
-        work.eyes.predict(round, query.row_ids, labels, state.scorer() if "probs" in state.gives else None)
+        work.eyes.predict(
+            round, query.row_ids, labels, state.scorer() if {"probs", "embeddings"} <= state.gives else None
+        )
     ledger.write_query(query)
     rows, slowest = sum(s.rows for s in scored), max(s.seconds for s in scored)
     facts: dict[str, float | str] = {"rows": rows, "seconds": slowest, "passes": selection.passes}
@@ -175,7 +179,7 @@ def _eyes(plan: RunPlan, shards: Shards) -> Eyes | None:
     if plan.network is None:
         return None
     held_out = HeldOut(plan.reference, plan.reference_rows, plan.reference is plan.images)
-    return Eyes(plan.config, plan.run, plan.images, held_out, shards, plan.network, len(plan.classes))
+    return Eyes(plan.config, plan.run, plan.images, held_out, shards, plan.network, len(plan.classes), plan.skipped)
 
 
 def _look(work: Work, strategy: Strategy, labels: Labels, round: int) -> Sight | None:

@@ -11,6 +11,7 @@ from distal.report.grid import sample_grid
 from distal.resolve import make_config, print_config
 from distal.run.directory import CONFIG, RunDirectory, round_path
 from distal.run.ledger import Answer, Ledger, Query
+from distal.run.predictions import Predictions, write_predictions
 
 CLASSES = ["cat", "dog"]
 SHAPE = (8, 1, len(CLASSES))
@@ -28,6 +29,8 @@ def write_sealed_run(storage: Path) -> RunDirectory:
     for round in (1, 2):
         rows = np.arange(4, dtype=np.int64) + 10 * round
         ledger.write_query(Query(round, rows, np.linspace(1, 0, 4, dtype=np.float32), "margin"))
+        said = np.linspace(0.1, 0.9, 8, dtype=np.float32).reshape(4, 2)
+        write_predictions(run, round, Predictions(rows, said, said[::-1]))
         ledger.record(round, [Answer(int(row), int(row) % 2, "somebody", 1.7e9 + float(row)) for row in rows])
         state.step = 5 * round
         write_checkpoint(run, round, state, {"generator": 0.5 / round, "discriminator": 0.25})

@@ -9,16 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from round_case import Ids, Run, contents
+from round_case import Ids, Run, Shards, contents
 
 from distal.cli.status import describe_status
 from distal.config import Config
 from distal.data import Skipped, held_out
 from distal.driver.preparation import Preparation
-from distal.errors import OracleError
+from distal.errors import OracleError, StorageError
 from distal.run.directory import RunDirectory
 from distal.run.ledger import Answer, Ledger, Query
 from distal.train import TrainingRows
+
+IN_ROUND = ["COMMITTED", "metrics.json", "samples.png", "checkpoint", "labels.parquet", "query.parquet"]
 
 
 @pytest.fixture
@@ -55,7 +57,9 @@ def test_no_row_is_asked_twice_and_none_is_held_out(run: Run) -> None:
         (["COMMITTED", "metrics.json", "samples.png", "checkpoint/manifest.json"], "train"),
         (["COMMITTED", "metrics.json", "samples.png", "checkpoint"], "train"),
         (["COMMITTED", "metrics.json", "samples.png", "checkpoint", "labels.parquet"], "10 of 10 labels"),
-        (["COMMITTED", "metrics.json", "samples.png", "checkpoint", "labels.parquet", "query.parquet"], "choose"),
+        (IN_ROUND, "choose"),
+        ([*IN_ROUND, "predictions.parquet"], "choose"),
+        ([*IN_ROUND, "predictions.parquet", "../../projection.safetensors"], "choose"),
     ],
     ids=lambda value: value[-1].replace("/", "-") if isinstance(value, list) else "",
 )
@@ -220,3 +224,47 @@ def test_a_declined_row_counts_as_asked_and_is_left_out_of_training(run: Run) ->
     assert run.go().reason == "budget"
     metrics = json.loads((run.folder / "rounds/0002/metrics.json").read_text())
     assert (metrics["labels"], metrics["asked"]) == (0, 20)
+
+
+def test_while_one_class_is_known_rows_are_asked_as_at_the_start_and_not_by_their_number(
+    small_config: Callable[..., Config],
+) -> None:
+    run = Run(small_config(rounds=3, query={"strategy": "entropy"}, classifier="probe"))
+
+    class OneClass:
+        def submit(self, query: Query) -> None:
+            """Keep nothing."""
+
+        def collect(self, query: Query, pending: Ids) -> Iterator[list[Answer]]:
+            yield [Answer(int(row), 3 if query.round == 1 else int(row) % 2, "somebody", 0.0) for row in pending]
+
+        def waiting(self, query: Query, pending: Ids) -> str:
+            return "waiting"
+
+    run.oracle = OneClass()
+    run.go()
+    queries = [Ledger(run.directory).read_query(round) for round in (1, 2, 3)]
+    assert [query.strategy for query in queries if query] == ["random", "random", "entropy"]
+
+
+def test_a_damaged_projection_is_refused_by_name(run: Run, small_config: Callable[..., Config]) -> None:
+    run.go(on_commit=lambda result: False)
+    file = run.folder / "projection.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    with pytest.raises(StorageError, match=r"projection\.safetensors is damaged: its digest .*\n.* or delete it"):
+        Run(small_config()).go()
+
+
+def test_the_sharding_of_the_pool_changes_no_byte_of_queries_and_predictions(
+    small_config: Callable[..., Config], tmp_path: Path
+) -> None:
+    found = []
+    for count in (1, 3):
+        run = Run(
+            small_config(storage=str(tmp_path / str(count)), query={"strategy": "badge"}, pool={"block_rows": 64})
+        )
+        run.shards = Shards(Preparation(run.plan.config, run.directory), count)
+        run.go()
+        names = ("rounds/0001/query.parquet", "rounds/0002/query.parquet", "rounds/0002/predictions.parquet")
+        found.append([(run.folder / name).read_bytes() for name in (*names, "projection.safetensors")])
+    assert found[0] == found[1]

@@ -12,6 +12,7 @@ from distal.errors import DistalError, RunError, StorageError
 from distal.models import GAN
 from distal.run.directory import CONFIG, RunDirectory, round_path
 from distal.run.ledger import Ledger
+from distal.run.predictions import read_predictions
 from distal.run.results import read_result
 from distal.run.seals import is_sealed_yaml, print_seal, read_seal, seal_yaml, tree_digest, with_digest
 
@@ -20,7 +21,7 @@ FLIPS = 40
 
 CHECKPOINT = ("generator.safetensors", "losses.json", "manifest.json")
 IN_ROUND = ("query.parquet", "labels.parquet", *(f"checkpoint/{name}" for name in CHECKPOINT))
-FILES = [CONFIG, *(round_path(1, name) for name in ("metrics.json", "samples.png", "COMMITTED"))]
+FILES = [CONFIG, *(round_path(1, name) for name in ("metrics.json", "samples.png", "COMMITTED", "predictions.parquet"))]
 FILES += [round_path(round, name) for round in (1, 2) for name in IN_ROUND]
 
 
@@ -44,6 +45,10 @@ def read(run: RunDirectory, path: str) -> Any:
         return ledger.answers(round)
     if path.endswith("metrics.json"):
         return read_result(run, round).metrics
+    if path.endswith("predictions.parquet"):
+        said = read_predictions(run, round)
+        assert said is not None
+        return said.row_ids.tolist(), said.head.tolist(), said.probe.tolist()
     if path.endswith("samples.png"):
         return run.read(path)
     files = read_checkpoint(run, round)
@@ -125,6 +130,17 @@ def test_what_was_asked_or_answered_in_a_committed_round_may_not_be_missing(
     again.delete(round_path(1, name))
     with pytest.raises(StorageError, match=rf"rounds/0001/{name} is damaged: it is missing"):
         Ledger(again, len(CLASSES)).cost()
+
+
+def test_predictions_of_a_committed_round_may_not_be_missing_where_it_had_some(run: RunDirectory) -> None:
+    for round in (1, 2):
+        run.delete(round_path(round, "predictions.parquet"))
+    again = RunDirectory.open(run.storage, run.name)
+    with pytest.raises(StorageError, match=r"rounds/0001/predictions\.parquet is damaged: it is missing"):
+        read_predictions(again, 1)
+    assert read_predictions(again, 2) is None
+    unseal(run)
+    assert read_predictions(RunDirectory.open(run.storage, run.name), 1) is None
 
 
 def test_answers_whose_query_is_missing_are_damage(run: RunDirectory) -> None:

@@ -85,7 +85,7 @@ def _make_private(folder: Path) -> None:
 
 
 @contextmanager
-def storage_errors(folder: Path, needed_bytes: int) -> Iterator[None]:
+def storage_errors(folder: Path, needed_bytes: int, what: str = "decoded images") -> Iterator[None]:
     """Turn an OSError of writing the cache into a StorageError that says where, how much, and what to do."""
     try:
         yield
@@ -94,10 +94,10 @@ def storage_errors(folder: Path, needed_bytes: int) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             free = shutil.disk_usage(folder).free
             raise StorageError(
-                f"The disk of {folder} is full: {needed_bytes / 1e6:,.0f} MB are needed for all decoded images, "
+                f"The disk of {folder} is full: {needed_bytes / 1e6:,.0f} MB are needed for all {what}, "
                 f"{free / 1e6:,.0f} MB are free.\n{hint}"
             ) from error
-        raise StorageError(f"Cannot keep decoded images in {folder}: {error.strerror or error}\n{hint}") from error
+        raise StorageError(f"Cannot keep {what} in {folder}: {error.strerror or error}\n{hint}") from error
 
 
 class DecodedCache:

@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from distal.nets.weights import pack, unpack
-
-Doubles = npt.NDArray[np.float64]
+from distal.errors import RunError
+from distal.nets.threads import one_thread
+from distal.nets.weights import header_of, pack, unpack
+from distal.run.seals import sha256
 
 SAMPLE = 4096
 """Rows of the pool whose moments stand for all of it, chosen by a hash of the row id."""
@@ -35,11 +36,11 @@ class Projection:
     @classmethod
     def fit(cls, sample: npt.NDArray[np.float16], dimensions: int) -> "Projection":
         """Take the moments of a sample of the pool, float16 [m, F], m >= 1."""
-        rows: Doubles = sample.astype(np.float64)
+        rows = torch.from_numpy(sample).double()
         mean = rows.mean(0)
-        _, vectors = np.linalg.eigh((rows - mean).T @ (rows - mean) / len(rows))
-        matrix = np.ascontiguousarray(vectors[:, ::-1][:, :dimensions])
-        return cls(torch.from_numpy(mean).float(), torch.from_numpy(matrix).float())
+        with one_thread():  # the same bits whatever the number of cores
+            _, vectors = torch.linalg.eigh((rows - mean).T @ (rows - mean) / len(rows))
+        return cls(mean.float(), vectors.flip(1)[:, :dimensions].float().contiguous())
 
     def __call__(self, features: torch.Tensor) -> torch.Tensor:
         """Return float32 [n, d] on the features' device."""
@@ -47,11 +48,18 @@ class Projection:
         return torch.nn.functional.normalize(rows, eps=_SMALLEST)
 
     def to_bytes(self) -> bytes:
-        """Return safetensors bytes."""
-        return pack({"mean": self.mean, "matrix": self.matrix})
+        """Return safetensors bytes, with a digest of them in their header."""
+        tensors = {"mean": self.mean, "matrix": self.matrix}
+        return pack(tensors, {"sha256": sha256(pack(tensors))})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Projection":
         """Rebuild it from `to_bytes`. RunError where the bytes are damaged."""
         tensors = unpack(data)
+        try:
+            whole = header_of(data)["sha256"] == sha256(pack(tensors))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            whole = False
+        if not whole:
+            raise RunError("its digest does not fit")
         return cls(tensors["mean"], tensors["matrix"])

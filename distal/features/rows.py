@@ -1,15 +1,17 @@
 """Keep what a frozen network makes of each image: computed once per machine, memory-mapped, shared by all runs.
 
     <pool.cache>/features/<network and pixels>/features.f16    float16 [rows, F] of all rows; a sparse file
-    <pool.cache>/features/<network and pixels>/done/00000512   the piece that begins with row 512 is written and synced
+    <pool.cache>/features/<network and pixels>/done/00000512   CRC-32 of the piece that begins with row 512
 
 A piece is a few blocks of the pool, whatever the sharding. Its mark comes last, so that one whose writer was killed is
-computed again; whoever comes second waits for the first under the piece's lock and finds it done.
+computed again, as is one that is not what its mark says (cut short, a hole, a flipped bit); whoever comes second waits
+for the first under the piece's lock and finds it done.
 """
 
 import hashlib
 import os
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +21,7 @@ import torch
 
 from distal.data.cache import cache_lock, storage_errors
 from distal.data.table import ImageTable
+from distal.errors import EvaluationError
 from distal.features.network import FeatureNetwork
 
 Halves = npt.NDArray[np.float16]
@@ -43,6 +46,7 @@ class EmbeddedRows:
         self._images = images.at(size, channels) if self._own_size else images
         self._network = network
         self._device = torch.device(device)
+        self._sound: dict[int, bytes] = {}  # marks of the pieces that were found to be what they say
         self.rows = images.rows
         self.piece_rows = max(1, PIECE_ROWS // images.block_rows) * images.block_rows
 
@@ -59,6 +63,7 @@ class EmbeddedRows:
 
         Raises:
             StorageError: the disk is full, or cannot be written. PoolError: the images cannot be read.
+            EvaluationError: the network gives what is no number.
         """
         until = time.monotonic() + seconds
         done = 0
@@ -115,8 +120,21 @@ class EmbeddedRows:
         name = hashlib.sha256(f"{self._network.hash} {pixels}".encode()).hexdigest()[:32]
         return self._images.cache_folder / "features" / name
 
+    def _mark(self, piece: int) -> Path:
+        return self._folder(piece) / "done" / f"{piece:08d}"
+
     def _is_done(self, piece: int) -> bool:
-        return (self._folder(piece) / "done" / f"{piece:08d}").exists()
+        """Say whether a piece lies here as it was written; its bytes are read once in a process."""
+        try:
+            mark = self._mark(piece).read_bytes()
+            if self._sound.get(piece) != mark:
+                stop = min(piece + self.piece_rows, self.rows)
+                if _checksum(zlib.crc32(self._map(piece)[piece:stop].data)) != mark:
+                    return False
+                self._sound[piece] = mark
+        except (OSError, ValueError):  # ValueError: an empty file, which cannot be mapped
+            return False
+        return True
 
     def _map(self, piece: int) -> Halves:
         path = self._folder(piece) / "features.f16"
@@ -128,30 +146,41 @@ class EmbeddedRows:
         with cache_lock(folder / f"lock-{piece // self.piece_rows % _LOCKS:02d}"):
             if self._is_done(piece):
                 return
-            with storage_errors(folder, self.rows * row_bytes):
+            with storage_errors(folder, self.rows * row_bytes, "features"):
                 (folder / "done").mkdir(exist_ok=True)
                 handle = os.open(folder / "features.f16", os.O_RDWR | os.O_CREAT, 0o600)
                 try:
-                    place = piece * row_bytes
+                    place, crc = piece * row_bytes, 0
                     for features in self._features(piece, min(piece + self.piece_rows, self.rows)):
                         # Written, not through a map: a full disk is then an error and not a signal that kills.
-                        place += _write_all(handle, features.tobytes(), place)
+                        data = features.tobytes()
+                        place, crc = place + _write_all(handle, data, place), zlib.crc32(data, crc)
                     os.fsync(handle)
                 finally:
                     os.close(handle)
-                (folder / "done" / f"{piece:08d}").touch()
+                self._mark(piece).write_bytes(_checksum(crc))
 
     def _features(self, start: int, stop: int) -> Iterator[Halves]:
         for pixels in self._pixels(start, stop):
             for first in range(0, len(pixels), BATCH):
                 images = torch.from_numpy(np.ascontiguousarray(pixels[first : first + BATCH])).to(self._device)
-                yield self._network(images).clamp(-_LARGEST, _LARGEST).half().cpu().numpy()
+                features = self._network(images)
+                if bool(features.isnan().any()):
+                    raise EvaluationError(
+                        f"features.network: {self._network.name} gives what is no number (NaN) for images of rows "
+                        f"{start} to {stop - 1}.\nMend its weights or arithmetic, or take another feature network."
+                    )
+                yield features.clamp(-_LARGEST, _LARGEST).half().cpu().numpy()
 
     def _pixels(self, start: int, stop: int) -> Iterator[npt.NDArray[np.uint8]]:
         if self._own_size:
             return self._images.stream(start, stop)
         rows = self._images.block_rows
         return (np.array(self._images.block(block)) for block in range(start // rows, -(-stop // rows)))
+
+
+def _checksum(crc: int) -> bytes:
+    return f"{crc:08x}\n".encode()
 
 
 def _write_all(handle: int, data: bytes, place: int) -> int:

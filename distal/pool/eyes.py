@@ -13,15 +13,18 @@ import torch
 from distal.config import Config
 from distal.data.protocol import Rows
 from distal.data.table import ImageTable
+from distal.errors import RunError, StorageError, TrainingError
 from distal.features.committee import Committee
 from distal.features.competition import Answered, Verdict, judge
 from distal.features.probe import Probe
 from distal.features.projection import SAMPLE, Projection
 from distal.features.rows import EmbeddedRows, Halves
 from distal.models import Scorer
+from distal.nets.threads import one_thread
 from distal.pool.sight import Frozen, Sight
 from distal.progress import Event, Listener
 from distal.query import Asked, Known, Strategy, estimate_recall
+from distal.query.view import DRAWS
 from distal.run.directory import RunDirectory
 from distal.run.ledger import Labels, Ledger
 from distal.run.predictions import Predictions, read_predictions, write_predictions
@@ -63,7 +66,9 @@ class HeldOut:
 class Eyes:
     """Keep the projection, the probe and the record of who was right.
 
-    config: features.*, classifier and seed are read. network: makes the frozen network on a device.
+    config: features.*, classifier, seed and the model's kind are read. network: makes the frozen network on a device.
+    skipped: sorted row ids of the pool that cannot be decoded. What is kept in the run is computed with one CPU thread,
+    so that not a bit depends on how many there are.
     """
 
     def __init__(
@@ -75,9 +80,10 @@ class Eyes:
         shards: Looking,
         network: Frozen,
         classes: int,
+        skipped: Ids,
     ) -> None:
         self._config, self._run, self._images, self._held_out = config, run, images, held_out
-        self._shards, self._network, self._classes = shards, network, classes
+        self._shards, self._network, self._classes, self._skipped = shards, network, classes, skipped
         self._projection: Projection | None = None
         self._held_out_rows: torch.Tensor | None = None
         self._probe: tuple[int, Probe] | None = None
@@ -86,13 +92,19 @@ class Eyes:
         """Embed the pool, where that is not done, and return the projection, which is the run's from then on.
 
         Raises:
-            StorageError: the disk is full.
+            StorageError: the disk is full, or the run's projection is damaged.
         """
         if self._projection is None:
             self._embed(listen, round)
             if not self._run.has(PROJECTION):
                 self._run.write(PROJECTION, self._fit().to_bytes())
-            self._projection = Projection.from_bytes(self._run.read(PROJECTION))
+            try:
+                self._projection = Projection.from_bytes(self._run.read(PROJECTION))
+            except RunError as error:
+                raise StorageError(
+                    f"{self._run.place(PROJECTION)} is damaged: {error}.\n"
+                    "Restore it from a copy, or delete it: distal resume then makes the same from the same images."
+                ) from None
         return self._projection
 
     def probe(self, labels: Labels) -> Probe:
@@ -136,10 +148,30 @@ class Eyes:
             verdict = judge(history, verdict.classifier)
         return verdict
 
+    def blind(self, strategy: Strategy, labels: Labels, round: int) -> bool:
+        """Say whether all that the strategy would see is a probe of fewer than two classes.
+
+        It says the same of every row, so that the lowest row ids would be asked.
+        """
+        sees = strategy.tensors
+        if not sees or not sees <= {"probs", *DRAWS} or len(np.unique(labels.labels)) > 1:
+            return False
+        return self.verdict(round, labels).classifier == "probe"
+
     def predict(self, round: int, row_ids: Ids, labels: Labels, scorer: Scorer | None) -> None:
-        """Keep what both classifiers say of a query, before it is asked. scorer: None where the model has none."""
-        probe = self.probe(labels).probs(self.project(row_ids)).numpy()
-        head = None if scorer is None else self._head_probs(row_ids, scorer)
+        """Keep what both classifiers say of a query, before it is asked. scorer: None where the model has none.
+
+        Raises:
+            TrainingError: what the model says is not finite.
+        """
+        with one_thread():
+            probe = self.probe(labels).probs(self.project(row_ids)).numpy()
+            head = None if scorer is None else self._head_probs(row_ids, scorer)
+        if head is not None and not np.isfinite(head).all():
+            raise TrainingError(
+                f"round {round}: the model's class probabilities of the rows to be asked are not finite.\n"
+                "Its outputs are broken: lower model.learning_rate_g and _d, or go back to a round before."
+            )
         write_predictions(self._run, round, Predictions(row_ids, probe, head))
 
     def _head_probs(self, row_ids: Ids, scorer: Scorer) -> Floats:
@@ -192,21 +224,25 @@ class Eyes:
         """Return the probe's class probabilities of the held-out images, float32 [n, K] in their order."""
         if self._held_out_rows is None:
             self._held_out_rows = self._project_held_out()
-        probs: Floats = self.probe(labels).probs(self._held_out_rows).numpy()
+        with one_thread():
+            probs: Floats = self.probe(labels).probs(self._held_out_rows).numpy()
         return probs
 
     def project(self, row_ids: Ids) -> torch.Tensor:
         """Return what the probe sees of these rows of the pool, float32 [m, d]."""
+        return self._projected(self._raw(row_ids))
+
+    def _projected(self, raw: Halves) -> torch.Tensor:
         assert self._projection is not None
-        return self._projection(torch.from_numpy(self._raw(row_ids)))
+        with one_thread():
+            return self._projection(torch.from_numpy(raw))
 
     def _project_held_out(self) -> torch.Tensor:
-        assert self._projection is not None
         if self._held_out.in_pool:
             return self.project(self._held_out.rows)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         rows = EmbeddedRows(self._held_out.images, self._network(device), device).take(self._held_out.rows)
-        return self._projection(torch.from_numpy(rows))
+        return self._projected(rows)
 
     def _raw(self, row_ids: Ids) -> Halves:
         """Fetch features from the shards, each of which has those of its own rows."""
@@ -225,7 +261,7 @@ class Eyes:
             listen(Event(round, "features", done, total, facts))
 
     def _fit(self) -> Projection:
-        every = np.arange(self._images.first_rows, dtype=np.int64)
+        every = np.setdiff1d(np.arange(self._images.first_rows, dtype=np.int64), self._skipped)
         if len(every) > SAMPLE:
             order = np.argsort(row_uniforms(every, self._config.seed, "projection"), kind="stable")
             every = np.sort(order[:SAMPLE]).astype(np.int64)

@@ -127,8 +127,8 @@ class ShardSight:
         """Project all rows once a launch: a round then costs a product of few columns."""
         if self._projected is None or self._projected[0] != projection:
             project = Projection.from_bytes(projection)
-            rows, step = self._rows().between(self._first, self._last), self._images.block_rows
-            parts = [rows[start : start + step] for start in range(0, len(rows), step)]
+            rows, step, last = self._rows(), self._images.block_rows, self._last
+            parts = (rows.between(start, min(start + step, last)) for start in range(self._first, last, step))
             projected = [project(torch.from_numpy(np.array(part)).to(self._device)) for part in parts]
             width = project.matrix.shape[1]
             self._projected = projection, torch.cat([torch.empty(0, width, device=self._device), *projected])

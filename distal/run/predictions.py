@@ -45,10 +45,12 @@ def read_predictions(run: RunDirectory, round: int) -> Predictions | None:
     """Return a round's predictions; None where there was only one classifier.
 
     Raises:
-        StorageError: the file is damaged.
+        StorageError: the file is damaged, or missing from a committed round.
     """
     path = round_path(round, PREDICTIONS)
     if not run.has(path):
+        if run.sealed(path) is not None:
+            raise _damaged(run, path, "it is missing from a committed round")
         return None
     try:
         table = pq.read_table(io.BytesIO(run.read(path)))
@@ -59,4 +61,8 @@ def read_predictions(run: RunDirectory, round: int) -> Predictions | None:
         return Predictions(row_ids, said["probe"], said.get("head"))
     except (pa.ArrowException, KeyError, ValueError, OSError) as error:
         reason = str(error).splitlines()[0][:100]
-        raise StorageError(f"{run.place(path)} is damaged: {reason}.\nRestore this file from a copy.") from None
+        raise _damaged(run, path, reason) from None
+
+
+def _damaged(run: RunDirectory, path: str, reason: str) -> StorageError:
+    return StorageError(f"{run.place(path)} is damaged: {reason}.\nRestore this file from a copy.")

@@ -9,7 +9,7 @@ from data_pools import noise, png, write_pool
 
 from distal.config import PoolConfig
 from distal.data.table import ImageTable, open_images
-from distal.errors import StorageError
+from distal.errors import EvaluationError, StorageError
 from distal.features import rows as rows_module
 from distal.features.network import FeatureNetwork
 from distal.features.rows import EmbeddedRows
@@ -108,3 +108,29 @@ def test_features_beyond_the_half_precision_are_held_at_its_largest(tmp_path: Pa
     table = open_pool(tmp_path, noise(16))
     huge = FeatureNetwork("huge", "h", 1, None, None, lambda images: torch.full((len(images), 1), 1e9))
     assert np.isfinite(EmbeddedRows(table, huge).between(0, 16)).all()
+
+
+@pytest.mark.parametrize("harm", ["cut short", "a hole", "a flipped bit", "emptied", "deleted", "an empty mark"])
+def test_a_piece_that_is_not_what_was_written_is_computed_again(tmp_path: Path, harm: str) -> None:
+    table = open_pool(tmp_path, noise(60))
+    EmbeddedRows(table, Counting().network).embed(0, 60)
+    [file] = tmp_path.glob("cache/features/*/features.f16")
+    whole = file.read_bytes()
+    if harm == "an empty mark":
+        (file.parent / "done/00000000").write_bytes(b"")
+    elif harm == "deleted":
+        file.unlink()
+    else:
+        bit = bytes([whole[0] ^ 1]) + whole[1:]
+        hole = bytes(40) + whole[40:]
+        file.write_bytes({"cut short": whole[:50], "a hole": hole, "a flipped bit": bit, "emptied": b""}[harm])
+    counting = Counting()
+    assert np.array_equal(EmbeddedRows(table, counting.network).between(0, 60), expected(table))
+    assert counting.seen == (60 if harm in ("cut short", "emptied", "deleted") else 32)
+
+
+def test_a_network_that_gives_no_number_is_refused_by_name(tmp_path: Path) -> None:
+    table = open_pool(tmp_path, noise(20))
+    broken = FeatureNetwork("broken", "h", 1, None, None, lambda images: torch.full((len(images), 1), torch.nan))
+    with pytest.raises(EvaluationError, match=r"broken gives what is no number .* rows 0 to 19"):
+        EmbeddedRows(table, broken).embed(0, 20)

@@ -4,7 +4,9 @@ import numpy as np
 import torch
 from sklearn.decomposition import PCA
 
+from distal.errors import RunError
 from distal.features.projection import Projection
+from distal.nets.threads import threads
 
 
 def sample(rows: int = 200, features: int = 12) -> np.ndarray:
@@ -34,3 +36,25 @@ def test_it_comes_back_from_its_bytes() -> None:
     rows = torch.from_numpy(sample())
     projection = Projection.fit(sample(), 4)
     assert torch.equal(Projection.from_bytes(projection.to_bytes())(rows), projection(rows))
+
+
+def test_a_flipped_bit_of_it_is_refused_or_changes_nothing() -> None:
+    whole = Projection.fit(sample(), 4).to_bytes()
+    refused = 0
+    for bit in np.random.default_rng(0).choice(8 * len(whole), 200, replace=False).tolist():
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        try:
+            assert Projection.from_bytes(bytes(flipped)).to_bytes() == whole
+        except RunError:
+            refused += 1
+    assert refused > 100
+
+
+def test_its_bits_do_not_depend_on_the_number_of_threads() -> None:
+    rows = np.random.default_rng(0).standard_normal((2000, 300)).astype(np.float16)
+    made = []
+    for number in (1, 2):
+        with threads(number):
+            made.append(Projection.fit(rows, 64).to_bytes())
+    assert made[0] == made[1]
