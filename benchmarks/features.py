@@ -20,7 +20,7 @@ from torch import Tensor
 
 from distal.communicator import Alone
 from distal.features import FEATURES, FeatureNetwork, FeatureRequest
-from distal.features.efficientnet import weights_file
+from distal.nets.efficientnet import weights_file
 from distal.run.artefacts import Folder
 
 BAR = 0.9

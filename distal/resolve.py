@@ -20,6 +20,7 @@ from distal.metrics.registry import DISTANCE, find_score
 from distal.models import MODELS
 from distal.moved import refuse_moved
 from distal.nets import get_network
+from distal.nets.frozen import FROZEN
 from distal.oracle import ORACLES
 from distal.query import STRATEGIES, Strategy
 from distal.query.view import BY_FEATURES, FACTORS
@@ -140,6 +141,7 @@ def check_names(config: Config, strategy: Strategy | None = None) -> None:
     _check_needs(STRATEGIES.find(config.query.cold_start, "query.cold_start"), config, "query.cold_start")
     ORACLES.find(config.oracle.kind)
     get_network(config.net.name, 8)
+    FROZEN.find(config.net.backbone)
     FEATURES.find(config.evaluate.extractor, "evaluate.extractor")
     if config.features.network != "auto":
         FEATURES.find(config.features.network, "features.network")

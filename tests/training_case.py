@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from distal.communicator import Alone, Communicator
-from distal.config import Config, GanConfig
+from distal.config import Config, GanConfig, NetConfig
 from distal.models import GAN
 from distal.train import TrainingRows, train_round
 
@@ -33,6 +33,7 @@ def config(net: str = "dense", **train: Any) -> Config:
     given = plain | train
     own = {key: given.pop(key) for key in list(given) if key in GanConfig.model_fields}
     sizes = {"name": net, "width": 4, "features": 8}
+    sizes |= {key: given.pop(key) for key in list(given) if key in NetConfig.model_fields}
     return Config.model_validate({"seed": 4, "net": sizes, "train": given, "model": own})
 
 

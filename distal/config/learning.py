@@ -2,16 +2,18 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from distal.config.section import Count, Fraction, Positive, Processes, Section, Weight
+from distal.config.section import Count, Fraction, Positive, Processes, Section, Steps, Weight
 
 
 class NetConfig(Section):
     """The shapes of generator and discriminator."""
 
     name: str = Field(
-        "auto", description="network by name: dense, residual, or auto, which is dense at 8 px and residual above"
+        "auto",
+        description="network by name: dense, residual, projected (a light generator, and a discriminator that looks "
+        "through a frozen network: for photographs), or auto, which is dense at 8 px and residual above",
     )
     latent_dim: Annotated[int, Field(ge=1, le=4096)] = Field(  # the field takes 64 to 512
         64, description="dimension of the latent z; the class embedding has the same"
@@ -22,7 +24,22 @@ class NetConfig(Section):
         "32 px takes about 0.2 s on two cores); dense: 1/8 of the units of a layer",
     )
     features: Annotated[int, Field(ge=1, le=16384)] = Field(  # strategies hold as many floats for each row of a block
-        64, description="dimension of the discriminator's features, which strategies see as embeddings"
+        64,
+        description="dimension of the discriminator's features, which strategies see as embeddings; "
+        "projected: channels of each of its heads",
+    )
+    class_scale: Positive | None = Field(
+        None,
+        description="weight of a class's embedding against the noise in G: a heavy one makes one image of a class; "
+        "null: 1, projected 0.25",
+    )
+    class_judged: Weight | None = Field(
+        None,
+        description="weight of an image's class in D's logit; 0: D judges the images of all classes together, and the "
+        "head alone tells G of classes (model.class_weight); null: 1, projected 0",
+    )
+    backbone: str = Field(
+        "efficientnet_lite0", description="projected: frozen network by name that its discriminator looks through"
     )
 
 
@@ -97,6 +114,12 @@ def _penalties() -> dict[str, float | None]:
     return {"r1": None, "r2": None}
 
 
+def _in_order(span: tuple[int, int]) -> tuple[int, int]:
+    if span[0] > span[1]:
+        raise ValueError("the first step of the fade comes after its last")
+    return span
+
+
 class ModelSection(Section):
     """What learns: a model by its kind, with its own keys beside it."""
 
@@ -128,6 +151,12 @@ class GanConfig(ModelSection):
     )
     pseudo_label_threshold: Fraction = Field(
         0.95, description="confidence from which a prediction counts as a label (FixMatch's value)"
+    )
+    class_fade: Annotated[tuple[Steps, Steps], AfterValidator(_in_order)] | None = Field(
+        None,
+        description="steps from which, and until which, classes are faded in, in G, in D's logit and in class_weight: "
+        "a generator that has learned variety first keeps it (Shahbazi et al. 2022); [0, 0]: classes from the first "
+        "step; null: [0, 0], projected [250, 450]",
     )
     class_weight: Weight = Field(
         0.1, description="weight in G's loss of the head's cross-entropy for the class asked (AC-GAN)"

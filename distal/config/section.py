@@ -29,6 +29,7 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Weight = Annotated[float, Field(ge=0.0)]
 Count = Annotated[int, Field(ge=1, le=10**9)]  # more of anything is a slip of the finger
+Steps = Annotated[int, Field(ge=0, le=10**9)]
 Processes = Annotated[int, Field(ge=0, le=4096)]  # each is a process of some hundred MB
 Images = Annotated[int, Field(ge=16, le=10**6)]  # their features are held at once; papers take 50,000
 Name = AfterValidator(_not_reserved)

@@ -7,6 +7,7 @@ head are the same for all and live in `generator` and `discriminator`.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -14,6 +15,8 @@ from distal.config import NetConfig
 from distal.nets.dense import DenseBody, DenseTrunk
 from distal.nets.discriminator import Discriminator
 from distal.nets.generator import Generator
+from distal.nets.light import LightBody
+from distal.nets.projected import ProjectedDiscriminator, ProjectedTrunk
 from distal.nets.residual import ResidualBody, ResidualTrunk
 from distal.nets.weights import initialised
 from distal.registry import Registry
@@ -23,6 +26,7 @@ __all__ = [
     "Discriminator",
     "Generator",
     "Network",
+    "assembled",
     "build_discriminator",
     "build_generator",
     "get_network",
@@ -35,12 +39,20 @@ class Network:
 
     body: (net, inputs, image_size, channels) to a module [n, inputs] -> raw images [n, C, H, W] (tanh follows).
     trunk: (net, image_size, channels) to a module [n, C, H, W] -> features [n, net.features].
-    convolutional: channels-last layout, and bfloat16 where the hardware gains.
+    convolutional: channels-last layout, and bfloat16 where the hardware gains. discriminator: (trunk, net.features,
+    classes, class_judged) to what judges by the trunk. class_scale, class_judged, class_fade: what null means at
+    net.class_scale, net.class_judged and model.class_fade. penalized: whether a regularizer of weight null on the
+    gradient of D has its default weight, not 0.
     """
 
     body: Callable[[NetConfig, int, int, int], nn.Module]
     trunk: Callable[[NetConfig, int, int], nn.Module]
     convolutional: bool
+    discriminator: Callable[[Any, int, int, float], Discriminator] = Discriminator
+    class_scale: float = 1.0
+    class_judged: float = 1.0
+    class_fade: tuple[int, int] = (0, 0)
+    penalized: bool = True
 
 
 NETWORKS: Registry[Network] = Registry(
@@ -58,6 +70,16 @@ NETWORKS: Registry[Network] = Registry(
             trunk=lambda net, size, channels: ResidualTrunk(net.width, net.features, size, channels),
             convolutional=True,
         ),
+        "projected": Network(
+            body=lambda net, inputs, size, channels: LightBody(inputs, net.width, size, channels),
+            trunk=lambda net, size, channels: ProjectedTrunk(net.backbone, net.features),
+            convolutional=True,
+            discriminator=ProjectedDiscriminator,
+            class_scale=0.25,
+            class_judged=0.0,
+            class_fade=(250, 450),
+            penalized=False,
+        ),
     },
     Network,
     words=("auto",),
@@ -69,22 +91,29 @@ def get_network(name: str, image_size: int) -> Network:
     return NETWORKS.find(("dense" if image_size <= 8 else "residual") if name == "auto" else name)
 
 
+def assembled(
+    net: NetConfig, image_size: int, channels: int, classes: int
+) -> tuple[Callable[[], Generator], Callable[[], Discriminator]]:
+    """Return what builds G and what builds D, each with its parts and the weights of the classes."""
+    network = get_network(net.name, image_size)
+    scale = network.class_scale if net.class_scale is None else net.class_scale
+    judged = network.class_judged if net.class_judged is None else net.class_judged
+
+    def generator() -> Generator:
+        body = network.body(net, 2 * net.latent_dim, image_size, channels)
+        return Generator(body, net.latent_dim, classes, scale)
+
+    def discriminator() -> Discriminator:
+        return network.discriminator(network.trunk(net, image_size, channels), net.features, classes, judged)
+
+    return generator, discriminator
+
+
 def build_generator(net: NetConfig, image_size: int, channels: int, classes: int, seed: int = 0) -> Generator:
     """Build G(z [n, latent_dim], y [n, K]) -> images [n, C, H, W] in [-1, 1], its weights a function of the seed."""
-    network = get_network(net.name, image_size)
-
-    def build() -> Generator:
-        body = network.body(net, 2 * net.latent_dim, image_size, channels)
-        return Generator(body, net.latent_dim, classes)
-
-    return initialised(build, seed, "generator")
+    return initialised(assembled(net, image_size, channels, classes)[0], seed, "generator")
 
 
 def build_discriminator(net: NetConfig, image_size: int, channels: int, classes: int, seed: int = 0) -> Discriminator:
     """Build D with features(x), logits(features, y) and classify(features), its weights a function of the seed."""
-    network = get_network(net.name, image_size)
-
-    def build() -> Discriminator:
-        return Discriminator(network.trunk(net, image_size, channels), net.features, classes)
-
-    return initialised(build, seed, "discriminator")
+    return initialised(assembled(net, image_size, channels, classes)[1], seed, "discriminator")

@@ -6,25 +6,37 @@ from torch import Tensor, nn
 class Discriminator(nn.Module):
     """Compute features phi(x) [n, F], the projection logit and the class logits.
 
-    logit(x, y) = psi(phi(x)) + <y V, phi(x)>, the projection discriminator (Miyato & Koyama 2018, eq. 4), for one-hot
-    y or a distribution over classes. The classifier head shares phi, as in S3GAN (Lucic et al. 2019, section 3.2).
+    logit(x, y) = psi(phi(x)) + c <y V, phi(x)>, the projection discriminator (Miyato & Koyama 2018, eq. 4), for one-hot
+    y or a distribution over classes, c = class_judged. The classifier head shares phi, as in S3GAN (Lucic et al. 2019,
+    section 3.2). What a frozen network makes of images (`see`) is computed once and judged as often as needed.
     """
 
-    def __init__(self, trunk: nn.Module, features: int, classes: int) -> None:
+    frozen_hash: str | None = None
+    """SHA-256 of weights that no run changes and no checkpoint holds; None where there are none."""
+
+    def __init__(self, trunk: nn.Module, features: int, classes: int, class_judged: float = 1.0) -> None:
         super().__init__()
-        self.trunk = trunk
+        self.trunk, self.class_judged = trunk, class_judged
         self.psi = nn.Linear(features, 1)
         self.projection = nn.Linear(classes, features, bias=False)
         self.head = nn.Linear(features, classes)
 
+    def see(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return what the trunk takes, [n, ...] each: the images x [n, C, H, W] in [-1, 1] themselves."""
+        return (x,)
+
+    def features_of(self, seen: tuple[Tensor, ...]) -> Tensor:
+        """Return phi, float [n, F], of what `see` returned."""
+        phi: Tensor = self.trunk(*seen)
+        return phi
+
     def features(self, x: Tensor) -> Tensor:
         """Return phi(x), float [n, F], for images x [n, C, H, W] in [-1, 1]."""
-        phi: Tensor = self.trunk(x)
-        return phi
+        return self.features_of(self.see(x))
 
     def logits(self, features: Tensor, y: Tensor) -> Tensor:
         """Return the logits [n] that images with these features, of classes y [n, K], are real."""
-        projected = (self.projection(y) * features).sum(1)
+        projected = self.class_judged * (self.projection(y) * features).sum(1)
         logits: Tensor = self.psi(features).squeeze(1) + projected
         return logits
 

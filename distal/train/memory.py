@@ -9,7 +9,7 @@ from torch import nn
 
 from distal.config import Config
 from distal.errors import ConfigError
-from distal.nets import Discriminator, Generator, get_network
+from distal.nets import assembled
 
 WEIGHT_BYTES = 5 * 4
 """Of each weight, in float32: itself, its gradient, Adam's two moments, its average."""
@@ -29,10 +29,9 @@ def require_memory(
     Raises:
         ConfigError: with the estimate, and what to lower.
     """
-    net, network = config.net, get_network(config.net.name, image_size)
+    net = config.net
     with torch.device("meta"):  # where nothing is allocated
-        G = Generator(network.body(net, 2 * net.latent_dim, image_size, channels), net.latent_dim, classes)
-        D = Discriminator(network.trunk(net, image_size, channels), net.features, classes)
+        G, D = (build() for build in assembled(net, image_size, channels, classes))
     weights = WEIGHT_BYTES * sum(p.numel() for module in (G, D) for p in module.parameters())
     images = math.ceil(config.train.batch_size / ranks)
     has = memory_bytes(torch.device(device))
@@ -40,7 +39,9 @@ def require_memory(
     most = image_size**2 * sum(weight.shape[0] for weight in D.parameters() if weight.ndim > 1)
     if weights + VALUE_BYTES * most * images <= has:
         return
-    batch = VALUE_BYTES * outputs(D.trunk, (channels, image_size, image_size)) * images
+    batch = (
+        VALUE_BYTES * outputs(D.trunk, D.see(torch.empty(1, channels, image_size, image_size, device="meta"))) * images
+    )
     if weights + batch <= has:
         return
     network_is = f"net.width={net.width}, net.latent_dim={net.latent_dim} and net.features={net.features}"
@@ -52,8 +53,8 @@ def require_memory(
     )
 
 
-def outputs(module: nn.Module, shape: tuple[int, int, int]) -> int:
-    """Count the values that a module's layers with weights give out for one image [C, H, W]."""
+def outputs(module: nn.Module, seen: tuple[torch.Tensor, ...]) -> int:
+    """Count the values that a module's layers with weights give out for one image, or what D sees of it, on meta."""
     sizes: list[int] = []
 
     def note(layer: nn.Module, given: object, out: torch.Tensor) -> None:
@@ -63,7 +64,7 @@ def outputs(module: nn.Module, shape: tuple[int, int, int]) -> int:
         if isinstance(getattr(layer, "weight", None), nn.Parameter):
             layer.register_forward_hook(note)
     with torch.no_grad():
-        module(torch.empty(1, *shape, device="meta"))
+        module(*seen)
     return sum(sizes)
 
 

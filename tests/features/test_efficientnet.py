@@ -8,8 +8,8 @@ import torch
 from distal.communicator import Alone
 from distal.errors import ConfigError
 from distal.features import FeatureNetwork, FeatureRequest
-from distal.features import efficientnet as module
 from distal.features.efficientnet import build_efficientnet
+from distal.nets import efficientnet as module
 from distal.run.artefacts import Folder
 
 PUBLISHED = (469.3637, -11.8267, 20.1282, 3.0992, 2.7842, 33.4412, -6.8305, -9.1605)

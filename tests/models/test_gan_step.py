@@ -7,7 +7,7 @@ from training_case import config, labeled_rows, trained, weights
 from distal.communicator import Alone
 from distal.losses.regularizers import REGULARIZERS, StepTensors, regularizer
 from distal.models import GAN
-from distal.models.gan.step import Step, condition, generator_losses
+from distal.models.gan.step import Step, Views, condition, generator_losses
 from distal.train.augment import draws
 from distal.train.batch import draw_batch
 
@@ -74,7 +74,7 @@ def test_the_generator_phase_gives_d_no_gradient() -> None:
     state.D.requires_grad_(False)
     c = condition(state.averaged_D, batch, 2, state.objective)
     step = Step(state.G, state.D, batch, c, state.objective, 1, Alone(), {})
-    loss, _ = generator_losses(step, state.G(batch.latents, c.y_fake))
+    loss, _ = generator_losses(step, Views.of(step, state.G(batch.latents, c.y_fake)))
     loss.backward()
     after = [p.grad for p in state.D.parameters() if p.grad is not None]
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))

@@ -2,6 +2,7 @@ from pathlib import Path
 from typing import Any
 
 import dcgan
+import frozen_fake
 import pytest
 import torch
 import torch.distributed as dist
@@ -19,6 +20,7 @@ STEPS = 6
 
 CASES = {"dense": {"net": "dense"}, "residual": {"net": "residual"}}
 CASES |= {"dcgan": {"net": "dcgan", "regularizers": {"r1": 0, "r2": 0}}}
+CASES |= {"projected": {"net": "projected", "backbone": "tiny", "class_judged": 0.5, "class_fade": [1, 4]}}
 CASES |= {name: {"net": "dense", "regularizers": {name: None}} for name in ALL}
 
 
@@ -30,7 +32,7 @@ def outcome(case: dict[str, Any], comm: Communicator) -> tuple[torch.Tensor, dic
 def one_rank(rank: int, size: int, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=size)
-    with added(), dcgan.added():
+    with added(), dcgan.added(), frozen_fake.added():
         result = {name: outcome(case, ProcessGroup()) for name, case in CASES.items()}
     torch.save(result, f"{folder}/rank{rank}")
     dist.destroy_process_group()
@@ -40,7 +42,7 @@ def test_two_ranks_train_as_one_does(tmp_path: Path) -> None:
     mp.spawn(one_rank, args=(2, str(tmp_path)), nprocs=2)
     ranks = [torch.load(tmp_path / f"rank{r}") for r in range(2)]
     for name, case in CASES.items():
-        with added(), dcgan.added():
+        with added(), dcgan.added(), frozen_fake.added():
             alone, losses = outcome(case, Alone())
         (first, first_losses), (second, second_losses) = ranks[0][name], ranks[1][name]
         assert torch.equal(first, second), name

@@ -37,8 +37,13 @@ class Regularizer:
     per_row: bool = False
     state: tuple[str, ...] = ()
 
-    def weight(self, configured: float | None, pixels: int) -> float:
-        """Return lambda: the configured one, or the default for the pixels (height x width) of an image."""
+    def weight(self, configured: float | None, pixels: int, penalized: bool = True) -> float:
+        """Return lambda: the configured one, or the default for the pixels (height x width) of an image.
+
+        penalized: whether a default penalty on rows' gradients is wanted; through a frozen network it is not.
+        """
+        if configured is None and self.per_row and not penalized:
+            return 0.0
         return self.default * (pixels if self.per_pixel else 1) if configured is None else configured
 
 
@@ -66,12 +71,17 @@ def regularizer(
     return register
 
 
-def get_regularizers(weights: Mapping[str, float | None], pixels: int) -> dict[str, tuple[Regularizer, float]]:
-    """Return each configured regularizer with its lambda, those of weight 0 left out. ConfigError for unknown names."""
+def get_regularizers(
+    weights: Mapping[str, float | None], pixels: int, penalized: bool = True
+) -> dict[str, tuple[Regularizer, float]]:
+    """Return each configured regularizer with its lambda, those of weight 0 left out: see `Regularizer.weight`.
+
+    Raises ConfigError for unknown names.
+    """
     chosen: dict[str, tuple[Regularizer, float]] = {}
     for name, configured in weights.items():
         regularizer = REGULARIZERS.find(name)
-        weight = regularizer.weight(configured, pixels)
+        weight = regularizer.weight(configured, pixels, penalized)
         if weight > 0:
             chosen[name] = (regularizer, weight)
     return chosen

@@ -53,7 +53,7 @@ class GAN:
         network = get_network(config.net.name, image_size)
         self.layout = torch.channels_last if network.convolutional else torch.contiguous_format
         arithmetic = resolve(config.train.precision, self.device, network.convolutional)
-        self.objective = Objective.resolve(config, image_size * image_size, arithmetic, self.device)
+        self.objective = Objective.resolve(config, image_size, arithmetic, self.device)
         self.regularizers = {
             name: {key: torch.zeros((), device=self.device) for key in r.state}
             for name, (r, _) in self.objective.regularizers.items()
@@ -120,9 +120,9 @@ class GAN:
 
         A class without any label yet may be asked for: the images are then of whatever the untrained embedding says.
         """
-        images = []
+        images, shown = [], self.objective.shown(self.step)
         for z, y in zip(torch.split(latents, GENERATE_ROWS), torch.split(labels, GENERATE_ROWS), strict=True):
-            classes = one_hot(y.to(self.device), self.classes)
+            classes = shown * one_hot(y.to(self.device), self.classes)
             with autocast(self.objective.arithmetic, self.device):
                 images.append(to_bytes_image(self.averaged_G(z.to(self.device), classes)))
         empty = torch.zeros(0, self.channels, self.image_size, self.image_size, dtype=torch.uint8, device=self.device)
@@ -132,6 +132,7 @@ class GAN:
         """Return a scorer with a copy of the averaged D, which decides by its own hardware what "auto" is."""
         size, channels, classes = self.image_size, self.channels, self.classes
         D = copy.deepcopy(self.averaged_D)
+        D.projection.weight.mul_(self.objective.shown(self.step))
         return Scorer(D, self.config.net, size, channels, classes, self.config.train.precision, self.device)
 
     @classmethod
@@ -154,13 +155,15 @@ class GAN:
         tensors |= {f"optimizer_{name}": state_by_name(m, optimizer) for name, m, optimizer in self._optimized()}
         if self.regularizers:
             tensors[KEPT] = {f"{r}.{key}": t for r, own in self.regularizers.items() for key, t in own.items()}
-        facts = {
+        facts: dict[str, Any] = {
             "step": self.step,
             "image_size": self.image_size,
             "channels": self.channels,
             "classes": self.classes,
             "net": self.config.net.model_dump(mode="json"),
         }
+        if self.D.frozen_hash is not None:
+            facts["frozen"] = self.D.frozen_hash
         return to_files(tensors, facts)
 
     @classmethod
@@ -179,6 +182,12 @@ class GAN:
         if not _same_net(saved.manifest.get("net"), config.net):
             raise RunError("checkpoint: it was written with another `net` configuration; resume with the run's own.")
         state = cls(config, *saved.shape, device)
+        if saved.manifest.get("frozen") != state.D.frozen_hash:
+            raise RunError(
+                f"checkpoint: its discriminator looked through weights {str(saved.manifest.get('frozen'))[:8]}..., "
+                f"net.backbone={config.net.backbone} has {str(state.D.frozen_hash)[:8]}... here.\n"
+                "Install the version of the package of weights that the run began with."
+            )
         state.step = saved.manifest["step"]
         for name, module in state.modules().items():
             saved.load_weights(name, module)

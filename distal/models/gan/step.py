@@ -18,7 +18,7 @@ from distal.errors import ConfigError
 from distal.losses.adversarial import ADVERSARIAL, AdversarialLoss
 from distal.losses.regularizers import Regularizer, StepTensors, get_regularizers
 from distal.losses.supervised import cross_entropy, one_hot, pseudo_label, sample_classes
-from distal.nets import Discriminator, Generator
+from distal.nets import Discriminator, Generator, get_network
 from distal.nets.precision import autocast
 from distal.train.augment import AUGMENTATIONS, Augmentation, augment
 from distal.train.batch import Batch
@@ -41,19 +41,29 @@ class Objective:
     augmentations: list[Augmentation]
     arithmetic: str
     device: torch.device
+    fade: tuple[int, int]
 
     @classmethod
-    def resolve(cls, config: Config, pixels: int, arithmetic: str, device: torch.device) -> "Objective":
-        """Look every name up. ConfigError for an unknown one. pixels: height x width of an image."""
-        own = gan_section(config)
+    def resolve(cls, config: Config, image_size: int, arithmetic: str, device: torch.device) -> "Objective":
+        """Look every name up. ConfigError for an unknown one."""
+        own, network = gan_section(config), get_network(config.net.name, image_size)
         return cls(
             own,
             ADVERSARIAL.find(own.adversarial),
-            get_regularizers(own.regularizers, pixels),
+            get_regularizers(own.regularizers, image_size**2, network.penalized),
             list(map(AUGMENTATIONS.find, config.train.augment)),
             arithmetic,
             device,
+            network.class_fade if own.class_fade is None else own.class_fade,
         )
+
+    def shown(self, step: int) -> float:
+        """Return how much of the classes is shown at this step (from 0), 0 to 1: they are faded in between two steps.
+
+        What a class does is linear in y, so that y is multiplied by it.
+        """
+        first, last = self.fade
+        return 1.0 if step >= last else max(0.0, (step - first) / max(1, last - first))
 
     def due(self, player: str, step: int) -> dict[str, tuple[Regularizer, float]]:
         """Return the regularizers of G or D that apply at this step, lazy ones with their weight times the interval."""
@@ -112,11 +122,21 @@ class Step:
     comm: Communicator
     state: Mapping[str, Mapping[str, Tensor]]
 
+    @property
+    def shown(self) -> float:
+        """Return how much of the classes is shown at this step."""
+        return self.objective.shown(self.number)
+
+    @property
+    def judged(self) -> tuple[Tensor, Tensor]:
+        """Return the classes [n, K] that D judges real and generated images under, as far as they are shown."""
+        return self.shown * self.classes.y_real, self.shown * self.classes.y_fake
+
     def penalties(
         self, player: str, images: Tensor, features: Tensor, logits: Tensor
     ) -> dict[str, tuple[Tensor, float]]:
         """Return this rank's share of each regularizer of G or D that is due, with its weight, by name."""
-        y = torch.cat([self.classes.y_real, self.classes.y_fake])
+        y = torch.cat(self.judged)
         tensors = StepTensors(
             self.G,
             self.D,
@@ -135,17 +155,42 @@ class Step:
         return {name: (r.function(tensors) * self.batch.share, weight) for name, (r, weight) in due.items()}
 
 
-def discriminator_losses(step: Step, fake: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return this rank's share of D's loss and of each of its terms, unweighted, by name. fake: without a graph."""
+@dataclass(frozen=True)
+class Views:
+    """Hold what D sees in both phases, augmented: images float [n, C, H, W], and what `Discriminator.see` returns.
+
+    fake and fake_seen: with the graph that reaches G.
+    """
+
+    real: Tensor
+    fake: Tensor
+    real_seen: tuple[Tensor, ...]
+    fake_seen: tuple[Tensor, ...]
+
+    @classmethod
+    def of(cls, step: Step, fake: Tensor) -> "Views":
+        """Augment real and generated images and look at them, once for both phases: a frozen network is not cheap."""
+        D, batch, objective = step.D, step.batch, step.objective
+        fake = augment(fake, batch.augment_fake, objective.augmentations)
+        with autocast(objective.arithmetic, objective.device):
+            with torch.no_grad():
+                real = augment(batch.images, batch.augment_real, objective.augmentations)
+                real_seen = D.see(real)
+            return cls(real, fake, real_seen, D.see(fake))
+
+
+def discriminator_losses(step: Step, views: Views) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return this rank's share of D's loss and of each of its terms, unweighted, by name."""
     D, batch, classes, objective = step.D, step.batch, step.classes, step.objective
     n, labeled, own = len(batch.images), len(batch.labels), objective.own
-    with torch.no_grad():
-        real = augment(batch.images, batch.augment_real, objective.augmentations)
-        x = torch.cat([real, augment(fake, batch.augment_fake, objective.augmentations)])
-    x.requires_grad_(bool(objective.due("D", step.number)))
+    x = torch.cat([views.real, views.fake.detach()])
     with autocast(objective.arithmetic, objective.device):
-        features = D.features(x)
-        logits = D.logits(features, torch.cat([classes.y_real, classes.y_fake])).float()
+        if objective.due("D", step.number):
+            seen = D.see(x.requires_grad_())
+        else:
+            seen = tuple(torch.cat([r, f.detach()]) for r, f in zip(views.real_seen, views.fake_seen, strict=True))
+        features = D.features_of(seen)
+        logits = D.logits(features, torch.cat(step.judged)).float()
         class_logits = D.classify(features[:n])
     terms = {"d": objective.adversarial.discriminator(logits[:n], logits[n:]) * batch.share}
     loss = terms["d"]
@@ -163,31 +208,33 @@ def discriminator_losses(step: Step, fake: Tensor) -> tuple[Tensor, dict[str, Te
     return loss, terms
 
 
-def generator_losses(step: Step, fake: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return this rank's share of G's loss and of each of its terms. fake: with its graph; D asks for no gradient."""
+def generator_losses(step: Step, views: Views) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return this rank's share of G's loss and of each of its terms. D asks for no gradient."""
     D, batch, classes, objective = step.D, step.batch, step.classes, step.objective
     own, due = objective.own, objective.due("G", step.number)
-    fake = augment(fake, batch.augment_fake, objective.augmentations)
+    y_real, y_fake = step.judged
     with autocast(objective.arithmetic, objective.device):
-        features = D.features(fake)
-        fake_logits = D.logits(features, classes.y_fake).float()
+        features = D.features_of(views.fake_seen)
+        fake_logits = D.logits(features, y_fake).float()
         class_logits = D.classify(features)
     real_logits = torch.zeros_like(fake_logits)
     if objective.adversarial.relative or due:
         with torch.no_grad(), autocast(objective.arithmetic, objective.device):
-            real = augment(batch.images, batch.augment_real, objective.augmentations)
-            real_features = D.features(real)
-            real_logits = D.logits(real_features, classes.y_real).float()
+            real_features = D.features_of(views.real_seen)
+            real_logits = D.logits(real_features, y_real).float()
     terms = {"g": objective.adversarial.generator(real_logits, fake_logits) * batch.share}
     loss = terms["g"]
     if due:
-        both = [torch.cat(pair) for pair in ((real, fake), (real_features, features), (real_logits, fake_logits))]
+        both = [
+            torch.cat(pair)
+            for pair in ((views.real, views.fake), (real_features, features), (real_logits, fake_logits))
+        ]
         for name, (term, weight) in step.penalties("G", *both).items():
             terms[f"{name}_g"] = term
             loss = loss + weight * term
     if own.class_weight and batch.labeled_total:
         terms["class"] = cross_entropy(class_logits, classes.y_fake).sum() / batch.total
-        loss = loss + own.class_weight * terms["class"]
+        loss = loss + own.class_weight * step.shown * terms["class"]
     return loss, terms
 
 
@@ -227,13 +274,14 @@ def update(
     gradient in G's phase.
     """
     classes = condition(averaged_D, batch, G.classes, objective)
-    with autocast(objective.arithmetic, objective.device):
-        fake = G(batch.latents, classes.y_fake).float()
     step = Step(G, D, batch, classes, objective, number, comm, state)
-    loss, terms = discriminator_losses(step, fake.detach())
+    with autocast(objective.arithmetic, objective.device):
+        fake = G(batch.latents, step.shown * classes.y_fake).float()
+    views = Views.of(step, fake)
+    loss, terms = discriminator_losses(step, views)
     done = descend(D, optimizers[1], loss, terms, comm)
     D.requires_grad_(False)
-    loss, terms = generator_losses(step, fake)
+    loss, terms = generator_losses(step, views)
     done |= descend(G, optimizers[0], loss, terms, comm)
     D.requires_grad_(True)
     return done

@@ -1,0 +1,57 @@
+"""Build a light generator after FastGAN's (Liu et al. 2021): nearest upsampling, gated convolutions, BatchNorm.
+
+3 million weights at a width of 32. Its BatchNorms are over the global batch while it trains, and by their averages when
+it generates, so that an image depends on its own latent alone.
+"""
+
+from itertools import pairwise
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SLOPE = 0.2
+BASE = 4  # side in pixels of the coarsest feature map
+FINEST = 16  # fewest channels of a level
+CONTRAST = 0.3  # of the first images: where tanh is saturated from the start, G goes white and stays so
+
+
+class UpBlock(nn.Module):
+    """Double the side: [n, inputs, H, W] to [n, outputs, 2 H, 2 W]."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.gated = nn.Conv2d(inputs, 2 * outputs, 3, padding=1, bias=False)  # a BatchNorm takes any bias away
+        self.gated_norm = nn.BatchNorm2d(2 * outputs)
+        self.plain = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.plain_norm = nn.BatchNorm2d(outputs)
+        self.shortcut = nn.Conv2d(inputs, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return float [n, outputs, 2 H, 2 W]."""
+        # A 1x1 convolution of the small map is that of the large one at a quarter of the cost.
+        shortcut = F.interpolate(self.shortcut(x), scale_factor=2, mode="nearest")
+        h = F.interpolate(x, scale_factor=2, mode="nearest")
+        h = F.glu(self.gated_norm(self.gated(h)), 1)
+        return (F.leaky_relu(self.plain_norm(self.plain(h)), SLOPE) + shortcut) * 0.5**0.5
+
+
+class LightBody(nn.Module):
+    """Map the joined latent and class embedding [n, inputs] to raw images [n, C, H, W], H = 4, 8, 16, ..., 256."""
+
+    def __init__(self, inputs: int, width: int, image_size: int, channels: int) -> None:
+        super().__init__()
+        c = [8 * width]
+        while BASE << (len(c) - 1) < image_size:
+            c.append(max(min(FINEST, width), c[-1] // 2))
+        self.first = nn.Linear(inputs, 2 * c[0] * BASE * BASE, bias=False)
+        self.first_norm = nn.BatchNorm2d(2 * c[0])
+        self.blocks = nn.ModuleList(UpBlock(a, b) for a, b in pairwise(c))
+        self.last = nn.Conv2d(c[-1], channels, 3, padding=1)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Return raw images [n, C, H, W]."""
+        h = F.glu(self.first_norm(self.first(h).view(len(h), -1, BASE, BASE)), 1)
+        for block in self.blocks:
+            h = block(h)
+        image: Tensor = CONTRAST * self.last(h)
+        return image
