@@ -21,12 +21,14 @@ from distal.checkpoints import read_checkpoint, read_losses, write_checkpoint
 from distal.communicator import Communicator, on_first_rank
 from distal.config import EVALUATION_CACHE
 from distal.data.protocol import Rows
+from distal.features.plane import sampled
 from distal.logs import label_records
 from distal.metrics import DISTANCE, Evaluator, Score, find_score
 from distal.models import MODELS, Model
 from distal.oracle import Oracle, annotate
 from distal.plan import RunPlan, Shards, Work
-from distal.pool.eyes import Eyes, HeldOut, least_recall
+from distal.pool.eyes import Eyes, HeldOut
+from distal.pool.found import least_recall
 from distal.pool.sight import Sight
 from distal.progress import Clock, Event, Listener, ignore
 from distal.query import Known, Strategy, select
@@ -35,6 +37,7 @@ from distal.report.rows import REAL, SAMPLES_PER_CLASS, real_grid, row_names
 from distal.run.directory import round_path
 from distal.run.given import joined, labels_before
 from distal.run.ledger import Labels, Ledger, Query
+from distal.run.map import MAP
 from distal.run.results import RoundResult, read_result
 from distal.stopping import Outcome, Stop, decide_stop
 from distal.train import TrainingRows, train_round
@@ -168,11 +171,20 @@ def acquire(work: Work, state: Model, round: int) -> Query:
             round, query.row_ids, labels, state.scorer() if {"probs", "embeddings"} <= state.gives else None
         )
     ledger.write_query(query)
+    if work.eyes is not None and plan.run.has(MAP):
+        _draw_map(work)
     rows, slowest = sum(s.rows for s in scored), max(s.seconds for s in scored)
     facts: dict[str, float | str] = {"rows": rows, "seconds": slowest, "passes": selection.passes}
     facts |= {"strategy": strategy.name, "bytes": selection.bytes_moved, "scorer_bytes": len(scorer or b"")}
     listen(Event(round, "acquire", batch, batch, facts))
     return query
+
+
+def _draw_map(work: Work) -> None:
+    """Keep where the pool and the rows that were asked, or given with a label, lie on its map, for the report."""
+    assert work.eyes is not None
+    rows = np.union1d(sampled(work.plan.given.row_ids), work.ledger.asked())
+    work.eyes.draw_map(rows, work.plan.skipped)
 
 
 def _eyes(plan: RunPlan, shards: Shards) -> Eyes | None:
@@ -236,6 +248,8 @@ def evaluate(work: Work, state: Model, round: int) -> list[Score]:
         images = state.generate(latents, labels).cpu().numpy()
         grid = sample_grid(images, columns=SAMPLES_PER_CLASS, row_names=row_names(plan.classes))
         plan.run.write(round_path(round, "samples.png"), grid)
+        if probe is not None and len(work.ledger.labels().row_ids):
+            _draw_map(work)
 
     on_first_rank(work.comm, draw)
     return scores

@@ -81,10 +81,10 @@ class Run:
 
 
 def contents(folder: Path) -> dict[str, Any]:
-    """Return every file of the rounds, without wall-clock fields."""
+    """Return every file of the rounds, without wall-clock fields, and the map of the pool."""
     found: dict[str, Any] = {}
     run = RunDirectory.open(str(folder.parent), folder.name)
-    for path in sorted(folder.glob("rounds/**/*")):
+    for path in sorted([*folder.glob("rounds/**/*"), *folder.glob("map.parquet")]):
         name = str(path.relative_to(folder))
         if path.name == "metrics.json":
             found[name] = {k: v for k, v in json.loads(path.read_text()).items() if k != "seconds"}

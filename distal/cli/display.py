@@ -57,6 +57,7 @@ class Display:
             self._commit(event)
             self._last = None
         elif last is None:
+            self._announce(event)
             self._start(event)
         if self.live is not None:
             self.live.update(self.live.task_ids[0], completed=event.done, total=event.total or None)
@@ -81,6 +82,14 @@ class Display:
             self.live.add_task(self._title(event), total=event.total or None)
             self.live.start()
 
+    def _announce(self, event: Event) -> None:
+        """Say before what is done once for a pool how much it takes, where an event tells."""
+        if event.facts.get("bytes_to_write"):
+            size = _size(float(event.facts["bytes_to_write"]))
+            line = f"{self._where(event):<11} features   {event.total - event.done:,} images to look at, once: {size}"
+            took = event.facts.get("left_s")
+            self._print(f"{line} of disk, about {_duration(float(took))}" if took else f"{line} of disk")
+
     def _title(self, event: Event) -> str:
         return f"{self._where(event)} {event.phase}" if event.round else event.phase
 
@@ -88,7 +97,7 @@ class Display:
         """Say of the phase at work what has room: how much is done, the time, where the run is, the phase's figures."""
         event = self._last
         assert event is not None
-        left = self.time_left()
+        left = float(event.facts["left_s"]) if event.facts.get("left_s") else self.time_left()
         clock = _clock(time.monotonic() - self._started) if left is None else f"{_clock(left)} left"
         count = [f"{event.done:,}/{event.total:,}"] if event.total else []
         return _fitted([*count, clock, *self._headline, *_figures(event)], room)
@@ -150,6 +159,8 @@ def _figures(event: Event) -> list[str]:
         return [f"{facts['available']:,} may be asked", f"{facts['skipped']:,} cannot be read"]
     if event.phase == "acquire" and "rows" in facts:
         return [f"{facts['strategy']}, {facts['rows']:,} rows scored"]
+    if event.phase == "features":
+        return [f"{facts['per_s']:,.0f} images/s"] if facts.get("per_s") else []
     labels = [f"{facts['labels']:,} labels"] if "labels" in facts else []
     return labels + [f"{_word(n)} {_short(v)}" for n, v in facts.items() if n not in ("labels", "rounds")]
 
@@ -171,6 +182,10 @@ def _fitted(pieces: Iterable[str], room: int | None) -> str:
             break
         text = longer
     return text
+
+
+def _size(amount: float) -> str:
+    return f"{amount / 1e9:,.1f} GB" if amount >= 1e9 else f"{max(1.0, amount / 1e6):,.0f} MB"
 
 
 def _clock(seconds: float) -> str:

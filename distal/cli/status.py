@@ -7,6 +7,7 @@ from distal.config import Config
 from distal.data.growth import references_of
 from distal.data.references import describe_references
 from distal.data.tables import describe_growth, read_tables
+from distal.features import network_name
 from distal.report.advice import changes_to_go_on, take_up
 from distal.run.directory import RunDirectory, round_path
 from distal.run.files import without_keys
@@ -41,9 +42,24 @@ def describe_status(run: RunDirectory) -> str:
         + (f"; {given} labels were given" if given else "")
         + (f", {more}" if more else ""),
     ]
+    lines += _who_classifies(config, saved.resolved["image_size"], results)
     lines += [_round_line(result) for result in results]
     lines.append(f"next       {_next_step(run, config, ledger, len(results) + 1)}")
     return "\n".join(lines)
+
+
+def _who_classifies(config: Config, image_size: int, results: list[RoundResult]) -> list[str]:
+    """Say in one line who is believed and why, and which network looks; nothing of a run of an older version."""
+    if config.classifier == "head":
+        return ["classifier head, as configured; no frozen network looks at the pool"]
+    believed, network = None, network_name(config.features.network, image_size)
+    if results:
+        believed = results[-1].metrics.get("classifier")
+        if not isinstance(believed, dict):
+            return []
+    why = f"{config.classifier}, nothing is compared yet" if believed is None else str(believed.get("reason"))
+    name = f"{believed.get('classifier')}, " if believed is not None and why == "as configured" else ""
+    return [f"classifier {name}{why}; {network} looks at the pool"]
 
 
 def _round_line(result: RoundResult) -> str:

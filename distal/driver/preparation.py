@@ -22,7 +22,7 @@ from distal.driver.environment import environment
 from distal.driver.opening import labels_at_first, open_pool, open_reference, require_classes
 from distal.driver.resources import choose_shards
 from distal.errors import ConfigError, PoolError, RunError
-from distal.features import check_network, default_network
+from distal.features import check_network, network_name
 from distal.metrics import Evaluator
 from distal.metrics.reference import at_most
 from distal.oracle import Classes
@@ -153,9 +153,8 @@ class Preparation:
         """Return the frozen network that looks at the pool; None where the model's own classifier is all there is."""
         if self.config.classifier == "head":
             return None
-        images, name = self.images, self.config.features.network
-        if name == "auto":
-            name = default_network(images.image_size)
+        images = self.images
+        name = network_name(self.config.features.network, images.image_size)
         store = self._run.beside(EVALUATION_CACHE) if self._run is not None else Folder(images.cache_folder)
         return Frozen(name, images.image_size, images.channels, store)
 

@@ -45,8 +45,10 @@ FEATURES = FeatureRegistry(
 )
 
 
-def default_network(image_size: int) -> str:
-    """Return the name of the network that looks at a pool of images of this side."""
+def network_name(configured: str, image_size: int) -> str:
+    """Return features.network, where auto becomes the network for a pool of images of this side."""
+    if configured != "auto":
+        return configured
     return "pixels" if image_size < SMALLEST_PHOTOGRAPH else "efficientnet_lite0"
 
 

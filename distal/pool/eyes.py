@@ -1,32 +1,38 @@
 """Look at the pool through a frozen network, on rank 0: embed it, refit the probe, decide who is believed."""
 
+import hashlib
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from distal.communicator import Alone
 from distal.config import Config
 from distal.data.protocol import Rows
 from distal.data.table import ImageTable
 from distal.errors import RunError, StorageError, TrainingError
 from distal.features.committee import Committee
 from distal.features.competition import Answered, Verdict, judge
+from distal.features.plane import laid_out, placed, sampled
 from distal.features.probe import Probe
 from distal.features.projection import SAMPLE, Projection
 from distal.features.rows import EmbeddedRows, Halves
 from distal.models import Scorer
 from distal.nets.threads import one_thread
+from distal.pool.found import estimate_found
 from distal.pool.sight import Frozen, Sight
 from distal.progress import Event, Listener
-from distal.query import Asked, Known, Strategy, estimate_recall
+from distal.query import Strategy
 from distal.query.view import DRAWS
+from distal.run.artefacts import Folder, cached
 from distal.run.directory import RunDirectory
 from distal.run.ledger import Labels, Ledger
+from distal.run.map import PoolMap, read_map, write_map
 from distal.run.predictions import Predictions, read_predictions, write_predictions
 from distal.streams import row_uniforms
 
@@ -37,8 +43,8 @@ Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
 PROJECTION = "projection.safetensors"
-TELL_S = 5.0
-"""How often the shards say how far they are."""
+FIRST_S, TELL_S = 1.0, 5.0
+"""After how long the shards first say how far they are, which tells how long all takes, and how often from then on."""
 PREDICT = 256
 """Rows of a query that the model's own classifier looks at together."""
 
@@ -87,6 +93,7 @@ class Eyes:
         self._projection: Projection | None = None
         self._held_out_rows: torch.Tensor | None = None
         self._probe: tuple[int, Probe] | None = None
+        self._map: Floats | None = None
 
     def open(self, listen: Listener, round: int) -> Projection:
         """Embed the pool, where that is not done, and return the projection, which is the run's from then on.
@@ -182,43 +189,12 @@ class Eyes:
         return np.concatenate(parts)
 
     def recall(self, round: int, labels: Labels, ledger: Ledger, classes: Sequence[str]) -> list[dict[str, Any]]:
-        """Estimate, after a round, how many images of each class the pool holds (`distal.query.recall`)."""
+        """Estimate, after a round, how many images of each class the pool holds (`distal.pool.found`)."""
         assert self._projection is not None
         probe, projection = self.probe(labels).to_bytes(), self._projection.to_bytes()
         taken = np.union1d(ledger.asked(), labels.row_ids)
         left = np.sum(self._shards.look("odds", projection, probe, taken), axis=0)
-        rows, rounds, probs, scores = self._asked(round, ledger)
-        answers = Known(labels.row_ids, labels.labels, len(classes)).of(rows)
-        estimates = []
-        for index, name in enumerate(classes):
-            found = int((labels.labels[labels.rounds > 0] == index).sum())
-            asked = Asked(rounds, probs[:, index], answers == index, scores)
-            estimates.append({"class": name, **asdict(estimate_recall(found, asked, left[index]))})
-        return estimates
-
-    def _asked(self, last: int, ledger: Ledger) -> tuple[Ids, Ids, Doubles, Doubles]:
-        """Return, of all rows of which the probe foretold the answer: row ids, rounds, probabilities and scores.
-
-        Ascending by row id. A score is that of an audit, minus its chance to be drawn, or 1.
-        """
-        rows, rounds, scores = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0)]
-        probs = [np.empty((0, self._classes))]
-        for round in range(1, last + 1):
-            said, query = read_predictions(self._run, round), ledger.read_query(round)
-            if said is None or query is None:
-                continue
-            rows.append(said.row_ids)
-            rounds.append(np.full(len(said.row_ids), round))
-            probs.append(said.probe.astype(np.float64))
-            audits = query.strategy == "search"
-            scores.append(query.scores.astype(np.float64) if audits else np.ones(len(said.row_ids)))
-        order = np.argsort(np.concatenate(rows), kind="stable")
-        return (
-            np.concatenate(rows)[order],
-            np.concatenate(rounds)[order],
-            np.concatenate(probs)[order],
-            np.concatenate(scores)[order],
-        )
+        return estimate_found(self._run, round, labels, ledger, classes, left)
 
     def held_out_probs(self, labels: Labels) -> Floats:
         """Return the probe's class probabilities of the held-out images, float32 [n, K] in their order."""
@@ -227,6 +203,24 @@ class Eyes:
         with one_thread():
             probs: Floats = self.probe(labels).probs(self._held_out_rows).numpy()
         return probs
+
+    def draw_map(self, row_ids: Ids, skipped: Ids) -> None:
+        """Keep where a sample of the pool lies in the plane, drawn once, and with it these rows.
+
+        skipped: rows that are no image. A map that is damaged is drawn again.
+        """
+        base = sampled(np.setdiff1d(np.arange(self._images.first_rows, dtype=np.int64), skipped))
+        if not len(base):
+            return
+        with one_thread():  # the bits of a product depend on the threads, and places on the bits
+            if self._map is None:
+                self._map = self.project(base).numpy()
+            points, kept = self._map, self._read_map(base)
+            drawn = kept or PoolMap(base, self._lay_out(points), np.ones(len(base), dtype=np.bool_))
+            more = np.setdiff1d(row_ids, drawn.row_ids)
+            if kept is None or len(more):
+                places = placed(self.project(more).numpy(), points, drawn.places[drawn.sample])
+                write_map(self._run, drawn.with_rows(more, places))
 
     def project(self, row_ids: Ids) -> torch.Tensor:
         """Return what the probe sees of these rows of the pool, float32 [m, d]."""
@@ -250,14 +244,32 @@ class Eyes:
         found: Halves = np.concatenate(self._shards.look("raw", ascending))
         return found[np.searchsorted(ascending, row_ids)]
 
+    def _read_map(self, base: Ids) -> PoolMap | None:
+        try:
+            drawn = read_map(self._run)
+        except StorageError as error:
+            logger.warning("the map of the pool is drawn again: %s", error)
+            return None
+        return drawn if drawn is not None and np.array_equal(drawn.row_ids[drawn.sample], base) else None
+
+    def _lay_out(self, points: Floats) -> Floats:
+        """Lay the sample out once a machine: runs that share a pool and its features share it."""
+        name = hashlib.sha256(points.tobytes()).hexdigest()[:32]
+        store = Folder(self._images.cache_folder)
+        data = cached(store, f"maps/{name}.f32", Alone(), lambda: laid_out(points).tobytes())
+        return np.frombuffer(data, dtype=np.float32).reshape(len(points), 2)
+
     def _embed(self, listen: Listener, round: int) -> None:
         total = self._images.rows
         done, began = sum(self._shards.look("embed", 0.0)), time.monotonic()
         known = done
         while done < total:
-            done = sum(self._shards.look("embed", TELL_S))
+            first = done == known
+            done = sum(self._shards.look("embed", FIRST_S if first else TELL_S))
             rate = (done - known) / (time.monotonic() - began)
             facts: dict[str, float | str] = {"per_s": rate, "left_s": (total - done) / rate if rate else 0.0}
+            if first:
+                facts["bytes_to_write"] = float((total - known) * 2 * self._shards.look("width")[0])
             listen(Event(round, "features", done, total, facts))
 
     def _fit(self) -> Projection:
@@ -266,15 +278,3 @@ class Eyes:
             order = np.argsort(row_uniforms(every, self._config.seed, "projection"), kind="stable")
             every = np.sort(order[:SAMPLE]).astype(np.int64)
         return Projection.fit(self._raw(every), self._config.features.components)
-
-
-def least_recall(estimates: list[dict[str, Any]] | None) -> float | None:
-    """Return the least share that is found, wrong at most once in twenty, of a class below an even share of the pool.
-
-    estimates: metrics.json's `recall`; None where there is none, or no class is rare.
-    """
-    if not estimates:
-        return None
-    even = sum(each["total"] for each in estimates) / len(estimates)
-    shares = [each["found"] / max(each["high"], 1) for each in estimates if each["total"] < even]
-    return min(shares, default=None)

@@ -88,6 +88,10 @@ class ShardSight:
         """Compute features until `seconds` have passed; return how many rows have theirs."""
         return self._rows().embed(self._first, self._last, seconds)
 
+    def width(self) -> int:
+        """Return F, the number of the network's own features of a row."""
+        return self._rows().width
+
     def raw(self, row_ids: npt.NDArray[np.int64]) -> Halves:
         """Return the network's own features of those of these rows that lie here, float16 [m, F], in their order."""
         return self._rows().take(row_ids[(row_ids >= self._first) & (row_ids < self._last)])

@@ -13,6 +13,7 @@ import yaml
 from distal.data.references import describe_references
 from distal.data.tables import describe_growth, read_tables
 from distal.errors import RunError
+from distal.features.competition import Verdict
 from distal.report.rows import REAL
 from distal.run.directory import RunDirectory, round_path
 from distal.run.files import without_keys
@@ -38,7 +39,10 @@ class ScoreLine:
 
 @dataclass(frozen=True)
 class Metrics:
-    """Hold one committed round's metrics.json; labels, asked, cost and steps count from the start of the run."""
+    """Hold one committed round's metrics.json; labels, asked, cost and steps count from the start of the run.
+
+    believed: whose class probabilities the next query is chosen by; None where the model's head alone classifies.
+    """
 
     labels: int
     asked: int
@@ -48,6 +52,7 @@ class Metrics:
     scores: tuple[ScoreLine, ...]
     losses: dict[str, float | None]
     seconds: dict[str, float]
+    believed: Verdict | None = None
 
     def score(self, name: str, class_name: str | None = None) -> ScoreLine | None:
         """Return the score of this name, of the whole set or of one class, or None."""
@@ -193,9 +198,24 @@ def _metrics(run: RunDirectory, number: int) -> Metrics | None:
             scores=tuple(_score(line) for line in raw["scores"]),
             losses={str(name): _finite(value) for name, value in raw["losses"].items()},
             seconds={str(phase): _amount(value) for phase, value in raw["seconds"].items()},
+            believed=read_verdict(raw.get("classifier")),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise _unreadable(run, path, "the metrics of docs/run-directory.md") from error
+
+
+def read_verdict(raw: Any) -> Verdict | None:
+    """Return the entry `classifier` of metrics.json; None where there is none, as in runs of older versions.
+
+    Raises:
+        KeyError, TypeError, ValueError or AttributeError: distal did not write it.
+    """
+    if raw is None:
+        return None
+    losses, temperatures = (
+        {str(name): _amount(value) for name, value in raw[key].items()} for key in ("losses", "temperatures")
+    )
+    return Verdict(_text(raw["classifier"]), losses, temperatures, _text(raw["reason"]))
 
 
 def _score(line: dict[str, Any]) -> ScoreLine:

@@ -95,16 +95,24 @@ def distance_curves(
         return svg(figure, "distance", "Distance to the held-out images against labels spent")
 
 
-def share_curves(labels: Sequence[int], lines: Sequence[Line]) -> str:
-    """Draw shares between 0 and 1 (higher is better), as percentages, against labels spent."""
-    with matplotlib.rc_context({**RC, "svg.hashsalt": "share"}):
+def share_curves(
+    labels: Sequence[int],
+    lines: Sequence[Line],
+    name: str = "share",
+    title: str = "Accuracy and agreement",
+) -> str:
+    """Draw shares between 0 and 1 (higher is better), as percentages, against labels spent.
+
+    name: keeps the figure's ids apart from those of others.
+    """
+    with matplotlib.rc_context({**RC, "svg.hashsalt": name}):
         figure, axes = panel()
         _draw(axes, labels, lines)
         axes.set_ylim(0.0, 1.04)
         axes.set_yticks([0.0, 0.25, 0.5, 0.75, 1.0])
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-        legend(axes, len(lines))
-        return svg(figure, "share", "Accuracy and agreement against labels spent")
+        legend(axes, min(2, len(lines)))
+        return svg(figure, name, f"{title} against labels spent")
 
 
 def time_bars(rounds: Sequence[int], lines: Sequence[Line]) -> str:

@@ -11,14 +11,18 @@ import numpy.typing as npt
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from distal.errors import DistalError
+from distal.errors import DistalError, StorageError
 from distal.metrics.registry import is_share, score_title, short_title
 from distal.report import page, wording
 from distal.report.advice import next_steps
 from distal.report.collect import AskedRow, RoundRecord, RunRecord, collect
+from distal.report.eyes import eyes_view
 from distal.report.grid import data_uri, thumbnail
+from distal.report.pool_map import MapView, map_view
 from distal.report.rows import REAL, is_picture, legend
 from distal.run.directory import RunDirectory, round_path
+from distal.run.given import read_given
+from distal.run.map import read_map
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +88,8 @@ def render(
     last = record.measured[-1][1] if record.measured else None
     time = page.time_view(record)
     rows = page.class_rows(record, classes)
+    eyes = eyes_view(record)
+    pool_map, map_missing = _map(run, record, classes)
     return (
         environment()
         .get_template("page.html.j2")
@@ -104,6 +110,10 @@ def render(
             classes_left_out=max(0, len(rows) - _CLASSES_SHOWN),
             most_labels=max((row.labels for row in rows), default=0),
             last=last,
+            eyes=eyes,
+            eyes_figure=Markup(eyes.figure) if eyes else None,
+            map=pool_map,
+            map_missing=map_missing,
             time=time,
             time_figure=Markup(time.figure) if time else None,
             warnings=page.warnings(record),
@@ -133,6 +143,20 @@ def _asked(record: RunRecord, images: Gallery | None, classes: Sequence[str]) ->
         unfolded = len(rounds) <= _OPEN_ROUNDS or r.round > rounds[-1].round - 3
         found.append(AskedRound(r, thumbnails, len(r.asked) - len(thumbnails), unfolded))
     return found, missing
+
+
+def _map(run: RunDirectory, record: RunRecord, classes: Sequence[str]) -> tuple[MapView | None, str]:
+    """Return the map of the pool, and why it is missing where its file, or that of the given labels, is damaged."""
+    try:
+        drawn = read_map(run)
+        if drawn is None:
+            return None, ""
+        resolved = record.config.get("resolved")
+        given = read_given(run, resolved.get("given") if isinstance(resolved, dict) else None)
+    except StorageError as error:
+        log.warning("the report shows no map of the pool: %s", error)
+        return None, str(error)
+    return map_view(drawn, record, given, classes), ""
 
 
 def _caption(row: AskedRow, classes: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ import pytest
 
 from distal.communicator import Alone
 from distal.errors import ConfigError
-from distal.features import FEATURES, FeatureNetwork, FeatureRequest, check_network, default_network
+from distal.features import FEATURES, FeatureNetwork, FeatureRequest, check_network, network_name
 from distal.metrics import METRICS
 from distal.run.artefacts import Folder
 
@@ -42,7 +42,8 @@ def test_a_network_of_the_evaluation_is_refused_as_eyes_in_words(tmp_path: Path)
 
 
 def test_digits_are_looked_at_as_they_are_and_photographs_by_a_network_trained_on_photographs() -> None:
-    assert [default_network(side) for side in (8, 16, 256)] == ["pixels", "efficientnet_lite0", "efficientnet_lite0"]
+    assert [network_name("auto", side) for side in (8, 15, 16)] == ["pixels", "pixels", "efficientnet_lite0"]
+    assert network_name("pixels", 256) == "pixels"
 
 
 def test_a_missing_path_is_refused_before_the_run_begins() -> None:

@@ -9,7 +9,8 @@ import pytest
 from round_case import Run
 
 from distal.config import Config
-from distal.pool.eyes import PROJECTION, least_recall
+from distal.pool.eyes import PROJECTION
+from distal.pool.found import least_recall
 from distal.run.ledger import Ledger
 from distal.run.predictions import read_predictions
 
