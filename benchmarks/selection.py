@@ -50,14 +50,18 @@ def distal(name: str, pool: View, shards: int = 1) -> Selection:
 
 
 def interleaved(runs: int, **work: Callable[[], object]) -> dict[str, float]:
-    """Return the median seconds of each piece of work, run in turns after one turn to warm up."""
+    """Return the median seconds of each piece of work, run in turns after one turn to warm up.
+
+    Of one thread, seconds of the processor: what else the machine does at the time does not count.
+    """
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     seconds: dict[str, list[float]] = {name: [] for name in work}
     for turn in range(runs + 1):
         for name, function in work.items():
-            begun = time.perf_counter()
+            begun = clock()
             function()
             if turn:
-                seconds[name].append(time.perf_counter() - begun)
+                seconds[name].append(clock() - begun)
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 

@@ -15,11 +15,12 @@ import torch
 from machine import describe_machine
 from selection import interleaved, report, shards_of
 
+from distal.pool.allocator import keep_freed_memory
 from distal.query import STRATEGIES, LocalShards, Selection, Selector, View, select
 from distal.query.information import CASES
 from distal.streams import row_uniforms, stream
 
-THREADS, RUNS, SEED = 1, 5, 0
+THREADS, RUNS, SEED = 1, 9, 0
 
 
 def committee(n: int, members: int, classes: int) -> torch.Tensor:
@@ -50,7 +51,11 @@ def scores() -> None:
     """Every score strategy, top 1,000."""
     p = torch.from_numpy(np.random.default_rng(SEED).dirichlet(np.ones(10), 1_000_000).astype(np.float32))
     q = committee(100_000, 10, 10)
+    c = torch.from_numpy(np.random.default_rng(SEED).standard_normal((len(p), 10), dtype=np.float32))
+    near = c[:, 1].abs()
     many, few = pool_of(len(p), probs=p), pool_of(len(q), committee=q)
+    drawn = pool_of(len(p), probs=p, realism=c[:, 0].contiguous(), ldr=c, generated_distance=near)
+    r = drawn.need("realism")
 
     def margin() -> torch.Tensor:
         top = p.topk(2, 1).values
@@ -74,6 +79,12 @@ def scores() -> None:
         "power_bald": (few, lambda: bald().clamp_min(1e-30).log() - (-torch.rand(len(q)).log()).log()),
         "query_by_committee": (few, votes),
         "consensus_kl": (few, divergence),
+        "realism": (drawn, lambda: r),
+        "d_uncertainty": (drawn, lambda: -(r.sigmoid() - 0.5).abs()),
+        "gold": (drawn, lambda: r + entropy(p)),
+        "ldr_mean": (drawn, lambda: c.mean(1)),
+        "ldr_variance": (drawn, lambda: c.var(1)),
+        "coverage": (drawn, lambda: near.clamp_max(torch.finfo(torch.float32).max)),
     }
     for name, (pool, score) in plain.items():
         seconds = interleaved(
@@ -149,6 +160,7 @@ def staged() -> None:
 def main() -> None:
     """Run the cases that are named, or all."""
     torch.set_num_threads(THREADS)
+    keep_freed_memory()  # as every shard does; both sides gain
     print(f"{describe_machine()}; {THREADS} thread, {RUNS} runs, seed {SEED}", flush=True)
     cases = {"scores": scores, "batchbald": batchbald, "staged": staged}
     for name in sys.argv[1:] or cases:

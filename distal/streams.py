@@ -13,6 +13,9 @@ import torch
 
 Name = str | int
 
+CHUNK = 32_768
+"""Rows whose numbers are made together: 256 KiB stay in a core's cache through all twenty steps."""
+
 
 def _key(seed: int, name: tuple[Name, ...], size: int) -> bytes:
     text = "\x1f".join(f"{type(part).__name__}:{part}" for part in (seed, *name))
@@ -39,11 +42,19 @@ def row_uniforms(row_ids: npt.NDArray[np.int64], seed: int, *name: Name) -> npt.
     can draw for their own rows in any order and agree with the whole pool drawn at once.
     """
     key = np.frombuffer(_key(seed, name, 16), dtype=np.uint64)
-    z = row_ids.astype(np.uint64)
-    with np.errstate(over="ignore"):
+    out = np.empty(len(row_ids))
+    for start in range(0, len(row_ids), CHUNK):
+        z = row_ids[start : start + CHUNK].astype(np.uint64)
         for k in key:
-            z = (z ^ k) * np.uint64(0x9E3779B97F4A7C15) + k
-            z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-            z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-            z = z ^ (z >> np.uint64(31))
-    return ((z >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+            z ^= k
+            z *= np.uint64(0x9E3779B97F4A7C15)
+            z += k
+            z ^= z >> np.uint64(30)
+            z *= np.uint64(0xBF58476D1CE4E5B9)
+            z ^= z >> np.uint64(27)
+            z *= np.uint64(0x94D049BB133111EB)
+            z ^= z >> np.uint64(31)
+        z >>= np.uint64(11)
+        np.add(z, 0.5, out=out[start : start + CHUNK])
+    out *= 2.0**-53
+    return out

@@ -1,5 +1,6 @@
 """Be one shard's side of a selection: everything that leaves it is O(k)."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -165,12 +166,16 @@ class Selector:
 
 def _best_scores(scores: torch.Tensor, k: int) -> tuple[Ints, Doubles]:
     """Return positions and values of the k best, ties to the lowest position; NaN counts as best, and so is seen."""
-    near = torch.arange(len(scores), device=scores.device)
+    near = None
     if 0 < k < len(scores):
-        # Only rows at or above the k-th value leave the device; topk alone would break ties at will.
-        threshold = scores.topk(k, sorted=False).values.amin()
-        if bool(torch.isfinite(threshold)):
-            near = torch.nonzero(~(scores < threshold)).squeeze(1)
-    values = scores[near].double().cpu().numpy()
-    order = best(np.where(np.isnan(values), np.inf, values), k)
-    return near.cpu().numpy()[order], values[order]
+        values, indices = scores.topk(k + 1)
+        last, following = values[k - 1 :].tolist()
+        if last > following:
+            near = indices[:k].sort().values
+        elif math.isfinite(last):  # a tie at the edge, which topk breaks at will; what is below stays on the device
+            near = torch.nonzero(~(scores < last)).squeeze(1)
+    if near is None:
+        near = torch.arange(len(scores), device=scores.device)
+    found = scores[near].double().cpu().numpy()
+    order = best(np.where(np.isnan(found), np.inf, found), k)
+    return near.cpu().numpy()[order], found[order]

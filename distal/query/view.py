@@ -87,7 +87,7 @@ class View:
                 raise ValueError(f"view: {name} has {len(array)} rows, row_ids has {n}")
         if n and self.row_ids[0] % self.block_rows:
             raise ValueError(f"view: row {self.row_ids[0]} does not start a block of {self.block_rows} rows")
-        if n > 1 and not bool((np.diff(self.row_ids) > 0).all()):
+        if not bool((self.row_ids[1:] > self.row_ids[:-1]).all()):
             raise ValueError("view: row_ids must ascend without repeats")
 
     @property
