@@ -12,7 +12,7 @@ from distal.data.protocol import Rows
 from distal.data.table import ImageTable
 from distal.metrics import Evaluator
 from distal.oracle import Oracle
-from distal.pool.eyes import Eyes
+from distal.pool.eyes import Eyes, HeldOut
 from distal.pool.shard import Scored
 from distal.pool.sight import Frozen, Sight
 from distal.progress import Listener
@@ -105,3 +105,11 @@ class Work:
     comm: Communicator
     listen: Listener
     eyes: Eyes | None
+
+
+def eyes_of(plan: RunPlan, shards: Shards) -> Eyes | None:
+    """Return what looks at the pool through the run's frozen network, None where it has none."""
+    if plan.network is None:
+        return None
+    held_out = HeldOut(plan.reference, plan.reference_rows, plan.reference is plan.images)
+    return Eyes(plan.config, plan.run, plan.images, held_out, shards, plan.network, len(plan.classes), plan.skipped)

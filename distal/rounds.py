@@ -26,8 +26,7 @@ from distal.logs import label_records
 from distal.metrics import DISTANCE, Evaluator, Score, find_score
 from distal.models import MODELS, Model
 from distal.oracle import Oracle, annotate
-from distal.plan import RunPlan, Shards, Work
-from distal.pool.eyes import Eyes, HeldOut
+from distal.plan import RunPlan, Shards, Work, eyes_of
 from distal.pool.found import least_recall
 from distal.pool.sight import Sight
 from distal.progress import Clock, Event, Listener, ignore
@@ -64,7 +63,7 @@ def run_rounds(
     reference: Rows = shards.rows if plan.reference is plan.images else plan.reference
     evaluator = Evaluator(plan.config, plan.reference, plan.reference_rows, plan.classes, cache, reference)
     listen = ignore if comm.rank else listen
-    work = Work(plan, shards, oracle, ledger, evaluator, reference, comm, listen, _eyes(plan, shards))
+    work = Work(plan, shards, oracle, ledger, evaluator, reference, comm, listen, eyes_of(plan, shards))
     state = restore(plan, comm)
     while (stop := on_first_rank(comm, lambda: should_stop(work))) is None:
         done = run_round(work, state)
@@ -185,13 +184,6 @@ def _draw_map(work: Work) -> None:
     assert work.eyes is not None
     rows = np.union1d(sampled(work.plan.given.row_ids), work.ledger.asked())
     work.eyes.draw_map(rows, work.plan.skipped)
-
-
-def _eyes(plan: RunPlan, shards: Shards) -> Eyes | None:
-    if plan.network is None:
-        return None
-    held_out = HeldOut(plan.reference, plan.reference_rows, plan.reference is plan.images)
-    return Eyes(plan.config, plan.run, plan.images, held_out, shards, plan.network, len(plan.classes), plan.skipped)
 
 
 def _look(work: Work, strategy: Strategy, labels: Labels, round: int) -> Sight | None:

@@ -50,9 +50,8 @@ def _foretold(run: RunDirectory, last: int, ledger: Ledger, classes: int) -> tup
         audits = query.strategy == "search"
         scores.append(query.scores.astype(np.float64) if audits else np.ones(len(said.row_ids)))
     order = np.argsort(np.concatenate(rows), kind="stable")
-    joined = (np.concatenate(parts)[order] for parts in (rows, rounds, probs, scores))
-    ids, when, said_probs, given = joined
-    return ids, when, said_probs, given
+    ids, when = np.concatenate(rows)[order], np.concatenate(rounds)[order]
+    return ids, when, np.concatenate(probs)[order], np.concatenate(scores)[order]
 
 
 def least_recall(estimates: list[dict[str, Any]] | None) -> float | None:
