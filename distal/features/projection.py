@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from distal.nets.weights import pack, unpack
+from distal.streams import row_uniforms
 
 Doubles = npt.NDArray[np.float64]
 
@@ -19,6 +20,13 @@ SAMPLE = 4096
 """Rows of the pool whose moments stand for all of it, chosen by a hash of the row id."""
 
 _SMALLEST = 1e-6
+
+
+def sampled_rows(rows: int, seed: int) -> npt.NDArray[np.int64]:
+    """Return which of a pool's rows are the sample, int64 ascending; all where there are no more."""
+    every = np.arange(rows, dtype=np.int64)
+    order = np.argsort(row_uniforms(every, seed, "projection"), kind="stable") if rows > SAMPLE else every
+    return np.sort(order[:SAMPLE]).astype(np.int64)
 
 
 @dataclass(frozen=True)

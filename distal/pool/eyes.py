@@ -15,7 +15,7 @@ from distal.data.table import ImageTable
 from distal.features.committee import Committee
 from distal.features.competition import Answered, Verdict, judge
 from distal.features.probe import Probe
-from distal.features.projection import SAMPLE, Projection
+from distal.features.projection import Projection, sampled_rows
 from distal.features.rows import EmbeddedRows, Halves
 from distal.models import Scorer
 from distal.pool.sight import Frozen, Sight
@@ -24,7 +24,6 @@ from distal.query import Strategy
 from distal.run.directory import RunDirectory
 from distal.run.ledger import Labels
 from distal.run.predictions import Predictions, read_predictions, write_predictions
-from distal.streams import row_uniforms
 
 logger = logging.getLogger(__name__)
 
@@ -181,8 +180,5 @@ class Eyes:
             listen(Event(round, "features", done, total, facts))
 
     def _fit(self) -> Projection:
-        every = np.arange(self._images.first_rows, dtype=np.int64)
-        if len(every) > SAMPLE:
-            order = np.argsort(row_uniforms(every, self._config.seed, "projection"), kind="stable")
-            every = np.sort(order[:SAMPLE]).astype(np.int64)
-        return Projection.fit(self._raw(every), self._config.features.components)
+        rows = sampled_rows(self._images.first_rows, self._config.seed)
+        return Projection.fit(self._raw(rows), self._config.features.components)
