@@ -30,6 +30,7 @@ for command in (
     runs.config,
     runs.generate,
     runs.evaluate,
+    runs.prove,
     runs.report,
     sweeps.tune,
     jobs.submit,

@@ -26,6 +26,11 @@ def show_error(error: DistalError) -> None:
     sys.stderr.write(f"{printable(str(error))}\n")
 
 
+def show_step(text: str) -> None:
+    """Say on stderr what is at work."""
+    sys.stderr.write(f"{printable(text)} ...\n")
+
+
 def log_to_stderr() -> None:
     """Show warnings of the program on stderr, or from the level that DISTAL_LOG names, as DISTAL_LOG_FORMAT says.
 

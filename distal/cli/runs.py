@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from distal.cli.ending import AGAIN, ending
-from distal.cli.output import can_be_encoded, show
+from distal.cli.output import can_be_encoded, show, show_step
 from distal.errors import ConfigError, RunError
 from distal.places import absolute
 
@@ -142,6 +142,38 @@ def evaluate(
 
     scores = evaluate_round(open_run(path), arguments or [], round)
     sys.stdout.write(json.dumps([score.to_json() for score in scores], indent=1) + "\n")
+
+
+def prove(
+    path: RunPath,
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KEY=VALUE", help="evaluate.path=..., labeled images to test on; pool.path=..., moved."),
+    ] = None,
+    images: Annotated[
+        str | None,
+        typer.Option(metavar="FOLDER|PARQUET", help="Another tool's images, by class, in place of generated ones."),
+    ] = None,
+    price: Annotated[
+        int | None, typer.Option(min=0, help="Labels that the images' making would buy; default: one more query.")
+    ] = None,
+    per_class: Annotated[
+        int | None, typer.Option(min=1, help="Images and labels of a class together; default: twice the largest class.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=2, help="How often each classifier is trained.")] = 5,
+    round: Round = None,
+) -> None:
+    """Prove whether generated images pay: for a classifier of the classes, on held-out images, at no more labels.
+
+    Prints a table, a sentence a class and a verdict, and writes them into <run>/prove.json.
+
+    \b
+        distal prove runs/digits --price 30
+        distal prove runs/digits --images diffused/ evaluate.path=test.parquet
+    """
+    from distal.cli.prove import prove_run
+
+    show(prove_run(open_run(path), arguments or [], images, per_class, price, seeds, round, show_step))
 
 
 def report(

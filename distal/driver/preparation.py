@@ -151,8 +151,10 @@ class Preparation:
 
     def network(self) -> Frozen | None:
         """Return the frozen network that looks at the pool; None where the model's own classifier is all there is."""
-        if self.config.classifier == "head":
-            return None
+        return None if self.config.classifier == "head" else self.eyes()
+
+    def eyes(self) -> Frozen:
+        """Return the frozen network of `features.network`, whether or not the run looks through it."""
         images = self.images
         name = network_name(self.config.features.network, images.image_size)
         store = self._run.beside(EVALUATION_CACHE) if self._run is not None else Folder(images.cache_folder)

@@ -16,11 +16,22 @@ from distal.errors import RunError
 from distal.nets.threads import one_thread
 from distal.nets.weights import header_of, pack, unpack
 from distal.run.seals import sha256
+from distal.streams import row_uniforms
+
+Ints = npt.NDArray[np.int64]
 
 SAMPLE = 4096
 """Rows of the pool whose moments stand for all of it, chosen by a hash of the row id."""
 
 _SMALLEST = 1e-6
+
+
+def sampled_rows(rows: Ints, seed: int) -> Ints:
+    """Return which of these rows are the sample, int64 ascending; all where there are no more."""
+    if len(rows) <= SAMPLE:
+        return rows
+    order = np.argsort(row_uniforms(rows, seed, "projection"), kind="stable")
+    return np.sort(rows[order[:SAMPLE]])
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,17 @@ class Discriminator(nn.Module):
     section 3.2). What a frozen network makes of images (`see`) is computed once and judged as often as needed.
     """
 
-    frozen_hash: str | None = None
-    """SHA-256 of weights that no run changes and no checkpoint holds; None where there are none."""
-
     def __init__(self, trunk: nn.Module, features: int, classes: int, class_judged: float = 1.0) -> None:
         super().__init__()
         self.trunk, self.class_judged = trunk, class_judged
-        self.psi = nn.Linear(features, 1)
+        self.psi: nn.Module = nn.Linear(features, 1)
         self.projection = nn.Linear(classes, features, bias=False)
         self.head = nn.Linear(features, classes)
+
+    @property
+    def frozen_hash(self) -> str | None:
+        """Return the SHA-256 of weights that no run changes and no checkpoint holds; None where there are none."""
+        return None
 
     def see(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return what the trunk takes, [n, ...] each: the images x [n, C, H, W] in [-1, 1] themselves."""

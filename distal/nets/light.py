@@ -32,7 +32,8 @@ class UpBlock(nn.Module):
         shortcut = F.interpolate(self.shortcut(x), scale_factor=2, mode="nearest")
         h = F.interpolate(x, scale_factor=2, mode="nearest")
         h = F.glu(self.gated_norm(self.gated(h)), 1)
-        return (F.leaky_relu(self.plain_norm(self.plain(h)), SLOPE) + shortcut) * 0.5**0.5
+        joined: Tensor = (F.leaky_relu(self.plain_norm(self.plain(h)), SLOPE) + shortcut) * 0.5**0.5
+        return joined
 
 
 class LightBody(nn.Module):

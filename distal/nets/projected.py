@@ -41,7 +41,8 @@ class SpectralConv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return float [n, outputs, ceil(H / stride), ceil(W / stride)]."""
-        return self._conv_forward(x, spectral(self.weight, self.u, self.training), self.bias)
+        convolved: Tensor = self._conv_forward(x, spectral(self.weight, self.u, self.training), self.bias)
+        return convolved
 
 
 class ScaleHead(nn.Module):

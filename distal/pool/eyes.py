@@ -20,7 +20,7 @@ from distal.features.committee import Committee
 from distal.features.competition import Answered, Verdict, judge
 from distal.features.plane import laid_out, placed, sampled
 from distal.features.probe import Probe
-from distal.features.projection import SAMPLE, Projection
+from distal.features.projection import Projection, sampled_rows
 from distal.features.rows import EmbeddedRows, Halves
 from distal.models import Scorer
 from distal.nets.threads import one_thread
@@ -34,7 +34,6 @@ from distal.run.directory import RunDirectory
 from distal.run.ledger import Labels, Ledger
 from distal.run.map import PoolMap, read_map, write_map
 from distal.run.predictions import Predictions, read_predictions, write_predictions
-from distal.streams import row_uniforms
 
 logger = logging.getLogger(__name__)
 
@@ -273,8 +272,5 @@ class Eyes:
             listen(Event(round, "features", done, total, facts))
 
     def _fit(self) -> Projection:
-        every = np.setdiff1d(np.arange(self._images.first_rows, dtype=np.int64), self._skipped)
-        if len(every) > SAMPLE:
-            order = np.argsort(row_uniforms(every, self._config.seed, "projection"), kind="stable")
-            every = np.sort(order[:SAMPLE]).astype(np.int64)
-        return Projection.fit(self._raw(every), self._config.features.components)
+        rows = np.setdiff1d(np.arange(self._images.first_rows, dtype=np.int64), self._skipped)
+        return Projection.fit(self._raw(sampled_rows(rows, self._config.seed)), self._config.features.components)

@@ -9,7 +9,7 @@ from torch import nn
 
 from distal.config import Config
 from distal.errors import ConfigError
-from distal.nets import assembled
+from distal.nets import Discriminator, assembled
 
 WEIGHT_BYTES = 5 * 4
 """Of each weight, in float32: itself, its gradient, Adam's two moments, its average."""
@@ -32,6 +32,7 @@ def require_memory(
     net = config.net
     with torch.device("meta"):  # where nothing is allocated
         G, D = (build() for build in assembled(net, image_size, channels, classes))
+    assert isinstance(D, Discriminator)
     weights = WEIGHT_BYTES * sum(p.numel() for module in (G, D) for p in module.parameters())
     images = math.ceil(config.train.batch_size / ranks)
     has = memory_bytes(torch.device(device))
