@@ -2,7 +2,8 @@
 
 A row x of features becomes z / |z| with z = W^T (x - m): m is the mean over the pool, W its leading principal
 components (Jolliffe 2002, chapter 2). Cosine geometry suits frozen features, and k-center and k-means++ over few
-dimensions cost a tenth of what they do over 1,280. Dividing features by their deviation helps k-center alone (docs/results.md).
+dimensions cost a tenth of what they do over 1,280. Dividing features by their deviation helps k-center alone
+(docs/results.md).
 """
 
 from dataclasses import dataclass
