@@ -81,6 +81,16 @@ def test_the_training_of_the_extractor_shows_its_steps() -> None:
     display(Event(0, "end"))
 
 
+def test_features_say_disk_and_time_first_then_images_a_second_and_the_time_left(clock: list[float]) -> None:
+    display = terminal()
+    first: dict[str, float | str] = {"per_s": 98.4, "left_s": 1925.0, "bytes_to_write": 5.12e8}
+    display(Event(1, "features", 10_000, 200_000, first))
+    assert "190,000 images to look at, once: 512 MB of disk, about 32 min 05 s" in display.console.file.getvalue()  # type: ignore[attr-defined]
+    display(Event(1, "features", 50_000, 200_000, {"per_s": 98.4, "left_s": 1524.0}))
+    assert live_line(display).endswith("50,000/200,000  25:24 left  98 images/s")
+    display(Event(1, "end"))
+
+
 def test_without_a_terminal_each_phase_leaves_a_line_in_words_that_a_user_knows(clock: list[float]) -> None:
     file = io.StringIO()
     display = Display(Console(file=file, width=80))
