@@ -1,6 +1,6 @@
 """Bring a network's features to what strategies and the probe see: centred, few dimensions, unit length.
 
-A row x of features becomes z / |z| with z = W^T (x - m): m is the mean over the pool, W its leading principal components
+A row x of features is z / |z| with z = W^T (x - m): m is the mean over the pool, W its leading principal components
 (Jolliffe 2002, chapter 2). Cosine geometry suits frozen features, and k-center and k-means++ over few dimensions cost a
 tenth of what they do over 1,280. Dividing features by their deviation helps k-center alone (docs/results.md).
 """

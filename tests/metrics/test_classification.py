@@ -28,7 +28,7 @@ def test_the_area_under_the_curve_is_scikit_learns_average_precision() -> None:
         for s, probs in enumerate(PROBS):
             for c in range(3):
                 assert np.isclose(
-                    ours[b, s, c], average_precision_score(LABELS == c, probs[:, c], sample_weight=weights)
+                    ours[b, s, c], average_precision_score(c == LABELS, probs[:, c], sample_weight=weights)
                 )
 
 
