@@ -159,10 +159,10 @@ def check_names(config: Config, strategy: Strategy | None = None) -> None:
             f"pool.shards: 0 holds the pool in the driver's process; {workers} training workers cannot reach it.\n"
             "Set pool.shards=1 or more, or train.workers=0."
         )
-    if config.train.min_workers is not None and config.train.min_workers > workers:
+    fewest = config.train.min_workers
+    if fewest is not None and fewest > workers:
         raise ConfigError(
-            f"train.min_workers: {config.train.min_workers} is more than train.workers={workers}.\n"
-            "Lower it, raise train.workers, or leave it out."
+            f"train.min_workers: {fewest} is more than train.workers={workers}.\nLower it, or leave it out."
         )
     if workers > 1 and config.train.batch_size % workers:
         raise ConfigError(

@@ -8,6 +8,7 @@ import yaml
 from distal.checkpoints import open_generator, read_saved
 from distal.errors import RunError
 from distal.models import GAN
+from distal.moved import TO_MODEL
 from distal.resolve import make_config, print_config
 from distal.run.directory import RunDirectory, round_path
 
@@ -34,8 +35,9 @@ def test_a_run_written_before_keys_moved_is_read_and_resumes_as_it_was(run):
     tree = yaml.safe_load(run.read("config.yaml"))
     del tree["resolved"]["digest"]
     expected = read_saved(run).config
-    own = tree.pop("model")
-    del own["kind"], tree["train"]["optimizer"], tree["train"]["momentum"]
+    model = tree.pop("model")
+    own = {key: model[key] for key in TO_MODEL}
+    del tree["train"]["optimizer"], tree["train"]["momentum"]
     tree["train"] |= own | {"class_weight": 0.3}
     run.write("config.yaml", yaml.safe_dump(tree).encode())
     model = expected.model.model_copy(update={"class_weight": 0.3})

@@ -70,6 +70,10 @@ def test_where_trials_have_shards_the_pool_is_prepared_by_shards_and_the_driver_
         def prepare(self) -> list[Ready]:
             return [Ready(elsewhere.rows, elsewhere.rows, [], False)]
 
+        def look(self, method: str, seconds: float) -> list[int]:
+            done.append(method)
+            return [elsewhere.rows]
+
         def close(self) -> None:
             done.append("closed")
 
@@ -81,7 +85,7 @@ def test_where_trials_have_shards_the_pool_is_prepared_by_shards_and_the_driver_
     monkeypatch.setattr(Evaluator, "prepare", prepare)
     config = small_config(pool={"shards": 2, "cache": str(tmp_path / "driver")})
     tuner.share(config, RunDirectory.open(str(tmp_path), "sweep"))
-    assert (done[0], done[-1]) == (2, "closed")
+    assert (done[0], *done[-2:]) == (2, "embed", "closed")
     assert not list((tmp_path / "driver").rglob("chunk-*"))
 
 
