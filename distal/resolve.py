@@ -55,11 +55,7 @@ def read_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -
 
 
 def override_config(config: Config, overrides: Iterable[str]) -> Config:
-    """Apply ``key.sub=value`` overrides to a Config and check the result, but not the names in registries.
-
-    Raises:
-        ConfigError: as `read_config`.
-    """
+    """Apply ``key.sub=value`` overrides to a Config and check the result as `read_config`, but for names in registries."""
     tree = config.model_dump(mode="json")
     for override in overrides:
         apply_override(tree, override)
@@ -103,8 +99,7 @@ def make_config(tree: Mapping[str, Any]) -> Config:
 def parse_config(tree: Mapping[str, Any]) -> Config:
     """Build the Config from a tree of plain values without looking names up: a script may have brought its own.
 
-    Raises:
-        ConfigError: as `make_config`, but for names that live in registries.
+    Raises ConfigError as `make_config`, but for names that live in registries.
     """
     refuse_moved(tree)
     try:
