@@ -55,7 +55,7 @@ def read_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -
 
 
 def override_config(config: Config, overrides: Iterable[str]) -> Config:
-    """Apply ``key.sub=value`` overrides to a Config and check the result as `read_config`, but for names in registries."""
+    """Apply ``key.sub=value`` overrides to a Config and check all but names in registries, as `read_config`."""
     tree = config.model_dump(mode="json")
     for override in overrides:
         apply_override(tree, override)
