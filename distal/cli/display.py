@@ -84,7 +84,7 @@ class Display:
 
     def _announce(self, event: Event) -> None:
         """Say before what is done once for a pool how much it takes, where an event tells."""
-        if event.facts.get("bytes_to_write"):
+        if event.facts.get("bytes_to_write") and event.done < event.total:
             size = _size(float(event.facts["bytes_to_write"]))
             line = f"{self._where(event):<11} features   {event.total - event.done:,} images to look at, once: {size}"
             took = event.facts.get("left_s")
