@@ -78,17 +78,32 @@ def watched() -> Iterator[None]:
         line.close()
 
 
+def raylet_place() -> str:
+    """Return where the raylet of this process listens, a path."""
+    here = ray.get_runtime_context().get_node_id()
+    place: str = next(node["RayletSocketName"] for node in ray.nodes() if node["NodeID"] == here)
+    return place
+
+
+def answers(place: str) -> bool:
+    """Say whether a raylet can be reached at its place; one in another container cannot, alive or not."""
+    with socket.socket(socket.AF_UNIX) as line:
+        try:
+            line.connect(place)
+        except OSError:
+            return False
+    return True
+
+
 def _line_to_raylet() -> socket.socket | None:
     """Connect to the raylet; None where it is out of sight, as from another container.
 
     Raises:
         ClusterError: it has died.
     """
-    here = ray.get_runtime_context().get_node_id()
-    place = next(node["RayletSocketName"] for node in ray.nodes() if node["NodeID"] == here)
     line = socket.socket(socket.AF_UNIX)
     try:
-        line.connect(place)
+        line.connect(raylet_place())
     except ConnectionRefusedError:
         line.close()
         raise _lost() from None

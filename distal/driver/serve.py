@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -15,7 +16,7 @@ from distal.config import Config
 from distal.driver.cluster import cluster, living_nodes
 from distal.driver.launch import WorkerGroup
 from distal.driver.mailbox import LastReply, Mailbox, Question, WorkersUp
-from distal.driver.node import NodeLost, watched
+from distal.driver.node import NodeLost, answers, raylet_place, watched
 from distal.driver.preparation import Preparation
 from distal.driver.rank import DRIVER_LOCK, RankJob
 from distal.driver.resources import divide_resources, possible_sizes
@@ -85,6 +86,8 @@ class Driver:
         at_work: Callable[[], None],
     ) -> None:
         self._setup = plan
+        place = raylet_place()
+        self._raylet = place if answers(place) else None
         self._oracle = oracle
         self._listen = listen
         self._at_work = at_work
@@ -125,13 +128,20 @@ class Driver:
             wait_s = 0.0  # the workers may hear that they should end, but Ray tells nobody here when they have
             raise
         finally:
-            thread.join(timeout=wait_s if isinstance(end, Outcome) or self._stopped() else 0.0)
+            if isinstance(end, Outcome) or self._stopped():
+                self._await_end(thread, wait_s)
         if isinstance(end, DistalError):
             raise end
         if failure:
             raise failure[0]
         assert end is not None  # a job that ends by itself has said how
         return end
+
+    def _await_end(self, thread: threading.Thread, wait_s: float) -> None:
+        """Wait for the workers to end, but not once the raylet is gone: nobody hears of it then, and Ray ends us."""
+        until = time.monotonic() + wait_s
+        while thread.is_alive() and time.monotonic() < until and (self._raylet is None or answers(self._raylet)):
+            thread.join(timeout=0.2)
 
     def _stopped(self) -> bool:
         """Ask the workers to end; say whether they heard it. SIGTERM to a process group ends a local Ray with it."""
