@@ -183,7 +183,7 @@ def _draw_map(work: Work) -> None:
     """Keep where the pool and the rows that were asked, or given with a label, lie on its map, for the report."""
     assert work.eyes is not None
     rows = np.union1d(sampled(work.plan.given.row_ids), work.ledger.asked())
-    work.eyes.draw_map(rows, work.plan.skipped)
+    work.eyes.draw_map(rows)
 
 
 def _look(work: Work, strategy: Strategy, labels: Labels, round: int) -> Sight | None:

@@ -39,7 +39,6 @@ logger = logging.getLogger(__name__)
 
 Ids = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
-Doubles = npt.NDArray[np.float64]
 
 PROJECTION = "projection.safetensors"
 FIRST_S, TELL_S = 1.0, 5.0
@@ -92,6 +91,7 @@ class Eyes:
         self._projection: Projection | None = None
         self._held_out_rows: torch.Tensor | None = None
         self._probe: tuple[int, Probe] | None = None
+        self._verdict: tuple[tuple[int, int], Verdict] | None = None
         self._map: Floats | None = None
 
     def open(self, listen: Listener, round: int) -> Projection:
@@ -139,6 +139,12 @@ class Eyes:
         """Say whose class probabilities a round uses, and why: as configured, or who was right before."""
         if self._config.classifier == "probe":
             return Verdict("probe", {}, {"probe": 1.0, "head": 1.0}, "as configured")
+        asked_of = round, len(labels.row_ids)
+        if self._verdict is None or self._verdict[0] != asked_of:
+            self._verdict = asked_of, self._judged(round, labels)
+        return self._verdict[1]
+
+    def _judged(self, round: int, labels: Labels) -> Verdict:
         history: list[Answered] = []
         # Logistic regression on pixels sees no more than the head, which learns from unlabeled rows as well.
         verdict = judge(history, "head" if self._network.name == "pixels" else "probe")
@@ -203,12 +209,12 @@ class Eyes:
             probs: Floats = self.probe(labels).probs(self._held_out_rows).numpy()
         return probs
 
-    def draw_map(self, row_ids: Ids, skipped: Ids) -> None:
+    def draw_map(self, row_ids: Ids) -> None:
         """Keep where a sample of the pool lies in the plane, drawn once, and with it these rows.
 
-        skipped: rows that are no image. A map that is damaged is drawn again.
+        A map that is damaged is drawn again.
         """
-        base = sampled(np.setdiff1d(np.arange(self._images.first_rows, dtype=np.int64), skipped))
+        base = sampled(self._first_images())
         if not len(base):
             return
         with one_thread():  # the bits of a product depend on the threads, and places on the bits
@@ -272,5 +278,9 @@ class Eyes:
             listen(Event(round, "features", done, total, facts))
 
     def _fit(self) -> Projection:
-        rows = np.setdiff1d(np.arange(self._images.first_rows, dtype=np.int64), self._skipped)
-        return Projection.fit(self._raw(sampled_rows(rows, self._config.seed)), self._config.features.components)
+        rows = sampled_rows(self._first_images(), self._config.seed)
+        return Projection.fit(self._raw(rows), self._config.features.components)
+
+    def _first_images(self) -> Ids:
+        """Return the rows of the pool as first found that are images."""
+        return np.setdiff1d(np.arange(self._images.first_rows, dtype=np.int64), self._skipped)

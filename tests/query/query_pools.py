@@ -3,9 +3,10 @@
 from itertools import pairwise
 
 import numpy as np
+import pytest
 import torch
 
-from distal.query import STRATEGIES, LocalShards, Selection, Selector, View, select
+from distal.query import STRATEGIES, LocalShards, Selection, Selector, View, reference, select
 
 
 def cut(pool: View, ends: list[int]) -> list[View]:
@@ -26,6 +27,19 @@ def choose(name: str, shards: list[View], k: int) -> Selection:
     strategy = STRATEGIES.find(name)
     group = LocalShards([Selector(view, strategy) for view in shards])
     return select(group, strategy, k, shards[0].seed, shards[0].round)
+
+
+def same_whatever_the_cut(name: str, pool: View, k: int, ends: list[int], sampled: bool) -> tuple[Selection, Selection]:
+    """Choose from one shard and from several, by the whole reference or a sample of it; require the same, all of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reference, "WHOLE", 100 if sampled else reference.WHOLE)
+        patch.setattr(reference, "SAMPLE", 60)
+        one, many = choose(name, [pool], k), choose(name, cut(pool, ends), k)
+    assert np.array_equal(one.row_ids, many.row_ids)
+    assert np.array_equal(one.scores, many.scores)
+    assert len(set(one.row_ids.tolist())) == min(k, int(pool.available.sum()))
+    assert pool.available[one.row_ids].all()
+    return one, many
 
 
 def make_pool(

@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from query_pools import choose, cut, make_pool
+from query_pools import choose, cut, make_pool, same_whatever_the_cut
 
 from distal.errors import TrainingError
 from distal.query import STRATEGIES, LocalShards, Selector, coverer, reference, select, selection
@@ -131,15 +131,8 @@ def test_each_pick_on_real_numbers_has_the_largest_gain_by_float64_loops(name, l
 )
 def test_the_same_bits_come_out_for_any_cut(name, n, k, seed, labeled, sampled, ends):
     pool = make_pool(n, seed, features=20, labeled=labeled)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reference, "WHOLE", 100 if sampled else reference.WHOLE)
-        patch.setattr(reference, "SAMPLE", 60)
-        one, many = choose(name, [pool], k), choose(name, cut(pool, ends), k)
-    assert np.array_equal(one.row_ids, many.row_ids)
-    assert np.array_equal(one.scores, many.scores)
+    one, many = same_whatever_the_cut(name, pool, k, ends, sampled)
     assert one.passes == many.passes
-    assert len(set(one.row_ids.tolist())) == min(k, int(pool.available.sum()))
-    assert pool.available[one.row_ids].all()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -3,7 +3,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from query_pools import choose, cut, make_pool
+from query_pools import choose, cut, make_pool, same_whatever_the_cut
 from scipy.stats import spearmanr
 
 from distal.errors import TrainingError
@@ -75,14 +75,7 @@ def test_picks_and_ties_are_those_of_the_plain_loop_whatever_the_cut(name, n, k,
 )
 def test_the_same_bits_come_out_for_any_cut(name, n, k, seed, labeled, sampled, ends):
     pool = make_pool(n, seed, features=20, labeled=labeled)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reference, "WHOLE", 100 if sampled else reference.WHOLE)
-        patch.setattr(reference, "SAMPLE", 60)
-        one, many = choose(name, [pool], k), choose(name, cut(pool, ends), k)
-    assert np.array_equal(one.row_ids, many.row_ids)
-    assert np.array_equal(one.scores, many.scores)
-    assert len(set(one.row_ids.tolist())) == min(k, int(pool.available.sum()))
-    assert pool.available[one.row_ids].all()
+    same_whatever_the_cut(name, pool, k, ends, sampled)
 
 
 def test_picks_on_real_numbers_are_those_of_the_plain_loop():

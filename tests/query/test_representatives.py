@@ -3,10 +3,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from query_pools import choose, cut, make_pool
+from query_pools import choose, cut, make_pool, same_whatever_the_cut
 
 from distal.errors import TrainingError
-from distal.query import reference
 from distal.query.lloyd import k_means
 from distal.streams import stream
 
@@ -89,14 +88,7 @@ def test_picks_are_those_of_loops_in_float64(k, labeled):
 )
 def test_the_same_bits_come_out_for_any_cut(name, n, k, seed, labeled, whole, sampled, ends):
     pool = make_pool(n, seed, features=5, labeled=labeled, whole=whole)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reference, "WHOLE", 100 if sampled else reference.WHOLE)
-        patch.setattr(reference, "SAMPLE", 60)
-        one, many = choose(name, [pool], k), choose(name, cut(pool, ends), k)
-    assert np.array_equal(one.row_ids, many.row_ids)
-    assert np.array_equal(one.scores, many.scores)
-    assert len(set(one.row_ids.tolist())) == min(k, int(pool.available.sum()))
-    assert pool.available[one.row_ids].all()
+    same_whatever_the_cut(name, pool, k, ends, sampled)
 
 
 def test_a_batch_beyond_one_pass_keeps_the_order_of_the_plan():
