@@ -50,17 +50,17 @@ def agreement(answers: Sequence[Mapping[str, int]], seed: int = 0) -> Agreement 
     for i, row in enumerate(shared):
         for person, answer in row.items():
             chosen[i, people.index(person), values.index(answer)] = 1.0
-    draw = stream(seed, "agreement").integers(0, len(shared), (RESAMPLES, len(shared)))
-    weights = np.stack([np.bincount(rows, minlength=len(shared)) for rows in draw]).astype(np.float64)
+    n = len(shared)
+    weights = stream(seed, "agreement").multinomial(n, np.full(n, 1.0 / n), RESAMPLES).astype(np.float64)
     kappa = cohen if len(people) == 2 else fleiss
-    found = kappa(chosen, np.ones((1, len(shared))))[0]
+    found = kappa(chosen, np.ones((1, n)))[0]
     resampled = kappa(chosen, weights)
     low, high = np.nanpercentile(resampled, [2.5, 97.5]) if np.isfinite(resampled).any() else (np.nan, np.nan)
     counts = chosen.sum(1)
-    n = counts.sum(1)
-    agreed = float((counts * (counts - 1)).sum() / (n * (n - 1)).sum())
+    given = counts.sum(1)
+    agreed = float((counts * (counts - 1)).sum() / (given * (given - 1)).sum())
     statistic = "Cohen's kappa" if len(people) == 2 else "Fleiss' kappa"
-    return Agreement(statistic, _or_none(found), _or_none(low), _or_none(high), len(shared), tuple(people), agreed)
+    return Agreement(statistic, _or_none(found), _or_none(low), _or_none(high), n, tuple(people), agreed)
 
 
 def cohen(chosen: Doubles, weights: Doubles) -> Doubles:

@@ -1,4 +1,4 @@
-"""What people do at the page, whoever speaks for them: see the next rows, decide, take back, settle, and how far all is.
+"""Let people see the next rows, decide, take back and settle, whoever speaks for them; say how far all is.
 
 Every decision is on the disk before its method returns. All methods may be called from several threads.
 """
@@ -52,7 +52,7 @@ class Desk:
         self._repeat = repeat
         self._seed = seed
         self._ledger = Ledger(run, len(classes.names))
-        self._journal = Journal(run)
+        self._journal = Journal(run, Decision)
         self._journal.gather()
         self.opinions = Opinions()
         self.opinions.take(self._journal.new())
@@ -213,7 +213,9 @@ class Desk:
     def decided_by(self, person: str, most: int) -> list[int]:
         """Return the rows that a person decided last, the newest first."""
         with self._lock:
-            rows = [row for decision in self.opinions.decisions() if decision.person == person for row in decision.row_ids]
+            rows = [
+                row for decision in self.opinions.decisions() if decision.person == person for row in decision.row_ids
+            ]
             return list(dict.fromkeys(reversed(rows)))[:most]
 
     def answers(self) -> list[dict[str, int]]:

@@ -20,6 +20,7 @@ class Queue:
         self._held: dict[str, OrderedDict[int, None]] = {}  # by page: what it is shown
         self._holder: dict[int, str] = {}
         self._heard: dict[str, float] = {}
+        self._person: dict[str, str] = {}  # by page
         self._clock = clock
 
     def __len__(self) -> int:
@@ -36,6 +37,7 @@ class Queue:
         page: one tab of one browser. person: whose answers it gives; a person is not asked a row a second time.
         """
         self._hear(page)
+        self._person[page] = person
         held = self._held.setdefault(page, OrderedDict())
         while len(held) < count and self._free:
             row_id, _ = self._free.popitem(last=False)
@@ -45,6 +47,11 @@ class Queue:
                 if len(held) >= count:
                     break
                 self._hold(page, row_id)
+        if not held:  # what a page of the same person held that was lost without a word, as in a browser that crashed
+            for other in [each for each, name in self._person.items() if name == person and each != page]:
+                for row_id in list(self._held.get(other, {}))[:count]:
+                    self._drop(row_id)
+                    self._hold(page, row_id)
         return list(held)[:count]
 
     def claim(self, page: str, count: int) -> list[int]:
@@ -74,7 +81,8 @@ class Queue:
     def give_back(self, page: str, row_ids: Iterable[int] | None = None, last: bool = False) -> None:
         """Let rows go that a page holds, all by default. last: they come after all others, as a row that is skipped."""
         held = list(self._held.get(page, {}))
-        for row_id in held if row_ids is None else [row_id for row_id in row_ids if row_id in held]:
+        going = held if row_ids is None else [row_id for row_id in row_ids if row_id in held]
+        for row_id in going if last else reversed(going):
             self._drop(row_id)
             if row_id not in self._again:
                 self._free[row_id] = None
@@ -102,6 +110,7 @@ class Queue:
             self.give_back(page)
             del self._heard[page]
             self._held.pop(page, None)
+            self._person.pop(page, None)
 
     def _hear(self, page: str) -> None:
         self.expire()

@@ -53,5 +53,6 @@ def foretold(run: RunDirectory, round: int, row_id: int, classes: Sequence[str])
 
 def _label(opinions: Opinions, row_id: int) -> int:
     answer = opinions.outcome(row_id)
-    assert answer is not None and answer.label is not None
+    assert answer is not None
+    assert answer.label is not None
     return answer.label

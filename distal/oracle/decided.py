@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from distal.oracle.classes import Classes
 from distal.run.directory import RunDirectory
-from distal.run.journal import Journal
+from distal.run.journal import Decision, Journal
 from distal.run.ledger import Answer, Ledger
 from distal.run.opinions import Opinions
 
@@ -12,7 +12,7 @@ from distal.run.opinions import Opinions
 def opinions_of(run: RunDirectory) -> Opinions:
     """Return what stands of all decisions of a run."""
     opinions = Opinions()
-    opinions.take(Journal(run).new())
+    opinions.take(Journal(run, Decision).new())
     return opinions
 
 

@@ -12,7 +12,7 @@ from distal.oracle.classes import Classes
 from distal.oracle.decided import decided
 from distal.oracle.protocol import RowIds
 from distal.run.directory import RunDirectory
-from distal.run.journal import Journal
+from distal.run.journal import Decision, Journal
 from distal.run.ledger import Answer, Query
 from distal.run.opinions import Opinions
 
@@ -43,7 +43,7 @@ class PageOracle:
         self._run = run
         self._classes = classes
         self._wait_s = wait_s
-        self._journal = Journal(run)
+        self._journal = Journal(run, Decision)
         self._opinions = Opinions()
 
     def submit(self, query: Query) -> None:

@@ -10,7 +10,7 @@ kept, and what stands follows from it (`opinions.py`).
 import json
 import re
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from distal.errors import StorageError
 from distal.run.directory import RunDirectory
@@ -48,14 +48,30 @@ class Decision:
     token: str = ""
 
 
-class Journal:
-    """Read a run's decisions as they come, and write them; one process at a time writes."""
+class Numbered(Protocol):
+    """Be a dataclass of what JSON can hold, with a number."""
 
-    def __init__(self, run: RunDirectory) -> None:
+    @property
+    def number(self) -> int:
+        """Return its place in the journal, from 1."""
+
+
+R = TypeVar("R", bound=Numbered)
+
+
+class Journal(Generic[R]):
+    """Read what was decided as it comes, and write it; one process at a time writes.
+
+    kind: the dataclass of an entry, `Decision` or another. folder: of the run directory.
+    """
+
+    def __init__(self, run: RunDirectory, kind: type[R], folder: str = FOLDER) -> None:
         self._run = run
+        self._kind = kind
+        self._folder = folder
         self._last = 0
 
-    def new(self) -> list[Decision]:
+    def new(self) -> list[R]:
         """Return the decisions that have come since the last call, in order.
 
         Raises:
@@ -70,31 +86,31 @@ class Journal:
                     raise
         raise AssertionError("unreachable")
 
-    def append(self, decision: Decision) -> None:
+    def append(self, decision: R) -> None:
         """Write the next decision; it is durable on return. Its number follows that of the last one read or written."""
         assert decision.number == self._last + 1
-        self._run.write(f"{FOLDER}/{decision.number:08d}.json", _to_bytes([decision]))
+        self._run.write(f"{self._folder}/{decision.number:08d}.json", _to_bytes([decision]))
         self._last = decision.number
 
     def gather(self) -> None:
         """Put loose decisions together into one file, where there are many; called by the writer before it begins."""
-        loose = [name for name in self._run.list(FOLDER) if (found := _NAME.fullmatch(name)) and not found[2]]
+        loose = [name for name in self._run.list(self._folder) if (found := _NAME.fullmatch(name)) and not found[2]]
         if len(loose) < LOOSE:
             return
         decisions = [decision for name in loose for decision in self._decisions(name)]
         first, last = decisions[0].number, decisions[-1].number
         if [decision.number for decision in decisions] != list(range(first, last + 1)):
             raise self._damaged(f"{first:08d}.json", f"the decisions {first} to {last} are not all there")
-        self._run.write(f"{FOLDER}/{first:08d}-{last:08d}.json", _to_bytes(decisions))
+        self._run.write(f"{self._folder}/{first:08d}-{last:08d}.json", _to_bytes(decisions))
         for name in loose:
-            self._run.delete(f"{FOLDER}/{name}")
+            self._run.delete(f"{self._folder}/{name}")
 
-    def _read(self) -> list[Decision]:
+    def _read(self) -> list[R]:
         spans = []
-        for name in self._run.list(FOLDER):
+        for name in self._run.list(self._folder):
             if found := _NAME.fullmatch(name):
                 spans.append((int(found[1]), int(found[2] or found[1]), name))
-        decisions: list[Decision] = []
+        decisions: list[R] = []
         last = self._last
         for first, end, name in sorted(spans, key=lambda span: (span[0], -span[1])):
             if end <= last:
@@ -106,23 +122,27 @@ class Journal:
         self._last = last
         return decisions
 
-    def _decisions(self, name: str) -> list[Decision]:
-        path = f"{FOLDER}/{name}"
+    def _decisions(self, name: str) -> list[R]:
+        path = f"{self._folder}/{name}"
         try:
             tree = json.loads(self._run.read(path))
             if tree[DIGEST] != tree_digest(tree):
                 raise ValueError("it is not what distal wrote")
-            return [Decision(**{**entry, "row_ids": tuple(entry["row_ids"])}) for entry in tree["decisions"]]
+            return [self._kind(**{key: _tupled(value) for key, value in entry.items()}) for entry in tree["decisions"]]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise self._damaged(name, " ".join(str(error).split())[:200]) from error
 
     def _damaged(self, name: str, what: str) -> StorageError:
         return StorageError(
-            f"{self._run.place(f'{FOLDER}/{name}')} is damaged: {what}\n"
+            f"{self._run.place(f'{self._folder}/{name}')} is damaged: {what}\n"
             "Restore this file from a copy; it holds what people have decided"
         )
 
 
-def _to_bytes(decisions: list[Decision]) -> bytes:
-    tree: dict[str, Any] = {"decisions": [asdict(decision) for decision in decisions]}
+def _tupled(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _to_bytes(decisions: list[R]) -> bytes:
+    tree: dict[str, Any] = {"decisions": [asdict(decision) for decision in decisions]}  # type: ignore[call-overload]
     return (json.dumps(with_digest(json.loads(json.dumps(tree)))) + "\n").encode()

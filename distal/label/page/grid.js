@@ -16,7 +16,8 @@ export function grid(desk) {
 
   function count() {
     const n = chosen().length;
-    title.textContent = n === items.length ? `${n} images that look alike` : `${n} of ${items.length} images`;
+    const all = items.length === 1 ? "1 image" : `${n} images that look alike`;
+    title.textContent = n === items.length ? all : `${n} of ${items.length} images`;
   }
 
   function tile(item, place) {

@@ -10,7 +10,7 @@ const KEYS = "123456789abcdefghijklmnopqrstuvwxyz";
 const OTHERS = [
   { key: "0", name: "None of these", act: () => decide(null, "none") },
   { key: ".", name: "Cannot tell", act: () => decide(null, "unclear") },
-  { key: " ", shown: "space", name: "Later", act: () => view.later?.() },
+  { key: " ", shown: "␣", name: "Later", act: () => view.later?.() },
   { key: "Backspace", shown: "⌫", name: "Undo", act: undo },
   { key: "?", name: "What does the model say?", act: () => view.suggest?.() },
 ];
