@@ -71,7 +71,7 @@ class Queue:
     def claim(self, page: str, count: int) -> list[int]:
         """Return up to `count` rows that nobody is shown, in order, without handing them out."""
         self._hear(page)
-        held = self._held.get(page, {})
+        held = self._held.get(page, OrderedDict())
         found = [row_id for row_id in held if row_id not in self._again]
         for row_id in self._free:
             if len(found) >= count:

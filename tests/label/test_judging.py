@@ -1,13 +1,21 @@
 """People judge generated images: blind, each in an order of their own, counted once, with an honest interval."""
 
 import math
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
+
+from digits_run import make_run
+
 from distal.label.judging import Judging
 from distal.label.trials import BANK, Trials
+from distal.report.collect import collect
+from distal.report.page import tiles
 from distal.run.directory import RunDirectory
 from distal.run.judgements import judgements_of, tally, wilson
 
@@ -104,3 +112,16 @@ def test_200_judgements_know_an_even_chance_to_seven_points():
     assert (share - low) ** 2 == pytest.approx(1.959963984540054**2 * low * (1 - low) / 200)
     assert wilson(0, 5)[1] == pytest.approx(0.0, abs=1e-12)
     assert all(math.isnan(value) for value in wilson(0, 0))
+
+
+def test_the_report_has_what_people_judged_whenever_they_did(tmp_path):
+    run = make_run(tmp_path, rounds=2)
+    page = judging(run)
+    wrong = [page._trials.trial("ann", "real", n).sides.index(n <= 3) for n in range(1, 11)]
+    for number, choice in enumerate(wrong, start=1):
+        answer(page, number, choice)
+    record = collect(run)
+    line = record.measured[-1][1].score("human_error")
+    assert (line.value, line.samples, line.note) == (0.3, 10, "95%: 11 to 60%, by 1 person")
+    assert record.measured[0][1].score("human_error") is None
+    assert ("Taken for real by people", "30%") in [(tile.name, tile.value) for tile in tiles(record)]
