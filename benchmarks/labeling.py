@@ -3,8 +3,8 @@
     python benchmarks/labeling.py [--rows 100000] [--decisions 300]
 
 The server is `distal label` in a process of its own; this one speaks HTTP as the page does: it tells a decision, which
-is then on the disk, and gets the next image. Last, the server is killed and started again, and the time is taken until it
-shows the first image.
+is then on the disk, and gets the next image. Last, the server is killed and started again, and the time is taken
+until it shows the first image.
 """
 
 import argparse

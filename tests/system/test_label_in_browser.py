@@ -5,7 +5,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,8 +16,11 @@ from browser import IN_A_BROWSER
 from driven_browser import Browser
 from sklearn.metrics import cohen_kappa_score
 
+from distal.checkpoints import read_saved
+from distal.config import DatasetConfig
+from distal.driver.page import page_beside
 from distal.driver.preparation import Preparation
-from distal.oracle import Classes, PageOracle, annotate
+from distal.oracle import Classes, PageConfig, PageOracle, annotate
 from distal.oracle.decided import corrections, opinions_of
 from distal.progress import ignore
 from distal.resolve import make_config
@@ -153,7 +157,6 @@ def test_a_browser_labels_six_rounds_by_keys_and_a_kill_in_the_middle_loses_noth
     assert [answer.label for answer in answers] == [2] * 10 + [9] * 2 + [1] * 8 + [None] * 10 + [6] * 30
     assert sum(len(decision.row_ids) for decision in grouped) == 30 > len(grouped)
     assert len(waits) >= 35
-    Path("/tmp/lab/waits.txt").write_text(f"{np.median(waits):.0f} {np.percentile(waits, 95):.0f} {len(grouped)}")
 
 
 def test_two_people_are_shown_no_row_together_and_agree_as_far_as_scikit_learn_says(tmp_path: Path) -> None:
@@ -181,3 +184,21 @@ def test_two_people_are_shown_no_row_together_and_agree_as_far_as_scikit_learn_s
     assert disputed == sum(a != b for a, b in zip(*pairs, strict=True)) > 0
     settled = [decision for decision in Journal(run, Decision).new() if decision.settles]
     assert [(d.person, d.label) for d in settled] == [("ann", 4)]
+
+
+def test_a_run_opens_its_page_and_closes_it_when_it_ends(tmp_path: Path) -> None:
+    run = begin(tmp_path)
+    config = read_saved(run).config
+    with page_beside(config.model_copy(update={"oracle": PageConfig(port=0)}), run):
+        wait_for(lambda: run.holder("label") is not None)
+    assert run.holder("label") is None
+    # Without a page of its own, a run opens none.
+    with page_beside(config.model_copy(update={"oracle": DatasetConfig()}), run):
+        assert run.holder("label") is None
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.05)
