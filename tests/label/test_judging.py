@@ -124,4 +124,4 @@ def test_the_report_has_what_people_judged_whenever_they_did(tmp_path):
     line = record.measured[-1][1].score("human_error")
     assert (line.value, line.samples, line.note) == (0.3, 10, "95%: 11 to 60%, by 1 person")
     assert record.measured[0][1].score("human_error") is None
-    assert ("Taken for real by people", "30%") in [(tile.name, tile.value) for tile in tiles(record)]
+    assert ("Taken for real by people", "30.0%") in [(tile.name, tile.value) for tile in tiles(record)]
