@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from regularizer_cases import ALL, added
+from regularizer_cases import ALL
 from training_case import ROWS, config, labeled_rows, trained, weights
 
 from distal.communicator import Alone, Communicator, ProcessGroup
@@ -34,7 +34,7 @@ def outcome(case: dict[str, Any], comm: Communicator) -> tuple[torch.Tensor, dic
 def one_rank(rank: int, size: int, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=size)
-    with added(), dcgan.added(), frozen_fake.added():
+    with dcgan.added(), frozen_fake.added():
         result = {name: outcome(case, ProcessGroup()) for name, case in CASES.items()}
     torch.save(result, f"{folder}/rank{rank}")
     dist.destroy_process_group()
@@ -44,7 +44,7 @@ def test_two_ranks_train_as_one_does(tmp_path: Path) -> None:
     mp.spawn(one_rank, args=(2, str(tmp_path)), nprocs=2)
     ranks = [torch.load(tmp_path / f"rank{r}") for r in range(2)]
     for name, case in CASES.items():
-        with added(), dcgan.added(), frozen_fake.added():
+        with dcgan.added(), frozen_fake.added():
             alone, losses = outcome(case, Alone())
         (first, first_losses), (second, second_losses) = ranks[0][name], ranks[1][name]
         assert torch.equal(first, second), name
