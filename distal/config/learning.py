@@ -195,8 +195,8 @@ class GanConfig(ModelSection):
     )
     lazy_interval: Count = Field(
         1,
-        description="apply lazy regularizers (r1, r2, wgan_gp, dragan, r1_fd, r2_fd, bcr, orthogonal, path_length) every "
-        "n-th step with weight n: saves time, adds noise",
+        description="apply lazy regularizers (r1, r2, wgan_gp, dragan, r1_fd, r2_fd, bcr, orthogonal, path_length) "
+        "every n-th step with weight n: saves time, adds noise",
     )
     head_weight: Weight = Field(1.0, description="weight of the head's cross-entropy on labeled rows, in D's loss")
     pseudo_label_weight: Weight = Field(

@@ -1,4 +1,4 @@
-"""Say how large a step is at each update: schedules by name, after a warm-up. A function of the update's number alone."""
+"""Say how large a step is at each update, by its number alone: schedules by name, and a warm-up."""
 
 import math
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from distal.config import Config
 from distal.registry import Registry
 
 Schedule = Callable[[float], float]
-"""From the share of the way that is done, in [0, 1], to what the learning rates are multiplied by before `final_rate`."""
+"""From the share of the way that is done, in [0, 1], to a share of the learning rate, from 1 to 0."""
 
 
 def cosine(done: float) -> float:

@@ -1,8 +1,8 @@
 """Penalize D's slope by finite differences: one more forward pass of D, and nothing is differentiated twice.
 
 With signs e at random, E (grad D . e)^2 = |grad D|^2 (Hutchinson 1989), and D(x + sigma e) - D(x) = sigma grad D . e +
-O(sigma^2). The idea of approximating R1 and R2 by a second pass on noised images: Lin et al. 2025 (Seaweed-APT). One draw
-of signs an image makes it a noisy estimate of the penalty, whose mean is the penalty's.
+O(sigma^2). The idea of approximating R1 and R2 by a second pass on noised images: Lin et al. 2025 (Seaweed-APT). One
+draw of signs an image makes it a noisy estimate of the penalty, whose mean is the penalty's.
 """
 
 import torch

@@ -8,7 +8,10 @@ from distal.losses.regularizers.step import StepTensors
 
 @regularizer("head_entropy", player="D", lazy=False, default=0.1, per_pixel=False)
 def head_entropy(step: StepTensors) -> Tensor:
-    """E H(p(y | x)) over real images: entropy minimization, Grandvalet & Bengio 2005. Alone it may make all one class."""
+    """E H(p(y | x)) over real images: entropy minimization, Grandvalet & Bengio 2005.
+
+    Without labels it may make all images one class.
+    """
     log_p = step.class_logits[: step.rows].float().log_softmax(1)
     return -(log_p.exp() * log_p).sum(1).mean()
 

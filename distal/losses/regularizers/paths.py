@@ -14,8 +14,8 @@ FOLLOW = 0.01
 def path_length(step: StepTensors) -> Tensor:
     """E (|J' n| - a)^2, n normal, J the Jacobian of G by z: StyleGAN2, Karras et al. 2020, section 3.2, lambda 2.
 
-    n is of length 1 in the mean; a is a moving average of |J' n| itself, a plain mean at first. Ours goes down to z, for
-    G has no mapping. Behind a BatchNorm a row's gradient has a part of its neighbours' in it.
+    n is of length 1 in the mean; a is a moving average of |J' n| itself, a plain mean at first. Ours goes down to z,
+    for G has no mapping. Behind a BatchNorm a row's gradient has a part of its neighbours' in it.
     """
     state, z = step.state["path_length"], step.latents.detach().requires_grad_()
     images = step.generate(z)

@@ -1,4 +1,4 @@
-"""Make one update: D as often as is wanted, each time on a batch of its own, then G, each over the pieces of a batch."""
+"""Make one update: D as often as is wanted, each time on a batch of its own, then G, over the pieces of a batch."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial

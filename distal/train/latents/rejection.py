@@ -14,7 +14,7 @@ BURN_IN = 256
 
 
 def _margins(logits: Tensor, highest: Tensor) -> Tensor:
-    """D - D_M - log(1 - e^(D - D_M - epsilon)): equation 8's logarithm, of which the logistic function is the ratio."""
+    """Return F before gamma, D - D_M - log(1 - e^(D - D_M - epsilon)): s(F) is the ratio e^(D - D_M)."""
     below = (logits - highest).double().clamp(max=0)
     return below - torch.log(-torch.expm1(below - 1e-6))
 

@@ -24,7 +24,7 @@ DRAWN = "drawn"
 
 @dataclass(frozen=True)
 class Feedback:
-    """Hold the networks whose word counts, as they are now. arithmetic: of `nets.precision`. ratio: see AdversarialLoss.
+    """Hold the networks whose word counts. arithmetic: of `nets.precision`. ratio: see AdversarialLoss.
 
     Neither changes while latents are chosen, but for what a layer keeps of each pass in training.
     """
