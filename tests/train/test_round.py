@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from regularizer_cases import ALL
+from regularizer_cases import FAMILIES, OPTIONS
 from training_case import ROWS, config, labeled_rows, trained, weights
 
 from distal.communicator import Alone, Communicator, ProcessGroup
@@ -23,11 +23,13 @@ CASES |= {"dcgan": {"net": "dcgan", "regularizers": {"r1": 0, "r2": 0}}}
 CASES |= {"projected": {"net": "projected", "backbone": "tiny", "class_judged": 0.5, "class_fade": [1, 4]}}
 # Behind its normalisation nearly every gradient of the first steps is a rounding error's: see below on Adam.
 CASES["projected"] |= {"optimizer": "sgd", "learning_rate_g": 0.05, "learning_rate_d": 0.05}
-CASES |= {name: {"net": "dense", "regularizers": {name: None}} for name in ALL}
+CASES |= {name: {"regularizers": weights} for name, weights in FAMILIES.items()} | OPTIONS
 
 
 def outcome(case: dict[str, Any], comm: Communicator) -> tuple[torch.Tensor, dict[str, float]]:
-    state, losses = trained(config(**case), STEPS, comm)
+    given = dict(case)
+    begun = given.pop("begun", 0)
+    state, losses = trained(config(**given), STEPS, comm, begun=begun)
     return weights(state), losses
 
 
