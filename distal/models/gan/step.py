@@ -108,10 +108,11 @@ class Conditions:
 @torch.no_grad()
 def condition(averaged: Discriminator, batch: Batch, classes: int, objective: Objective) -> Conditions:
     """Decide the classes of real rows and of their generated partners."""
-    labeled = len(batch.labels)
-    with autocast(objective.arithmetic, objective.device):
-        predicted = averaged.classify(averaged.features(batch.images[labeled:])).float().softmax(1)
-    known = one_hot(batch.labels, classes)
+    labeled, known = len(batch.labels), one_hot(batch.labels, classes)
+    predicted = known[:0]
+    if labeled < len(batch.images):
+        with autocast(objective.arithmetic, objective.device):
+            predicted = averaged.classify(averaged.features(batch.images[labeled:])).float().softmax(1)
     drawn = sample_classes(predicted, batch.class_uniforms[labeled:])
     return Conditions(torch.cat([known, predicted]), torch.cat([known, one_hot(drawn, classes)]), predicted)
 
