@@ -15,8 +15,8 @@ from distal.nets.precision import autocast
 REACH = 0.1
 """Sigma of `squared_slopes`: a value's step, of the 2 between black and white.
 
-In bfloat16 logits are known to 1/256, so that the penalty of a D at 32 px came out 47 times too large with a step of 0.003
-and 6 times with 0.01; in float32 any step from 0.003 to 0.3 gave it right (`docs/training.md`).
+In bfloat16 logits are known to 1/256, so that the penalty of a D at 32 px came out 47 times too large with a step of
+0.003 and 6 times with 0.01; in float32 any step from 0.003 to 0.3 gave it right (`docs/training.md`).
 """
 
 
@@ -87,7 +87,8 @@ class StepTensors:
 
     def normals(self, name: str, draws: int) -> Tensor:
         """Return standard normal numbers, float32 [n, draws], all finite, from the same stream as `uniforms`."""
-        return torch.special.ndtri(self.draw(name, draws).double() * (1 - 2**-24) + 2**-25).float()
+        numbers: Tensor = torch.special.ndtri(self.draw(name, draws).double() * (1 - 2**-24) + 2**-25).float()
+        return numbers
 
     def generate(self, latents: Tensor) -> Tensor:
         """Return other generated images [n, C, H, W] of the step's classes, augmented as the step's own were."""
