@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from distal.communicator import Communicator
 from distal.config import Config
+from distal.nets import uncompiled
 from distal.train.schedules import rate_factor
 
 Losses = tuple[Tensor, Mapping[str, Tensor]]
@@ -40,7 +41,7 @@ def descend(
     comm.sum_([*(p.grad for p in parameters if p.grad is not None), totals])
     if clip_norm is not None:
         nn.utils.clip_grad_norm_(parameters, clip_norm)
-    optimizer.step()
+    uncompiled.step(optimizer)
     return dict(zip(sums, totals.unbind(), strict=True))
 
 

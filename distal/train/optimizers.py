@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from distal.config import TrainConfig
 from distal.errors import ConfigError
+from distal.nets import uncompiled
 from distal.registry import Registry
 from distal.train.schedules import SCHEDULES
 
@@ -110,5 +111,5 @@ def _keys(optimizer: torch.optim.Optimizer) -> dict[str, bool]:
     p.grad = torch.zeros(2)
     accepted = inspect.signature(type(optimizer)).parameters  # AdamW's defaults hold more than its constructor takes
     probe = type(optimizer)([p], **{key: value for key, value in optimizer.defaults.items() if key in accepted})
-    probe.step()
+    uncompiled.step(probe)
     return {key: value.shape == p.shape for key, value in probe.state[p].items() if isinstance(value, Tensor)}
