@@ -16,13 +16,13 @@ from distal.nets.weights import header_of, initialised, pack, unpack
 from distal.train import TrainingRows
 from distal.train.batch import draw_batch
 from distal.train.checkpoint import Checkpoint, to_files
-from distal.train.optimizers import build_optimizer, state_by_name
+from distal.train.optimizers import build_optimizer, slow, state_by_name
 
 
 class VaeConfig(ModelSection):
     """The VAE's own."""
 
-    kind: Literal["vae"] = Field("vae", description="model by name")
+    kind: Literal["flat_vae"] = Field("flat_vae", description="model by name")
     beta: float = Field(0.1, ge=0.0, description="weight of the divergence from the prior")
     learning_rate: float = Field(1e-3, gt=0.0, description="step size")
 
@@ -48,7 +48,7 @@ class VaeScorer:
         self.nets, self.header, self.device = nets.to(device), header, device
 
     def to_bytes(self) -> bytes:
-        return pack(self.nets.state_dict(), {"model": "vae", **self.header})
+        return pack(self.nets.state_dict(), {"model": "flat_vae", **self.header})
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Scores:
@@ -113,6 +113,9 @@ class VAE:
 
     def modules(self) -> Mapping[str, nn.Module]:
         return {"vae": self.nets}
+
+    def slow(self, factor: float) -> None:
+        slow([self.optimizer], factor)
 
     def advance(self, rows: TrainingRows, comm: Communicator) -> dict[str, Tensor]:
         train, layout = self.config.train, torch.contiguous_format

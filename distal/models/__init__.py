@@ -1,6 +1,7 @@
 """What learns: models by name behind one protocol, so that rounds, checkpoints and scores know none of them.
 
 gan    gan/    a conditional GAN with a classifier head, semi-supervised
+vae    vae/    a conditional variational autoencoder with a classifier head, semi-supervised
 
 A new model is a class that fits `Model`, with one entry here, or in the entry points `distal.models` of a package.
 """
@@ -9,12 +10,13 @@ from typing import Any
 
 from distal.models.gan import GAN
 from distal.models.protocol import Model, Scorer
+from distal.models.vae import VAE
 from distal.nets.weights import header_of
 from distal.registry import Registry
 
-__all__ = ["GAN", "MODELS", "Model", "Scorer", "read_scorer"]
+__all__ = ["GAN", "MODELS", "VAE", "Model", "Scorer", "read_scorer"]
 
-MODELS: Registry[type[Model]] = Registry("model.kind", "model", "distal.models", {"gan": GAN})
+MODELS: Registry[type[Model]] = Registry("model.kind", "model", "distal.models", {"gan": GAN, "vae": VAE})
 
 
 def read_scorer(data: bytes, device: Any = "cpu", gains: bool | None = None) -> Scorer:

@@ -5,8 +5,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
+from distal.config import NetConfig
 from distal.errors import RunError
 from distal.nets.weights import pack, unpack
 from distal.run.seals import sha256
@@ -58,6 +60,15 @@ class Checkpoint:
             return unpack(self.files[file])
         except RunError as error:
             raise damaged(file, str(error)) from None
+
+    def require_net(self, net: NetConfig) -> None:
+        """Raise RunError where the networks that were saved are not those of `net`."""
+        try:
+            same = NetConfig.model_validate(self.manifest.get("net")) == net
+        except ValidationError:
+            same = False
+        if not same:
+            raise RunError("checkpoint: it was written with another `net` configuration; resume with the run's own.")
 
     def load_weights(self, name: str, module: nn.Module) -> None:
         """Put the weights and buffers of this name into a module."""

@@ -36,6 +36,12 @@ def build_optimizer(
     return OPTIMIZERS.find(name)(parameters, learning_rate, momentum)
 
 
+def slow(optimizers: Iterable[torch.optim.Optimizer], factor: float) -> None:
+    """Multiply the learning rates by a factor."""
+    for group in (group for optimizer in optimizers for group in optimizer.param_groups):
+        group["lr"] *= factor
+
+
 def state_by_name(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Return an optimizer's tensors as `key.parameter`; empty before the first step."""
     return {

@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 
 from distal.communicator import Communicator
-from distal.config import Config, GanConfig, ModelSection, NetConfig
+from distal.config import Config, GanConfig, ModelSection
 from distal.errors import RunError
 from distal.losses import ADVERSARIAL, REGULARIZERS
 from distal.losses.supervised import one_hot
@@ -22,7 +21,7 @@ from distal.train.augment import draws
 from distal.train.batch import draw_batch
 from distal.train.checkpoint import Checkpoint, damaged, to_files
 from distal.train.ema import average_, decay
-from distal.train.optimizers import build_optimizer, state_by_name
+from distal.train.optimizers import build_optimizer, slow, state_by_name
 from distal.train.rows import TrainingRows
 
 M = TypeVar("M", bound=nn.Module)
@@ -59,7 +58,7 @@ class GAN:
             for name, (r, _) in self.objective.regularizers.items()
             if r.state
         }
-        self.step = 0
+        self.step, self.pace = 0, 1.0
         shape = (image_size, channels, classes, config.seed)
         self.G = self._placed(build_generator(config.net, *shape))
         self.D = self._placed(build_discriminator(config.net, *shape))
@@ -90,6 +89,11 @@ class GAN:
         ADVERSARIAL.find(own.adversarial)
         for name in own.regularizers:
             REGULARIZERS.find(name)
+
+    def slow(self, factor: float) -> None:
+        """Multiply the sizes of all further steps of G and D by a factor."""
+        self.pace *= factor
+        slow(self.optimizers, factor)
 
     def advance(self, rows: TrainingRows, comm: Communicator) -> dict[str, Tensor]:
         """Make one update of G and D and of their averages; return the losses of the global batch, on the device."""
@@ -162,6 +166,8 @@ class GAN:
             "classes": self.classes,
             "net": self.config.net.model_dump(mode="json"),
         }
+        if self.pace != 1:
+            facts["pace"] = self.pace
         if self.D.frozen_hash is not None:
             facts["frozen"] = self.D.frozen_hash
         return to_files(tensors, facts)
@@ -179,8 +185,7 @@ class GAN:
         expected: image size, channels and number of classes; with it, nothing of another size is built.
         """
         saved = Checkpoint(files, NAMES, expected)
-        if not _same_net(saved.manifest.get("net"), config.net):
-            raise RunError("checkpoint: it was written with another `net` configuration; resume with the run's own.")
+        saved.require_net(config.net)
         state = cls(config, *saved.shape, device)
         if saved.manifest.get("frozen") != state.D.frozen_hash:
             raise RunError(
@@ -189,6 +194,7 @@ class GAN:
                 "Install the version of the package of weights that the run began with."
             )
         state.step = saved.manifest["step"]
+        state.slow(saved.manifest.get("pace", 1.0))
         for name, module in state.modules().items():
             saved.load_weights(name, module)
         for name, module, optimizer in state._optimized():
@@ -205,10 +211,3 @@ class GAN:
 
     def _optimized(self) -> list[tuple[str, nn.Module, torch.optim.Optimizer]]:
         return [("generator", self.G, self.optimizers[0]), ("discriminator", self.D, self.optimizers[1])]
-
-
-def _same_net(written: Any, net: NetConfig) -> bool:
-    try:
-        return NetConfig.model_validate(written) == net
-    except ValidationError:
-        return False

@@ -1,0 +1,6 @@
+"""A conditional variational autoencoder with a classifier head, semi-supervised: `networks`, `step`, `scorer`, `model`."""
+
+from distal.models.vae.model import VAE
+from distal.models.vae.step import VaeConfig
+
+__all__ = ["VAE", "VaeConfig"]
