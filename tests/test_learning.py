@@ -2,16 +2,20 @@
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from round_case import Run, contents
+from training_case import config, labeled_rows
 
 from distal.config import Config
-from distal.learning import UNFINISHED
+from distal.learning import UNFINISHED, Unfinished
 from distal.progress import Event
+from distal.run.directory import RunDirectory
+from distal.train.kept import Kept
 
-FILE = f"rounds/0002/{UNFINISHED}"
+KEPT = Kept(20, 1, {"a.safetensors": b"weights", "manifest.json": b"{}"}, {"recent": {"d": [0.1, 1 / 3]}})
 
 
 class KilledError(Exception):
@@ -23,65 +27,66 @@ class Killed(list[Event]):
 
     def append(self, event: Event) -> None:
         super().append(event)
-        if (event.round, event.phase, event.done) == (2, "train", 60):
+        if (event.round, event.phase, event.done) == (2, "train", 40):
             raise KilledError
 
 
-Settings = Callable[..., Config]
-
-
-@pytest.fixture
-def settings(small_config: Callable[..., Config]) -> Settings:
-    """Return what makes a configuration whose rounds are kept at every report of their training but the last."""
-
-    def make(checkpoint_s: float | None = 1e-9, **sections: Any) -> Config:
-        train = {"steps": 70, "batch_size": 8, "checkpoint_s": checkpoint_s}
-        return small_config(train=train, classifier="head", **sections)
-
-    return make
-
-
-def broken(config: Config) -> Run:
-    run = Run(config)
+def test_a_round_killed_in_its_training_goes_on_there_to_the_same_bytes(small_config: Callable[..., Config]) -> None:
+    c = small_config(train={"steps": 50, "batch_size": 8, "checkpoint_s": 1e-9}, classifier="head")
+    unbroken = Run(c.model_copy(update={"name": f"{c.name}-unbroken"}))
+    unbroken.go()
+    run = Run(c)
     run.events = Killed()
     with pytest.raises(KilledError):
         run.go()
-    return run
-
-
-def trained_from(run: Run) -> list[int]:
-    return [event.done for event in run.events if event.phase == "train" and event.round == 2]
-
-
-@pytest.mark.parametrize("kind", ["gan", "vae"])
-def test_a_round_killed_in_its_training_goes_on_there_to_the_same_bytes(settings: Settings, kind: str) -> None:
-    config = settings(model={"kind": kind})
-    unbroken = Run(config.model_copy(update={"name": f"{config.name}-unbroken"}))
-    unbroken.go()
-    assert (broken(config).folder / FILE).exists()
-    resumed = Run(config)
+    assert (run.folder / f"rounds/0002/{UNFINISHED}").exists()
+    resumed = Run(c)
     resumed.go()
-    assert trained_from(resumed) == [40, 60, 70]
+    assert [e.done for e in resumed.events if e.phase == "train"] == [20, 40, 50]
     assert contents(resumed.folder) == contents(unbroken.folder)
 
 
-def test_nothing_is_kept_where_no_interval_is_asked_for(settings: Settings) -> None:
-    run = broken(settings(checkpoint_s=None))
-    assert not (run.folder / FILE).exists()
+def unfinished(folder: Path, labels: int = 6, **train: Any) -> Unfinished:
+    return Unfinished(RunDirectory.open(str(folder), "run"), 1, config(**train), labeled_rows(labels))
 
 
-@pytest.mark.parametrize("spoil", ["damaged", "cut", "of other updates"])
-def test_what_cannot_be_gone_on_from_is_said_and_the_round_begins_anew(
-    settings: Settings, caplog: pytest.LogCaptureFixture, spoil: str
+def test_what_was_kept_is_read_back_where_labels_and_configuration_are_the_same(tmp_path: Path) -> None:
+    unfinished(tmp_path).keep(KEPT)
+    assert unfinished(tmp_path).read() == KEPT
+    assert unfinished(tmp_path, threads=1, checkpoint_s=9.0).read() == KEPT
+    unfinished(tmp_path).clear()
+    assert unfinished(tmp_path).read() is None
+
+
+@pytest.mark.parametrize("change", [{"labels": 7}, {"steps": 9}, {"learning_rate_g": 0.1}], ids=str)
+def test_what_was_kept_for_something_else_is_said_and_left_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, change: dict[str, Any]
 ) -> None:
-    run = broken(settings())
-    kept = (run.folder / FILE).read_bytes()
-    if spoil == "of other updates":
-        kept = kept.replace(b'\\"round\\": 2', b'\\"round\\": 1')
-    (run.folder / FILE).write_bytes(kept[:-9] if spoil == "cut" else kept[:-1] + b"?" if spoil == "damaged" else kept)
-    resumed = Run(settings())
+    unfinished(tmp_path).keep(KEPT)
     with caplog.at_level(logging.WARNING):
-        resumed.go()
-    assert trained_from(resumed)[0] == 0
+        assert unfinished(tmp_path, **change).read() is None
+    assert "other labels or another configuration; the round begins anew" in caplog.text
+
+
+@pytest.mark.parametrize("spoil", [lambda data: data[:-3], lambda data: data[:-1] + b"?", lambda data: data[:40]])
+def test_a_damaged_file_is_said_and_left_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, spoil: Callable[[bytes], bytes]
+) -> None:
+    unfinished(tmp_path).keep(KEPT)
+    path = tmp_path / f"run/rounds/0001/{UNFINISHED}"
+    path.write_bytes(spoil(path.read_bytes()))
+    with caplog.at_level(logging.WARNING):
+        assert unfinished(tmp_path).read() is None
     assert "the round begins anew" in caplog.text
-    assert not (resumed.folder / FILE).exists()
+
+
+def test_it_is_time_to_keep_once_the_interval_has_passed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    every_minute, never = unfinished(tmp_path, checkpoint_s=60.0), unfinished(tmp_path, checkpoint_s=None)
+    assert not every_minute.due()
+    now[0] += 60.0
+    assert every_minute.due()
+    assert not never.due()
+    every_minute.keep(KEPT)
+    assert not every_minute.due()

@@ -16,7 +16,7 @@ from distal.nets.weights import header_of, initialised, pack, unpack
 from distal.train import TrainingRows
 from distal.train.batch import draw_batch
 from distal.train.checkpoint import Checkpoint, to_files
-from distal.train.optimizers import build_optimizer, slow, state_by_name
+from distal.train.optimizers import build_optimizer, set_pace, state_by_name
 
 
 class VaeConfig(ModelSection):
@@ -67,6 +67,7 @@ class VAE:
     section: ClassVar[type[ModelSection]] = VaeConfig
     gives: ClassVar[frozenset[str]] = frozenset({"probs", "embeddings", "rebuilt"})
     advice = "Halve model.learning_rate"
+    pace = 1.0
 
     def __init__(
         self, config: Config, image_size: int, channels: int, classes: int, device: torch.device | str
@@ -114,8 +115,9 @@ class VAE:
     def modules(self) -> Mapping[str, nn.Module]:
         return {"vae": self.nets}
 
-    def slow(self, factor: float) -> None:
-        slow([self.optimizer], factor)
+    def set_pace(self, pace: float) -> None:
+        self.pace = pace
+        set_pace([self.optimizer], pace)
 
     def advance(self, rows: TrainingRows, comm: Communicator) -> dict[str, Tensor]:
         train, layout = self.config.train, torch.contiguous_format

@@ -23,7 +23,11 @@ def to_files(tensors: Mapping[str, Mapping[str, Tensor]], facts: Mapping[str, An
 
     facts: `step`, `image_size`, `channels` and `classes`, and what else the model wants to compare.
     """
-    files = {f"{name}.safetensors": pack(own) for name, own in tensors.items()}
+    return with_manifest({f"{name}.safetensors": pack(own) for name, own in tensors.items()}, facts)
+
+
+def with_manifest(files: dict[str, bytes], facts: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return the files and a manifest.json of them; facts: see `to_files`."""
     hashes = {name: sha256(data) for name, data in files.items()}
     manifest = {"format": 1, **facts, "sha256": hashes}
     return files | {"manifest.json": json.dumps(manifest, indent=2, sort_keys=True).encode()}

@@ -36,10 +36,10 @@ def build_optimizer(
     return OPTIMIZERS.find(name)(parameters, learning_rate, momentum)
 
 
-def slow(optimizers: Iterable[torch.optim.Optimizer], factor: float) -> None:
-    """Multiply the learning rates by a factor."""
+def set_pace(optimizers: Iterable[torch.optim.Optimizer], pace: float) -> None:
+    """Make the learning rates this multiple of those that the optimizers began with."""
     for group in (group for optimizer in optimizers for group in optimizer.param_groups):
-        group["lr"] *= factor
+        group["lr"] = group.setdefault("initial_lr", group["lr"]) * pace
 
 
 def state_by_name(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Train any model for one round: update, watch, report, keep; and go back to the last good state where that is asked."""
+"""Train any model for one round: update, watch, report, keep; go back to the last good state where that is asked."""
 
 import logging
 import time
@@ -37,10 +37,14 @@ M = TypeVar("M", bound="Trainable")
 
 
 class Trainable(Protocol):
-    """Be a model as far as a round's updates go. advice: what to do where its losses are not finite, in a line."""
+    """Be a model as far as a round's updates go.
+
+    step: updates done. pace: see `set_pace`. advice: what to do where its losses are not finite, in a line.
+    """
 
     config: Config
     step: int
+    pace: float
     advice: str
     device: torch.device
 
@@ -50,8 +54,8 @@ class Trainable(Protocol):
     def modules(self) -> Mapping[str, nn.Module]:
         """Return all networks by name."""
 
-    def slow(self, factor: float) -> None:
-        """Multiply the sizes of all further steps by a factor, which `to_files` keeps."""
+    def set_pace(self, pace: float) -> None:
+        """Make all further steps this multiple of what the configuration asks for; `to_files` keeps it."""
 
     def to_files(self) -> dict[str, bytes]:
         """Return everything as files by name."""
@@ -156,7 +160,7 @@ class _Round:
         )
         # What is good has the steps of its time, which may have been smaller than the first already.
         model = type(model).from_files(model.config, good.files, model.device)
-        model.slow(SMALLER ** (restored - good.restored))
+        model.set_pace(model.pace * SMALLER ** (restored - good.restored))
         self._begin(model, good)
         self.restored = restored
 

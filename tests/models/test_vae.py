@@ -26,7 +26,7 @@ def vae(**changes: Any) -> Any:
 
 
 def batch_of(model: VAE, total: int = 12) -> Batch:
-    return draw_batch(labeled_rows(), 0, total, 0.25, 64, 2, 0, 1, torch.device("cpu"), torch.contiguous_format)
+    return draw_batch(labeled_rows(), 0, total, 0.25, 64, 0, 0, 1, torch.device("cpu"), torch.contiguous_format)
 
 
 def test_reconstruction_and_divergence_are_those_of_normal_distributions() -> None:

@@ -21,7 +21,7 @@ from distal.train.augment import draws
 from distal.train.batch import draw_batch
 from distal.train.checkpoint import Checkpoint, damaged, to_files
 from distal.train.ema import average_, decay
-from distal.train.optimizers import build_optimizer, slow, state_by_name
+from distal.train.optimizers import build_optimizer, set_pace, state_by_name
 from distal.train.rows import TrainingRows
 
 M = TypeVar("M", bound=nn.Module)
@@ -90,10 +90,10 @@ class GAN:
         for name in own.regularizers:
             REGULARIZERS.find(name)
 
-    def slow(self, factor: float) -> None:
-        """Multiply the sizes of all further steps of G and D by a factor."""
-        self.pace *= factor
-        slow(self.optimizers, factor)
+    def set_pace(self, pace: float) -> None:
+        """Make all further steps this multiple of what the configuration asks for."""
+        self.pace = pace
+        set_pace(self.optimizers, pace)
 
     def advance(self, rows: TrainingRows, comm: Communicator) -> dict[str, Tensor]:
         """Make one update of G and D and of their averages; return the losses of the global batch, on the device."""
@@ -194,7 +194,7 @@ class GAN:
                 "Install the version of the package of weights that the run began with."
             )
         state.step = saved.manifest["step"]
-        state.slow(saved.manifest.get("pace", 1.0))
+        state.set_pace(saved.manifest.get("pace", 1.0))
         for name, module in state.modules().items():
             saved.load_weights(name, module)
         for name, module, optimizer in state._optimized():

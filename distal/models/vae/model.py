@@ -22,7 +22,7 @@ from distal.train.augment import AUGMENTATIONS, draws
 from distal.train.batch import draw_batch
 from distal.train.checkpoint import Checkpoint, to_files
 from distal.train.ema import average_, decay
-from distal.train.optimizers import build_optimizer, slow, state_by_name
+from distal.train.optimizers import build_optimizer, set_pace, state_by_name
 from distal.train.rows import TrainingRows
 
 GENERATE_ROWS = 256
@@ -69,10 +69,10 @@ class VAE:
         """Start untrained, all weights a function of config.seed. ConfigError for a network that cannot be used."""
         return cls(config, image_size, channels, classes, device)
 
-    def slow(self, factor: float) -> None:
-        """Multiply the sizes of all further steps by a factor."""
-        self.pace *= factor
-        slow([self.optimizer], factor)
+    def set_pace(self, pace: float) -> None:
+        """Make all further steps this multiple of what the configuration asks for."""
+        self.pace = pace
+        set_pace([self.optimizer], pace)
 
     def advance(self, rows: TrainingRows, comm: Communicator) -> dict[str, Tensor]:
         """Make one update of the networks and of their average; return the losses of the global batch."""
@@ -153,7 +153,7 @@ class VAE:
         saved.require_net(config.net)
         model = cls(config, *saved.shape, device)
         model.step = saved.manifest["step"]
-        model.slow(saved.manifest.get("pace", 1.0))
+        model.set_pace(saved.manifest.get("pace", 1.0))
         for name, module in model.modules().items():
             saved.load_weights(name, module)
         saved.load_optimizer("optimizer", model.nets, model.optimizer)

@@ -1,4 +1,4 @@
-"""Build the three distributions of a conditional VAE from any network of the registry: its trunk encodes, its body draws.
+"""Build the distributions of a conditional VAE from any network of the registry: its trunk encodes, its body draws.
 
 Kingma, Mohamed, Rezende, Welling 2014, "Semi-supervised learning with deep generative models", call it M2: p(x | y, z)
 decodes, q(z | x, y) and q(y | x) encode. Here both encoders share the trunk, whose features strategies see.
