@@ -23,10 +23,8 @@ CASES |= {"dcgan": {"net": "small_dcgan", "regularizers": {"r1": 0, "r2": 0}}}
 CASES |= {"projected": {"net": "projected", "backbone": "tiny", "class_judged": 0.5, "class_fade": [1, 4]}}
 # Behind its normalisation nearly every gradient of the first steps is a rounding error's: see below on Adam.
 CASES["projected"] |= {"optimizer": "sgd", "learning_rate_g": 0.05, "learning_rate_d": 0.05}
-CASES |= {
-    f"ensemble, {how}": {"net": "dense", "steps": STEPS, "model": {"kind": "ensemble", "members": 2, "how": how}}
-    for how in ("bagging", "boosting")
-}
+for how in ("bagging", "boosting"):
+    CASES[how] = {"net": "dense", "steps": STEPS, "model": {"kind": "ensemble", "members": 2, "how": how}}
 CASES |= {f"vae, {how}": {"net": "dense", "model": {"kind": "vae", "unlabeled": how}} for how in ("sum", "sample")}
 CASES |= {name: {"net": "dense", "regularizers": {name: None}} for name in ALL}
 

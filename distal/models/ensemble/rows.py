@@ -1,4 +1,4 @@
-"""Say which rows a member of an ensemble learns from: a bootstrap, or those that the members before it draw too rarely."""
+"""Say which rows a member of an ensemble learns from: a bootstrap, or those that members before it draw too rarely."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

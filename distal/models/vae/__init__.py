@@ -1,4 +1,4 @@
-"""A conditional, semi-supervised variational autoencoder with a classifier head: `networks`, `step`, `scorer`, `model`."""
+"""A conditional, semi-supervised variational autoencoder with a classifier: `networks`, `step`, `scorer`, `model`."""
 
 from distal.models.vae.model import VAE
 from distal.models.vae.step import VaeConfig
