@@ -2,17 +2,23 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from round_case import Run, contents
+from round_case import Run
 from training_case import config, labeled_rows
 
+from distal.checkpoints import read_checkpoint
+from distal.communicator import Alone
 from distal.config import Config
-from distal.learning import UNFINISHED, Unfinished
-from distal.progress import Event
+from distal.learning import UNFINISHED, Unfinished, restore, train
+from distal.plan import Work
+from distal.progress import Event, Listener
 from distal.run.directory import RunDirectory
+from distal.run.ledger import Labels, Ledger
 from distal.train.kept import Kept
 
 KEPT = Kept(20, 1, {"a.safetensors": b"weights", "manifest.json": b"{}"}, {"recent": {"d": [0.1, 1 / 3]}})
@@ -22,28 +28,37 @@ class KilledError(Exception):
     """Stand for a process that is killed."""
 
 
-class Killed(list[Event]):
-    """Hear of progress until the second round's training has made some updates."""
+def work_of(c: Config, listen: Listener) -> Work:
+    """Return what a round's training needs of a run, with a few labels that were given."""
+    run, ids = Run(c), np.arange(30)
+    given = Labels(ids, ids % 10, np.zeros(30, np.int64))
+    plan, ledger = replace(run.plan, given=given), Ledger(run.directory, 10)
+    unasked: Any = None
+    return Work(plan, run.shards, run.oracle, ledger, unasked, run.plan.reference, Alone(), listen, None)
 
-    def append(self, event: Event) -> None:
-        super().append(event)
-        if (event.round, event.phase, event.done) == (2, "train", 40):
+
+@pytest.mark.parametrize("model", [{"kind": "gan"}, {"kind": "vae"}], ids=str)
+def test_a_round_killed_in_its_training_goes_on_there_to_the_same_bytes(
+    small_config: Callable[..., Config], model: dict[str, Any]
+) -> None:
+    small = {"width": 4, "features": 8}
+    c = small_config(train={"steps": 50, "batch_size": 8, "checkpoint_s": 1e-9}, model=model, net=small)
+    heard: list[int] = []
+
+    def killed(event: Event) -> None:
+        if event.done == 40:
             raise KilledError
 
-
-def test_a_round_killed_in_its_training_goes_on_there_to_the_same_bytes(small_config: Callable[..., Config]) -> None:
-    c = small_config(train={"steps": 50, "batch_size": 8, "checkpoint_s": 1e-9}, classifier="head")
-    unbroken = Run(c.model_copy(update={"name": f"{c.name}-unbroken"}))
-    unbroken.go()
-    run = Run(c)
-    run.events = Killed()
+    whole = work_of(c.model_copy(update={"name": f"{c.name}-unbroken"}), lambda event: None)
+    train(whole, restore(whole.plan, Alone()), 1)
+    broken = work_of(c, killed)
     with pytest.raises(KilledError):
-        run.go()
-    assert (run.folder / f"rounds/0002/{UNFINISHED}").exists()
-    resumed = Run(c)
-    resumed.go()
-    assert [e.done for e in resumed.events if e.phase == "train"] == [20, 40, 50]
-    assert contents(resumed.folder) == contents(unbroken.folder)
+        train(broken, restore(broken.plan, Alone()), 1)
+    resumed = work_of(c, lambda event: heard.append(event.done))
+    train(resumed, restore(resumed.plan, Alone()), 1)
+    assert heard == [20, 40, 50]
+    assert read_checkpoint(resumed.plan.run, 1) == read_checkpoint(whole.plan.run, 1)
+    assert resumed.plan.run.list("rounds/0001") == ["checkpoint"], "what was kept is gone"
 
 
 def unfinished(folder: Path, labels: int = 6, **train: Any) -> Unfinished:

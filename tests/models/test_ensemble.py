@@ -154,7 +154,7 @@ def test_a_members_section_is_checked_by_its_kind() -> None:
         made(member={"kind": "vae", "beta": -1})
     with pytest.raises(ConfigError, match=r"model\.member\.kind: unknown model 'vea'; did you mean 'vae'"):
         made(member={"kind": "vea"})
-    with pytest.raises(ConfigError, match=r"unknown adversarial loss 'hinges'"):
+    with pytest.raises(ConfigError, match=r"unknown loss 'hinges'; did you mean 'hinge'"):
         made(member={"adversarial": "hinges"})
     with pytest.raises(ConfigError, match=r"model\.member\.kind: ensemble is an ensemble itself"):
         made(member={"kind": "ensemble"})
