@@ -68,6 +68,14 @@ def test_another_kind_may_be_said_of_a_tree_that_holds_the_keys_of_one() -> None
     assert config.model.model_dump() == {"kind": "flat_vae", "beta": 0.5, "learning_rate": 1e-3}
 
 
+def test_another_kind_may_be_said_on_the_command_line_before_its_keys_or_after_them() -> None:
+    for overrides in (["model.kind=vae", "model.beta=0.5"], ["model.beta=0.5", "model.kind=vae"]):
+        assert read_config(None, overrides) == make_config({"model": {"kind": "vae", "beta": 0.5}})
+    own = {"kind": "ensemble", "member": {"kind": "vae", "beta": 0.5}}
+    nested = ["model.kind=ensemble", "model.member.beta=0.5", "model.member.kind=vae"]
+    assert read_config(None, nested) == make_config({"model": own})
+
+
 def test_an_unknown_model_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(ConfigError, match=r"model\.kind: unknown model 'flat_va'; did you mean 'flat_vae'"):
         make_config({"model": {"kind": "flat_va"}})
