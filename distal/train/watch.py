@@ -40,7 +40,7 @@ class Watch:
             return self._arrived(update, names, values.tolist())
         copied = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
         copied.copy_(values, non_blocking=True)
-        event = torch.cuda.Event()
+        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
         event.record()
         wrong = self.settle()
         self._flying = update, names, copied, event

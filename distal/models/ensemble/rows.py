@@ -113,7 +113,8 @@ def boosting_weights(ratio: Doubles, beta: float) -> Doubles:
     levels = (beta * len(h) + np.cumsum(h)) / taken
     last = np.flatnonzero(h < levels)[-1]
     weights: Doubles = np.maximum(levels[last] - (1 - beta) * ratio, 0.0) / (beta * len(h))
-    return weights / weights.sum()
+    weights /= weights.sum()
+    return weights
 
 
 def member_seed(seed: int, member: int) -> int:

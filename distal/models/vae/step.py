@@ -73,8 +73,9 @@ class Rows:
     weight: Tensor
 
     def __add__(self, other: "Rows") -> "Rows":
-        pairs = ((getattr(self, name), getattr(other, name)) for name in ("x", "features", "y", "latents", "weight"))
-        return Rows(*(torch.cat(pair) for pair in pairs))
+        mine, its = ((r.x, r.features, r.y, r.latents, r.weight) for r in (self, other))
+        x, features, y, latents, weight = (torch.cat(pair) for pair in zip(mine, its, strict=True))
+        return Rows(x, features, y, latents, weight)
 
 
 def unlabeled_rows(batch: Batch, features: Tensor, probs: Tensor, how: str) -> Rows:
@@ -84,9 +85,8 @@ def unlabeled_rows(batch: Batch, features: Tensor, probs: Tensor, how: str) -> R
     if how == "sample":
         y = relaxed(probs, batch.uniforms("vae classes", classes)[labeled:])
         return Rows(x, features, y, z, torch.ones(rows, device=x.device))
-    repeated = (t.repeat_interleave(classes, 0) for t in (x, features))
-    y = torch.eye(classes, device=x.device).repeat(rows, 1)
-    return Rows(*repeated, y, z.repeat_interleave(classes, 0), probs.flatten())
+    x, features, z = (t.repeat_interleave(classes, 0) for t in (x, features, z))
+    return Rows(x, features, torch.eye(classes, device=x.device).repeat(rows, 1), z, probs.flatten())
 
 
 def relaxed(probs: Tensor, uniforms: Tensor) -> Tensor:
@@ -111,7 +111,7 @@ def losses(nets: Nets, batch: Batch, objective: Objective) -> tuple[Tensor, dict
     counted, values = max(batch.labeled_total if alone else batch.total, 1), batch.images[0].numel()
     varied = augment(batch.images[:labeled], batch.augment_real[:labeled], objective.augmentations)
     with autocast(objective.arithmetic, objective.device):
-        features, seen = nets.features(torch.cat([x, varied])).split([len(x), labeled])
+        features, seen = torch.split(nets.features(torch.cat([x, varied])), [len(x), labeled])
         logits, seen_logits = nets.classify(features[labeled:]), nets.classify(seen)
         known = one_hot(batch.labels, logits.shape[1])
         ones = torch.ones(labeled, device=x.device)
