@@ -44,8 +44,11 @@ def labeled_rows(n: int = 6, **changes: Any) -> TrainingRows:
     return TrainingRows(Stripes(), ROWS, np.zeros(0, np.int64), None, ids, ids % 2, seed=4, **changes)
 
 
-def trained(c: Config, steps: int, comm: Communicator | None = None, labels: int = 6) -> tuple[Any, dict[str, float]]:
+def trained(
+    c: Config, steps: int, comm: Communicator | None = None, labels: int = 6, begun: int = 0
+) -> tuple[Any, dict[str, float]]:
     state = MODELS.find(c.model.kind).create(c, image_size=8, channels=1, classes=2)
+    state.step = begun
     return train_round(state, labeled_rows(labels), comm or Alone(), steps)
 
 

@@ -16,7 +16,7 @@ from distal.nets.weights import header_of, initialised, pack, unpack
 from distal.train import TrainingRows
 from distal.train.batch import draw_batch
 from distal.train.checkpoint import Checkpoint, to_files
-from distal.train.optimizers import build_optimizer, set_pace, state_by_name
+from distal.train.optimizers import build_optimizer, state_by_name
 
 
 class VaeConfig(ModelSection):
@@ -117,7 +117,8 @@ class VAE:
 
     def set_pace(self, pace: float) -> None:
         self.pace = pace
-        set_pace([self.optimizer], pace)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.own.learning_rate * pace
 
     def advance(self, rows: TrainingRows, comm: Communicator) -> dict[str, Tensor]:
         train, layout = self.config.train, torch.contiguous_format

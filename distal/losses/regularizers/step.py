@@ -3,26 +3,39 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from distal.communicator import Communicator, summed
 from distal.nets import Discriminator, Generator
 from distal.nets.precision import autocast
 
 
+class Augment(Protocol):
+    """Augment as the step does."""
+
+    def as_seen(self, images: Tensor) -> Tensor:
+        """Augment generated images [n, C, H, W], row by row by the same numbers as the step's own."""
+
+    def again(self, images: Tensor, name: str) -> Tensor:
+        """Augment real and generated images [2 n, C, H, W] by numbers of their own."""
+
+
 @dataclass(eq=False)
 class StepTensors:
     """Hold what one phase of a step computed on this rank, n rows of a global batch of `total`.
 
-    images: float [2 n, C, H, W], what D saw: n real images, then n generated ones. In D's phase they require a gradient
-    when a regularizer is due; in G's phase the graph of the generated half reaches G. features: float [2 n, F]. logits:
+    player: whose phase it is. images: float [2 n, C, H, W], what D saw: n real images, then n generated ones. In D's
+    phase they require a gradient when a regularizer `by_images` is due; in G's phase the graph of the generated half
+    reaches G. features: float [2 n, F]. logits:
     float32 [2 n]. y: float [2 n, K], the classes that each row was judged under. latents: float32 [n, z], of the
     generated ones. state: by regularizer, its tensors by name, changed in place and saved with the checkpoint. draw:
-    see `uniforms`.
+    see `uniforms`. augment: see `as_seen` and `varied`.
     """
 
+    player: Literal["G", "D"]
     G: Generator
     D: Discriminator
     images: Tensor
@@ -35,6 +48,12 @@ class StepTensors:
     arithmetic: str
     state: Mapping[str, Mapping[str, Tensor]]
     draw: Callable[[str, int], Tensor]
+    augment: Augment
+
+    @property
+    def learner(self) -> nn.Module:
+        """Return the network whose phase it is."""
+        return self.G if self.player == "G" else self.D
 
     @property
     def rows(self) -> int:
@@ -58,6 +77,20 @@ class StepTensors:
         Row i of the global batch has its own, whatever the number of ranks.
         """
         return self.draw(name, draws)
+
+    def normals(self, name: str, draws: int) -> Tensor:
+        """Return standard normal numbers, float32 [n, draws], all finite, from the same stream as `uniforms`."""
+        return torch.special.ndtri(self.draw(name, draws).double() * (1 - 2**-24) + 2**-25).float()
+
+    def generate(self, latents: Tensor) -> Tensor:
+        """Return other generated images [n, C, H, W] of the step's classes, augmented as the step's own were."""
+        with autocast(self.arithmetic, latents.device):
+            images = self.G(latents, self.y[self.rows :]).float()
+        return self.augment.as_seen(images)
+
+    def varied(self, name: str) -> Tensor:
+        """Return what D saw augmented once more, [2 n, C, H, W] without a graph, by the uniforms of this name."""
+        return self.augment.again(self.images.detach(), name)
 
     def mean(self, values: Tensor) -> Tensor:
         """Return the mean of [n, ...] over the rows of the global batch, [...], the same on every rank.

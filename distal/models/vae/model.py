@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -11,7 +12,6 @@ from distal.communicator import Communicator
 from distal.config import Config, ModelSection
 from distal.errors import ConfigError
 from distal.losses.supervised import one_hot
-from distal.models.gan.step import descend
 from distal.models.vae.networks import LEAST_NOISE, Nets, build_nets
 from distal.models.vae.scorer import GIVES, VaeScorer
 from distal.models.vae.step import Objective, VaeConfig, losses
@@ -19,10 +19,11 @@ from distal.nets import get_network
 from distal.nets.precision import autocast, resolve
 from distal.nets.scorer import to_bytes_image
 from distal.train.augment import AUGMENTATIONS, draws
-from distal.train.batch import draw_batch
+from distal.train.batch import Batch, draw_batch
 from distal.train.checkpoint import Checkpoint, to_files
+from distal.train.descent import descend, set_rate
 from distal.train.ema import average_, decay
-from distal.train.optimizers import build_optimizer, set_pace, state_by_name
+from distal.train.optimizers import build_optimizer, state_by_name
 from distal.train.rows import TrainingRows
 
 GENERATE_ROWS = 256
@@ -54,8 +55,10 @@ class VAE:
         nets = build_nets(config.net, image_size, channels, classes, config.seed)
         self.nets: Nets = nets.to(self.device, memory_format=self.layout)  # type: ignore[call-overload]
         self.averaged: Nets = copy.deepcopy(self.nets).requires_grad_(False).eval()
-        train = config.train
-        self.optimizer = build_optimizer(train.optimizer, self.nets.parameters(), own.learning_rate, train.momentum)
+        train, parameters = config.train, self.nets.parameters()
+        self.optimizer = build_optimizer(
+            train.optimizer, parameters, own.learning_rate, train.momentum, train.weight_decay
+        )
 
     @classmethod
     def check(cls, config: Config) -> None:
@@ -72,14 +75,27 @@ class VAE:
     def set_pace(self, pace: float) -> None:
         """Make all further steps this multiple of what the configuration asks for."""
         self.pace = pace
-        set_pace([self.optimizer], pace)
 
     def advance(self, rows: TrainingRows, comm: Communicator) -> dict[str, Tensor]:
         """Make one update of the networks and of their average; return the losses of the global batch."""
+        train, nets = self.config.train, self.nets
+        set_rate(self.optimizer, self.objective.own.learning_rate * self.pace, self.config, self.step)
+        first = self.step * train.accumulate
+        batches = [self._batch(rows, comm, first + piece) for piece in range(train.accumulate)]
+        pieces = [partial(losses, nets, batch, self.objective) for batch in batches]
+        done = descend(nets, self.optimizer, pieces, comm, train.clip_norm)
+        # The best sigma^2 is the error itself (Rybkin, Daniilidis, Levine 2021), here that of the last steps.
+        self.nets.noise.lerp_(done["pixel_error"].to(self.nets.noise), MEASURED).clamp_min_(LEAST_NOISE)
+        self.step += 1
+        average_(self.averaged, self.nets, decay(self.step, train.ema_half_life))
+        return done
+
+    def _batch(self, rows: TrainingRows, comm: Communicator, number: int) -> Batch:
+        """Return this rank's rows of batch `number` of all that training draws."""
         train = self.config.train
-        batch = draw_batch(
+        return draw_batch(
             rows,
-            self.step,
+            number,
             train.batch_size,
             train.labeled_fraction,
             self.config.net.latent_dim,
@@ -88,14 +104,8 @@ class VAE:
             comm.size,
             self.device,
             self.layout,
+            train.full_labels,
         )
-        loss, terms = losses(self.nets, batch, self.objective)
-        done = descend(self.nets, self.optimizer, loss, terms, comm)
-        # The best sigma^2 is the error itself (Rybkin, Daniilidis, Levine 2021), here that of the last steps.
-        self.nets.noise.lerp_(done["pixel_error"].to(self.nets.noise), MEASURED).clamp_min_(LEAST_NOISE)
-        self.step += 1
-        average_(self.averaged, self.nets, decay(self.step, train.ema_half_life))
-        return done
 
     @torch.no_grad()
     def generate(self, latents: Tensor, labels: Tensor) -> Tensor:
