@@ -67,7 +67,7 @@ def test_a_class_drawn_for_an_unlabeled_row_gives_the_sum_over_classes_on_averag
     summed, drawn = (VAE.create(vae(unlabeled=how, augment=[]), 8, 1, 2) for how in ("sum", "sample"))
     batches = [
         draw_batch(labeled_rows(), t, 64, 0.25, 64, 0, 0, 1, torch.device("cpu"), torch.contiguous_format)
-        for t in range(60)
+        for t in range(30)
     ]
     terms = [
         torch.stack([losses(model.nets, batch, model.objective)[1]["reconstruction"] for batch in batches])
@@ -98,7 +98,7 @@ def test_saved_restored_and_continued_equals_unbroken_bit_for_bit(net: str) -> N
 
 
 def test_it_learns_two_kinds_of_stripes_from_six_labels_and_draws_the_kind_that_is_asked_for() -> None:
-    state, terms = trained(vae(ema_half_life=20.0, width=16, batch_size=32, momentum=0.9), 300)
+    state, terms = trained(vae(ema_half_life=20.0, width=16, batch_size=32, momentum=0.9), 200)
     ids = torch.arange(100, ROWS).numpy()
     images = torch.from_numpy(labeled_rows().images.pixels(ids))
     scores = state.scorer()(images)

@@ -74,7 +74,7 @@ def test_dcgan_at_64_pixels_has_the_channels_and_the_first_weights_of_its_paper(
     net = NetConfig(name="dcgan", width=256, latent_dim=50)
     body = build_generator(net, 64, 3, 2).body
     assert [body.first_map, *(up.out_channels for up in body.ups)] == [(1024, 4, 4), 512, 256, 128]
-    assert float(body.ups[0].weight.std()) == pytest.approx(0.02, rel=0.01)
+    assert body.ups[0].weight.std().item() == pytest.approx(0.02, rel=0.01)
 
 
 def test_dense_networks_have_the_layers_that_are_asked_for() -> None:
