@@ -86,7 +86,7 @@ class Ensemble:
             member.set_pace(pace)
 
     def advance(self, rows: TrainingRows, comm: Communicator) -> dict[str, Tensor]:
-        """Make one update of each member, or of the one whose turn it is; return the losses by member and name."""
+        """Make one update of each member, or of the one whose turn it is; return the losses, means over them, by name."""
         if self._of is not rows:
             self._of, self._rows = rows, {}
         if self.own.how == "snapshots":
@@ -94,10 +94,8 @@ class Ensemble:
         elif self.own.how == "boosting":
             losses = self._boost(rows, comm)
         else:
-            losses = {}
-            for i, member in enumerate(self.members):
-                done = member.advance(self._rows_of(rows, i), comm)
-                losses |= {f"member{i}.{name}": value for name, value in done.items()}
+            done = [member.advance(self._rows_of(rows, i), comm) for i, member in enumerate(self.members)]
+            losses = {name: torch.stack([own[name] for own in done]).mean(0) for name in done[0]}
         self.step += 1
         return losses
 
@@ -133,8 +131,7 @@ class Ensemble:
             seed = self.config.seed
             learned = seeded(rows, seed, member) if member == 0 else self.reweighted.of(rows, seed, member)
             self._rows = {member: learned}
-        losses = self.members[member].advance(self._rows[member], comm)
-        return {f"member{member}.{name}": value for name, value in losses.items()}
+        return self.members[member].advance(self._rows[member], comm)
 
     @torch.no_grad()
     def generate(self, latents: Tensor, labels: Tensor) -> Tensor:
