@@ -86,7 +86,7 @@ class Ensemble:
             member.set_pace(pace)
 
     def advance(self, rows: TrainingRows, comm: Communicator) -> dict[str, Tensor]:
-        """Make one update of each member, or of the one whose turn it is; return the losses, means over them, by name."""
+        """Make one update of each member, or of the one whose turn it is; return the mean losses by name."""
         if self._of is not rows:
             self._of, self._rows = rows, {}
         if self.own.how == "snapshots":
