@@ -155,7 +155,8 @@ class Step:
     def generate(self) -> Tensor:
         """Return the generated images float32 [n, C, H, W], with the graph that reaches G where one is kept."""
         with autocast(self.objective.arithmetic, self.objective.device):
-            return self.G(self.latents, self.shown * self.classes.y_fake).float()
+            images: Tensor = self.G(self.latents, self.shown * self.classes.y_fake).float()
+        return images
 
     def as_seen(self, images: Tensor) -> Tensor:
         """Augment generated images as D sees them."""
