@@ -22,7 +22,7 @@ from distal.features.plane import laid_out, placed, sampled
 from distal.features.probe import Probe
 from distal.features.projection import Projection, sampled_rows
 from distal.features.rows import EmbeddedRows, Halves
-from distal.models import Scorer
+from distal.models import MODELS, Scorer
 from distal.nets.threads import one_thread
 from distal.pool.found import estimate_found
 from distal.pool.sight import Frozen, Sight
@@ -128,13 +128,13 @@ class Eyes:
         """Say how this round's shards are to look."""
         assert self._projection is not None
         probe = self.probe(labels)
-        committee = None
-        if "committee" in strategy.needs:
+        committee, verdict = None, self.verdict(round, labels)
+        own = DRAWS & MODELS.find(self._config.model.kind).gives if verdict.classifier == "head" else frozenset()
+        if "committee" in strategy.needs and "committee" not in own:
             rows = self.project(labels.row_ids)
             members, seed = self._config.features.members, self._config.seed
             committee = Committee.fit(probe, rows, labels.labels, members, seed).to_bytes()
-        verdict = self.verdict(round, labels)
-        return Sight(verdict, self._projection.to_bytes(), probe.to_bytes(), committee)
+        return Sight(verdict, self._projection.to_bytes(), probe.to_bytes(), committee, own)
 
     def verdict(self, round: int, labels: Labels) -> Verdict:
         """Say whose class probabilities a round uses, and why: as configured, or who was right before."""
