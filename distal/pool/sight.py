@@ -8,15 +8,18 @@ import numpy.typing as npt
 import torch
 
 from distal.communicator import Alone
+from distal.data.protocol import Rows
 from distal.data.table import ImageTable
-from distal.features import FEATURES, FeatureNetwork, FeatureRequest
+from distal.features import FEATURES, FeatureNetwork, FeatureRequest, PoolSample
 from distal.features.committee import Committee
 from distal.features.competition import Verdict
+from distal.features.network import PhaseListener, unheard
 from distal.features.probe import Probe
 from distal.features.projection import Projection
 from distal.features.rows import EmbeddedRows, Halves
+from distal.pool.drawn import Drawn
 from distal.query.recall import count_odds
-from distal.query.view import BY_FEATURES, DRAWS
+from distal.query.view import BY_FEATURES, FROZEN, PAST
 from distal.run.artefacts import Store
 from distal.streams import stream
 
@@ -28,39 +31,66 @@ DRAWN = 10
 class Sight:
     """Say how a round looks at the pool; travels to every shard.
 
-    verdict: whose class probabilities strategies see. projection, probe, committee: their `to_bytes`; no committee
-    where it is not needed.
+    verdict: whose class probabilities strategies see. projection, probe, committee, drawn: their `to_bytes`; no
+    committee and nothing drawn where it is not needed.
     """
 
     verdict: Verdict
     projection: bytes
     probe: bytes
     committee: bytes | None = None
+    drawn: bytes | None = None
 
     def of_head(self, wanted: frozenset[str]) -> frozenset[str]:
         """Return those of the tensors for which the model's scorer has to look at the pixels."""
         if self.verdict.classifier == "head":
-            return wanted - DRAWS
-        return wanted - BY_FEATURES - ({"probs"} if self.verdict.classifier == "probe" else frozenset())
+            return wanted - FROZEN - PAST
+        return wanted - BY_FEATURES - PAST - ({"probs"} if self.verdict.classifier == "probe" else frozenset())
+
+    def constants(self) -> dict[str, torch.Tensor]:
+        """Return what the view has by name and is the same on every shard: how what was drawn spreads."""
+        return {} if self.drawn is None else Drawn.from_bytes(self.drawn).statistics
 
 
 @dataclass(frozen=True)
 class Frozen:
     """Name a frozen network; whoever needs it makes it on its own device.
 
-    store: where files that cost time are kept. image_size, channels: of the pool.
+    store: where files that cost time are kept. image_size, channels: of the pool. pool: hash of the images that a
+    network may be trained on, and of how they are decoded.
     """
 
     name: str
     image_size: int
     channels: int
     store: Store
+    pool: str
 
-    def __call__(self, device: torch.device) -> FeatureNetwork:
-        """Make the network."""
-        comm = Alone(device)
-        request = FeatureRequest(image_size=self.image_size, channels=self.channels, comm=comm, store=self.store)
-        return FEATURES.find(self.name)(request)
+    def __call__(
+        self,
+        device: torch.device,
+        rows: Rows | None = None,
+        row_ids: npt.NDArray[np.int64] | None = None,
+        listen: PhaseListener = unheard,
+    ) -> FeatureNetwork:
+        """Make the network.
+
+        rows, row_ids: images that it may be trained on, where that was not done yet; None refuses one that was not.
+
+        Raises:
+            UntrainedError: it has to be trained first. ConfigError, EvaluationError: it cannot be had.
+        """
+        sample = PoolSample(rows, np.empty(0, np.int64) if row_ids is None else row_ids, self.pool)
+        return FEATURES.find(self.name)(
+            FeatureRequest(
+                image_size=self.image_size,
+                channels=self.channels,
+                comm=Alone(device),
+                store=self.store,
+                pool=sample,
+                listen=listen,
+            )
+        )
 
 
 class ShardSight:
@@ -107,9 +137,11 @@ class ShardSight:
     ) -> dict[str, torch.Tensor]:
         """Return the wanted tensors of every row; of_head: those that the model's scorer has given."""
         given, believed = dict(of_head), sight.verdict.classifier
-        if believed == "head" and not DRAWS & wanted:
+        if believed == "head" and not FROZEN & wanted:
             return given
         rows = self._project(sight.projection)
+        if "features" in wanted:
+            given["features"] = rows
         if "embeddings" in wanted and believed != "head":
             given["embeddings"] = rows
         if "committee" in wanted and sight.committee is not None:
@@ -119,6 +151,9 @@ class ShardSight:
         if "probs" in wanted and believed != "head":
             probs = self._by_block(rows, Probe.from_bytes(sight.probe).probs)
             given["probs"] = sight.verdict.probs(probs, of_head.get("probs", probs))
+        if "generated_distance" in wanted and sight.drawn is not None:
+            drawn = Drawn.from_bytes(sight.drawn)
+            given["generated_distance"] = self._by_block(rows, drawn.distance, given["probs"])
         return given
 
     def _dropped(self, rows: torch.Tensor, probe: Probe) -> torch.Tensor:
@@ -138,9 +173,10 @@ class ShardSight:
             self._projected = projection, torch.cat([torch.empty(0, width, device=self._device), *projected])
         return self._projected[1]
 
-    def _by_block(self, rows: torch.Tensor, function: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+    def _by_block(self, rows: torch.Tensor, function: Callable[..., torch.Tensor], *more: torch.Tensor) -> torch.Tensor:
         """Apply to whole blocks: products of one shape, so that a row's bits do not depend on the sharding."""
-        return torch.cat([function(part) for part in torch.split(rows, self._images.block_rows)])
+        blocks = zip(*(torch.split(tensor, self._images.block_rows) for tensor in (rows, *more)), strict=True)
+        return torch.cat([function(*parts) for parts in blocks])
 
     def _rows(self) -> EmbeddedRows:
         if self._embedded is None:
