@@ -104,7 +104,7 @@ def digits() -> dict[str, np.ndarray]:
 
 
 def make_features(pool: str, test: str, out: str, size: int, rows: int) -> None:
-    """Write what efficientnet_lite0 makes of the first rows of both tables, in a random order."""
+    """Write what efficientnet_lite0 makes of random rows of the pool and of the first TEST rows of the test set."""
     from distal.communicator import Alone
     from distal.data.table import open_images
     from distal.features import FEATURES, FeatureRequest
@@ -114,11 +114,13 @@ def make_features(pool: str, test: str, out: str, size: int, rows: int) -> None:
 
     kept: dict[str, np.ndarray] = {}
     with tempfile.TemporaryDirectory() as cache:
-        for path, names, count in ((pool, ("A", "y"), rows), (test, ("At", "yt"), 10_000)):
+        for path, names, count in ((pool, ("A", "y"), rows), (test, ("At", "yt"), None)):
             images = open_images(make_config({"pool": {"path": path, "cache": cache, "image_size": 32}}).pool)
             request = FeatureRequest(image_size=32, channels=images.channels, comm=Alone(), store=Folder(cache))
             network = FEATURES.find(f"efficientnet_lite0:{size}")(request)
-            ids = np.sort(stream(0, "eyes", path).permutation(images.rows)[:count])
+            ids = np.arange(min(TEST, images.rows))
+            if count is not None:
+                ids = np.sort(stream(0, "eyes", Path(path).name).permutation(images.rows)[:count])
             kept |= dict(zip(names, (EmbeddedRows(images, network).take(ids), images.labels(ids)), strict=True))
     np.savez(out, **kept)
 

@@ -23,7 +23,7 @@ from distal.nets import get_network
 from distal.nets.frozen import FROZEN
 from distal.oracle import ORACLES
 from distal.query import STRATEGIES, Strategy
-from distal.query.view import BY_FEATURES, FACTORS, FROZEN, PAST
+from distal.query.view import BY_FEATURES, FACTORS, ONLY_FEATURES, PAST
 from distal.registry import Registry
 from distal.run.seals import seal_yaml
 from distal.train.augment import AUGMENTATIONS
@@ -179,9 +179,9 @@ def _check_needs(strategy: Strategy, config: Config, key: str) -> None:
     if config.classifier != "head":
         gives |= {"probs", *BY_FEATURES}
     for need in sorted(strategy.tensors - gives):
-        if need in FROZEN:
+        if need in ONLY_FEATURES:
             raise ConfigError(
-                f"{key}: '{strategy.name}' needs '{need}', which frozen features give, and classifier=head makes none.\n"
+                f"{key}: '{strategy.name}' needs '{need}', of frozen features, and classifier=head makes none.\n"
                 "Set classifier=auto or classifier=probe, or another strategy."
             )
         hint = nearest_name(need, [*gives, *FACTORS])

@@ -33,7 +33,7 @@ from distal.plan import RunPlan
 from distal.pool.sight import Frozen
 from distal.query import STRATEGIES, Strategy
 from distal.resolve import print_config
-from distal.run.artefacts import Folder
+from distal.run.artefacts import Folder, Store
 from distal.run.directory import RunDirectory
 from distal.run.given import GIVEN, facts_of, keep, read_given, to_parquet
 from distal.run.ledger import Ledger
@@ -150,15 +150,19 @@ class Preparation:
                     f"({'pool' if what == 'fingerprint' else 'evaluate'}.path=...), or start under another name."
                 )
 
-    def network(self) -> Frozen | None:
-        """Return the frozen network that looks at the pool; None where the model's own classifier is all there is."""
-        return None if self.config.classifier == "head" else self.eyes()
+    def network(self, store: Store | None = None) -> Frozen | None:
+        """Return the frozen network that looks at the pool; None where the model's own classifier is all there is.
 
-    def eyes(self) -> Frozen:
+        store: where files that cost time are kept; None: beside the run.
+        """
+        return None if self.config.classifier == "head" else self.eyes(store)
+
+    def eyes(self, store: Store | None = None) -> Frozen:
         """Return the frozen network of `features.network`, whether or not the run looks through it."""
         images = self.images
         name = network_name(self.config.features.network, images.image_size)
-        store = self._run.beside(EVALUATION_CACHE) if self._run is not None else Folder(images.cache_folder)
+        if store is None:
+            store = self._run.beside(EVALUATION_CACHE) if self._run is not None else Folder(images.cache_folder)
         learned_from = f"{images.fingerprint} {images.spec} {self.holdout}"
         return Frozen(name, images.image_size, images.channels, store, learned_from)
 

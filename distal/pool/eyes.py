@@ -262,7 +262,7 @@ class Eyes:
             def told(phase: str, done: int, total: int) -> None:
                 listen(Event(round, phase, done, total))
 
-            self._eye = self._network(self._device, self._shards.rows, rows, told)
+            self._eye = self._network.taught(self._device, self._shards.rows, rows, told)
         return self._eye
 
     def _embed(self, listen: Listener, round: int) -> None:

@@ -19,7 +19,7 @@ from distal.features.projection import Projection
 from distal.features.rows import EmbeddedRows, Halves
 from distal.pool.drawn import Drawn
 from distal.query.recall import count_odds
-from distal.query.view import BY_FEATURES, FROZEN, PAST
+from distal.query.view import BY_FEATURES, ONLY_FEATURES, PAST
 from distal.run.artefacts import Store
 from distal.streams import stream
 
@@ -44,7 +44,7 @@ class Sight:
     def of_head(self, wanted: frozenset[str]) -> frozenset[str]:
         """Return those of the tensors for which the model's scorer has to look at the pixels."""
         if self.verdict.classifier == "head":
-            return wanted - FROZEN - PAST
+            return wanted - ONLY_FEATURES - PAST
         return wanted - BY_FEATURES - PAST - ({"probs"} if self.verdict.classifier == "probe" else frozenset())
 
     def constants(self) -> dict[str, torch.Tensor]:
@@ -66,31 +66,28 @@ class Frozen:
     store: Store
     pool: str
 
-    def __call__(
-        self,
-        device: torch.device,
-        rows: Rows | None = None,
-        row_ids: npt.NDArray[np.int64] | None = None,
-        listen: PhaseListener = unheard,
-    ) -> FeatureNetwork:
+    def __call__(self, device: torch.device) -> FeatureNetwork:
         """Make the network.
-
-        rows, row_ids: images that it may be trained on, where that was not done yet; None refuses one that was not.
 
         Raises:
             UntrainedError: it has to be trained first. ConfigError, EvaluationError: it cannot be had.
         """
-        sample = PoolSample(rows, np.empty(0, np.int64) if row_ids is None else row_ids, self.pool)
-        return FEATURES.find(self.name)(
-            FeatureRequest(
-                image_size=self.image_size,
-                channels=self.channels,
-                comm=Alone(device),
-                store=self.store,
-                pool=sample,
-                listen=listen,
-            )
-        )
+        return self._made(device, PoolSample(None, np.empty(0, dtype=np.int64), self.pool), unheard)
+
+    def taught(
+        self, device: torch.device, rows: Rows, row_ids: npt.NDArray[np.int64], listen: PhaseListener = unheard
+    ) -> FeatureNetwork:
+        """Make the network; train it where the pool has to teach it and nobody has done so.
+
+        rows: gives pixels. row_ids: int64 [n], all images of the pool as first found but those held out. Raises as
+        above.
+        """
+        return self._made(device, PoolSample(rows, row_ids, self.pool), listen)
+
+    def _made(self, device: torch.device, pool: PoolSample, listen: PhaseListener) -> FeatureNetwork:
+        shape = {"image_size": self.image_size, "channels": self.channels}
+        request = FeatureRequest(**shape, comm=Alone(device), store=self.store, pool=pool, listen=listen)
+        return FEATURES.find(self.name)(request)
 
 
 class ShardSight:
@@ -137,7 +134,7 @@ class ShardSight:
     ) -> dict[str, torch.Tensor]:
         """Return the wanted tensors of every row; of_head: those that the model's scorer has given."""
         given, believed = dict(of_head), sight.verdict.classifier
-        if believed == "head" and not FROZEN & wanted:
+        if believed == "head" and not ONLY_FEATURES & wanted:
             return given
         rows = self._project(sight.projection)
         if "features" in wanted:

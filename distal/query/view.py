@@ -26,10 +26,10 @@ STATISTICS = ("generated_mean", "generated_covariance", "real_mean", "real_covar
 OF_DRAWN = frozenset({"generated_distance", *STATISTICS})
 """What images that the model draws are in the eyes of frozen features."""
 
-FROZEN = frozenset({"features", *DRAWS, *OF_DRAWN})
+ONLY_FEATURES = frozenset({"features", *DRAWS, *OF_DRAWN})
 """What frozen features give whoever classifies."""
 
-BY_FEATURES = frozenset({"embeddings", *FROZEN})
+BY_FEATURES = frozenset({"embeddings", *ONLY_FEATURES})
 """What frozen features give: themselves, and what the probe's bootstraps and dropout draws say."""
 
 PAST = frozenset({"ldr"})
