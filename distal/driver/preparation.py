@@ -164,7 +164,8 @@ class Preparation:
         if store is None:
             store = self._run.beside(EVALUATION_CACHE) if self._run is not None else Folder(images.cache_folder)
         learned_from = f"{images.fingerprint} {images.spec} {self.holdout}"
-        return Frozen(name, images.image_size, images.channels, store, learned_from)
+        path = self.config.evaluate.extractor_path
+        return Frozen(name, images.image_size, images.channels, store, learned_from, path)
 
     def require_network(self) -> None:
         """Make the frozen network once, so that what it lacks is said before any process starts.

@@ -57,7 +57,7 @@ class Frozen:
     """Name a frozen network; whoever needs it makes it on its own device.
 
     store: where files that cost time are kept. image_size, channels: of the pool. pool: hash of the images that a
-    network may be trained on, and of how they are decoded.
+    network may be trained on, and of how they are decoded. path: evaluate.extractor_path, for `inception`.
     """
 
     name: str
@@ -65,6 +65,7 @@ class Frozen:
     channels: int
     store: Store
     pool: str
+    path: str | None = None
 
     def __call__(self, device: torch.device) -> FeatureNetwork:
         """Make the network.
@@ -86,7 +87,8 @@ class Frozen:
 
     def _made(self, device: torch.device, pool: PoolSample, listen: PhaseListener) -> FeatureNetwork:
         shape = {"image_size": self.image_size, "channels": self.channels}
-        request = FeatureRequest(**shape, comm=Alone(device), store=self.store, pool=pool, listen=listen)
+        comm = Alone(device)
+        request = FeatureRequest(**shape, comm=comm, store=self.store, path=self.path, pool=pool, listen=listen)
         return FEATURES.find(self.name)(request)
 
 
