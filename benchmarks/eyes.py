@@ -4,9 +4,9 @@
     python benchmarks/eyes.py curves KEEP.jsonl [NAME=FEATURES.npz ...] [--seeds 8 9 ...] [--strategies NAME ...]
     python benchmarks/eyes.py table KEEP.jsonl
 
-`features`: what efficientnet_lite0 makes of the first rows of two tables, by distal's cache: A, y of the pool and At, yt
-of the test set. `curves`: every seed begins with 12 random rows of its own, then 12 a round (fewer before a mark), and keeps
-the balanced accuracy on the test set after each round; `digits` needs no file: features are its pixels. Runs that
+`features`: what efficientnet_lite0 makes of the first rows of two tables, by distal's cache: A, y of the pool, At, yt
+of the test set. `curves`: every seed begins with 12 random rows of its own, then 12 a round (fewer before a mark), and
+keeps the balanced accuracy on the test set after each round; `digits` needs no file: features are its pixels. Runs that
 KEEP.jsonl has are not run again. `table`: means over seeds with 95% intervals (Student's t), and the labels of random
 over those of the strategy until its mean curve reaches random's mean at the last mark (95% by bootstrap of seeds).
 """

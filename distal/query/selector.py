@@ -55,7 +55,7 @@ class Selector:
 
     @property
     def askable(self) -> Ints:
-        """Return the positions of the rows that may be asked, ascending; those of a selection at work lack its picks."""
+        """Return the positions of the rows that may be asked, ascending, less what a selection at work has picked."""
         if self._askable is None:
             self._askable = np.flatnonzero(self.view.available)
         return self._askable

@@ -12,9 +12,9 @@ from round_case import Run
 from distal.config import Config
 from distal.errors import UntrainedError
 from distal.features import autoencoder_training
-from distal.query import phases
 from distal.pool.eyes import PROJECTION
 from distal.pool.found import least_recall
+from distal.query import phases
 from distal.run.ledger import Ledger
 from distal.run.predictions import read_predictions
 
