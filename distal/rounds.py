@@ -187,7 +187,7 @@ def _look(work: Work, strategy: Strategy, labels: Labels, round: int, state: Mod
     if eyes is None or not (strategy.tensors or len(labels.row_ids)):
         return None
     eyes.open(work.listen, round)
-    return eyes.sight(strategy, labels, round, state.generate)
+    return eyes.sight(strategy, labels, round, state.generate, work.listen)
 
 
 def train(work: Work, state: Model, round: int) -> tuple[Model, dict[str, float]]:

@@ -62,8 +62,8 @@ def draw(
 ) -> Drawn:
     """Draw PER_CLASS images of each of these classes, in which there is at least one, and see how they spread.
 
-    generate: of the model. embed: uint8 images to projected features, as the pool's were made. real: those of a sample
-    of the pool, float32 [n, d]. Classes weigh alike, as they do in the scored images.
+    generate: of the model. embed: uint8 images to projected features. real: those of a sample of the pool, of images of
+    the size that the model draws, float32 [n, d]. Classes weigh alike, as they do in the scored images.
     """
     parts = []
     with one_thread():

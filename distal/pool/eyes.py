@@ -22,7 +22,7 @@ from distal.features.projection import Projection, sampled_rows
 from distal.features.rows import EmbeddedRows, Halves, halves
 from distal.models import Scorer
 from distal.nets.threads import one_thread
-from distal.pool.drawn import Drawn, Generate, draw
+from distal.pool.drawn import Generate, draw
 from distal.pool.found import estimate_found
 from distal.pool.mapped import MapOfPool
 from distal.pool.sight import Frozen, Sight
@@ -95,7 +95,7 @@ class Eyes:
         self._verdict: tuple[tuple[int, int], Verdict] | None = None
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._eye: FeatureNetwork | None = None
-        self._sample: torch.Tensor | None = None
+        self._as_drawn: tuple[Projection, torch.Tensor] | None = None
         self._map = MapOfPool(run, Folder(images.cache_folder), self.project)
 
     def open(self, listen: Listener, round: int) -> Projection:
@@ -128,7 +128,7 @@ class Eyes:
             self._probe = len(labels.row_ids), probe
         return self._probe[1]
 
-    def sight(self, strategy: Strategy, labels: Labels, round: int, generate: Generate) -> Sight:
+    def sight(self, strategy: Strategy, labels: Labels, round: int, generate: Generate, listen: Listener) -> Sight:
         """Say how this round's shards are to look. generate: of the model, where the strategy sees what it draws."""
         assert self._projection is not None
         probe = self.probe(labels)
@@ -138,7 +138,7 @@ class Eyes:
             members, seed = self._config.features.members, self._config.seed
             committee = Committee.fit(probe, rows, labels.labels, members, seed).to_bytes()
         verdict = self.verdict(round, labels)
-        drawn = self._draw(generate, labels).to_bytes() if OF_DRAWN & strategy.tensors else None
+        drawn = self._draw(generate, labels, listen, round) if OF_DRAWN & strategy.tensors else None
         return Sight(verdict, self._projection.to_bytes(), probe.to_bytes(), committee, drawn)
 
     def verdict(self, round: int, labels: Labels) -> Verdict:
@@ -234,24 +234,32 @@ class Eyes:
         rows = EmbeddedRows(self._held_out.images, self._made(), self._device).take(self._held_out.rows)
         return self._projected(rows)
 
-    def _raw(self, row_ids: Ids) -> Halves:
+    def _raw(self, row_ids: Ids, as_drawn: bool = False) -> Halves:
         """Fetch features from the shards, each of which has those of its own rows."""
         ascending = np.unique(row_ids)
-        found: Halves = np.concatenate(self._shards.look("raw", ascending))
+        found: Halves = np.concatenate(self._shards.look("raw", ascending, as_drawn))
         return found[np.searchsorted(ascending, row_ids)]
 
-    def _draw(self, generate: Generate, labels: Labels) -> Drawn:
-        """Draw images of the classes that have a label, and see them through the frozen network."""
-        network, project = self._made(), self._projection
-        assert project is not None
-        if self._sample is None:
-            self._sample = self.project(sampled_rows(self._first_images(), self._config.seed))
+    def _draw(self, generate: Generate, labels: Labels, listen: Listener, round: int) -> tuple[bytes, bytes]:
+        """Draw images of the classes that have a label; return how they look, and the projection that they look by.
+
+        Both they and the pool are seen from images of the pool's size: on 32 px tiles an original and its small copy
+        lie further apart than two tiles do.
+        """
+        network = self._made()
+        if self._as_drawn is None:
+            self._embed(listen, round, as_drawn=True)
+            raw = self._raw(sampled_rows(self._first_images(), self._config.seed), as_drawn=True)
+            with one_thread():
+                project = Projection.fit(raw, self._config.features.components)
+                self._as_drawn = project, project(torch.from_numpy(raw))
+        project, sample = self._as_drawn
 
         def embed(images: torch.Tensor) -> torch.Tensor:
             return project(halves(network(images.to(self._device))).cpu())
 
-        latent_dim = self._config.net.latent_dim
-        return draw(generate, latent_dim, np.unique(labels.labels), embed, self._sample)
+        drawn = draw(generate, self._config.net.latent_dim, np.unique(labels.labels), embed, sample)
+        return drawn.to_bytes(), project.to_bytes()
 
     def _made(self, listen: Listener = ignore, round: int = 0) -> FeatureNetwork:
         """Make the frozen network on this rank's device, once; train it where the pool has to teach it."""
@@ -265,13 +273,13 @@ class Eyes:
             self._eye = self._network.taught(self._device, self._shards.rows, rows, told)
         return self._eye
 
-    def _embed(self, listen: Listener, round: int) -> None:
+    def _embed(self, listen: Listener, round: int, as_drawn: bool = False) -> None:
         total = self._images.rows
-        done, began = sum(self._shards.look("embed", 0.0)), time.monotonic()
+        done, began = sum(self._shards.look("embed", 0.0, as_drawn)), time.monotonic()
         known = done
         while done < total:
             first = done == known
-            done = sum(self._shards.look("embed", FIRST_S if first else TELL_S))
+            done = sum(self._shards.look("embed", FIRST_S if first else TELL_S, as_drawn))
             rate = (done - known) / (time.monotonic() - began)
             facts: dict[str, float | str] = {"per_s": rate, "left_s": (total - done) / rate if rate else 0.0}
             if first:

@@ -1,7 +1,7 @@
 """Be a shard's eyes: features of its rows by a frozen network, and what the probe makes of them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -31,15 +31,16 @@ DRAWN = 10
 class Sight:
     """Say how a round looks at the pool; travels to every shard.
 
-    verdict: whose class probabilities strategies see. projection, probe, committee, drawn: their `to_bytes`; no
-    committee and nothing drawn where it is not needed.
+    verdict: whose class probabilities strategies see. projection, probe, committee: their `to_bytes`; no committee
+    where it is not needed. drawn: what the model draws, and the projection of rows that are seen as it is, their
+    `to_bytes`; None where no strategy sees it.
     """
 
     verdict: Verdict
     projection: bytes
     probe: bytes
     committee: bytes | None = None
-    drawn: bytes | None = None
+    drawn: tuple[bytes, bytes] | None = None
 
     def of_head(self, wanted: frozenset[str]) -> frozenset[str]:
         """Return those of the tensors for which the model's scorer has to look at the pixels."""
@@ -49,7 +50,7 @@ class Sight:
 
     def constants(self) -> dict[str, torch.Tensor]:
         """Return what the view has by name and is the same on every shard: how what was drawn spreads."""
-        return {} if self.drawn is None else Drawn.from_bytes(self.drawn).statistics
+        return {} if self.drawn is None else Drawn.from_bytes(self.drawn[0]).statistics
 
 
 @dataclass(frozen=True)
@@ -110,20 +111,23 @@ class ShardSight:
     ) -> None:
         self._images, self._network, self._device = images, network, device
         self._first, self._last, self._usable = first_row, last_row, usable
-        self._embedded: EmbeddedRows | None = None
-        self._projected: tuple[bytes, torch.Tensor] | None = None
+        self._embedded: dict[bool, EmbeddedRows] = {}
+        self._projected: dict[bool, tuple[bytes, torch.Tensor]] = {}
 
-    def embed(self, seconds: float) -> int:
-        """Compute features until `seconds` have passed; return how many rows have theirs."""
-        return self._rows().embed(self._first, self._last, seconds)
+    def embed(self, seconds: float, as_drawn: bool = False) -> int:
+        """Compute features until `seconds` have passed; return how many rows have theirs.
+
+        as_drawn: of the pool's own pixels, as what a model draws is seen; else of the originals.
+        """
+        return self._rows(as_drawn).embed(self._first, self._last, seconds)
 
     def width(self) -> int:
         """Return F, the number of the network's own features of a row."""
-        return self._rows().width
+        return self._rows(as_drawn=False).width
 
-    def raw(self, row_ids: npt.NDArray[np.int64]) -> Halves:
+    def raw(self, row_ids: npt.NDArray[np.int64], as_drawn: bool = False) -> Halves:
         """Return the network's own features of those of these rows that lie here, float16 [m, F], in their order."""
-        return self._rows().take(row_ids[(row_ids >= self._first) & (row_ids < self._last)])
+        return self._rows(as_drawn).take(row_ids[(row_ids >= self._first) & (row_ids < self._last)])
 
     def odds(self, projection: bytes, probe: bytes, taken: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Count the rows that may be asked by the probe's log odds of each class, int64 [K, BINS]."""
@@ -139,8 +143,6 @@ class ShardSight:
         if believed == "head" and not ONLY_FEATURES & wanted:
             return given
         rows = self._project(sight.projection)
-        if "features" in wanted:
-            given["features"] = rows
         if "embeddings" in wanted and believed != "head":
             given["embeddings"] = rows
         if "committee" in wanted and sight.committee is not None:
@@ -150,10 +152,20 @@ class ShardSight:
         if "probs" in wanted and believed != "head":
             probs = self._by_block(rows, Probe.from_bytes(sight.probe).probs)
             given["probs"] = sight.verdict.probs(probs, of_head.get("probs", probs))
-        if "generated_distance" in wanted and sight.drawn is not None:
-            drawn = Drawn.from_bytes(sight.drawn)
-            given["generated_distance"] = self._by_block(rows, drawn.distance, given["probs"])
+        if sight.drawn is not None:
+            given |= self._beside_drawn(*sight.drawn, wanted, given)
         return given
+
+    def _beside_drawn(
+        self, drawn: bytes, projection: bytes, wanted: frozenset[str], given: Mapping[str, torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
+        """Return what rows are beside what the model draws, seen from their pixels at its size."""
+        rows = self._project(projection, as_drawn=True)
+        found = {"features": rows} if "features" in wanted else {}
+        if "generated_distance" in wanted:
+            distance = Drawn.from_bytes(drawn).distance
+            found["generated_distance"] = self._by_block(rows, distance, given["probs"])
+        return found
 
     def _dropped(self, rows: torch.Tensor, probe: Probe) -> torch.Tensor:
         """Return what the probe says of rows without half of their features, in each of several draws [n, M, K]."""
@@ -161,25 +173,30 @@ class ShardSight:
         masks = torch.from_numpy(kept).to(rows)
         return torch.stack([self._by_block(rows * mask, probe.probs) for mask in masks], 1)
 
-    def _project(self, projection: bytes) -> torch.Tensor:
+    def _project(self, projection: bytes, as_drawn: bool = False) -> torch.Tensor:
         """Project all rows once a launch: a round then costs a product of few columns."""
-        if self._projected is None or self._projected[0] != projection:
+        kept = self._projected.get(as_drawn)
+        if kept is None or kept[0] != projection:
             project = Projection.from_bytes(projection)
-            rows, step, last = self._rows(), self._images.block_rows, self._last
+            rows, step, last = self._rows(as_drawn), self._images.block_rows, self._last
             parts = (rows.between(start, min(start + step, last)) for start in range(self._first, last, step))
             projected = [project(torch.from_numpy(np.array(part)).to(self._device)) for part in parts]
             width = project.matrix.shape[1]
-            self._projected = projection, torch.cat([torch.empty(0, width, device=self._device), *projected])
-        return self._projected[1]
+            kept = projection, torch.cat([torch.empty(0, width, device=self._device), *projected])
+            self._projected[as_drawn] = kept
+        return kept[1]
 
     def _by_block(self, rows: torch.Tensor, function: Callable[..., torch.Tensor], *more: torch.Tensor) -> torch.Tensor:
         """Apply to whole blocks: products of one shape, so that a row's bits do not depend on the sharding."""
         blocks = zip(*(torch.split(tensor, self._images.block_rows) for tensor in (rows, *more)), strict=True)
         return torch.cat([function(*parts) for parts in blocks])
 
-    def _rows(self) -> EmbeddedRows:
-        if self._embedded is None:
+    def _rows(self, as_drawn: bool) -> EmbeddedRows:
+        if as_drawn not in self._embedded:
             if self._network is None:
                 raise RuntimeError("the shard was made without a frozen network")
-            self._embedded = EmbeddedRows(self._images, self._network(self._device), self._device)
-        return self._embedded
+            network = self._network(self._device)
+            if as_drawn:
+                network = replace(network, size=None, channels=None)
+            self._embedded[as_drawn] = EmbeddedRows(self._images, network, self._device)
+        return self._embedded[as_drawn]

@@ -80,8 +80,8 @@ class View:
     tensors: what the strategy needs of what the model says, by name, n rows each, on the shard's device, and as
     attributes: probs float32 [n, K], the class probabilities; embeddings float32 [n, F]; realism float32 [n];
     committee float32 [n, B, K], those of B members; dropout_probs float32 [n, M, K], of M dropout draws; features
-    float32 [n, d], the frozen ones even where embeddings are the model's own; generated_distance float32 [n]; ldr
-    float32 [n, T], log density ratios by the scorers of the last T rounds, each less its mean over the pool.
+    float32 [n, d], the frozen network's of the pool's own pixels, as what is drawn is seen; generated_distance float32
+    [n]; ldr float32 [n, T], log density ratios by the scorers of the last T rounds, each less its mean over the pool.
     constants: further tensors by name, of any shape, the same on every shard: statistics of what G draws, for example.
     """
 

@@ -10,6 +10,7 @@ from sklearn.covariance import ledoit_wolf as reference
 
 from distal.config import Config
 from distal.errors import ConfigError
+from distal.features import FEATURES, FeatureNetwork
 from distal.pool.drawn import PER_CLASS, Drawn, draw, ledoit_wolf
 from distal.run.ledger import Ledger, Query
 
@@ -51,6 +52,19 @@ def test_a_row_is_as_far_as_the_nearest_image_of_its_likeliest_class() -> None:
         others = drawn.features[drawn.labels == label].double()
         assert float(found[row]) == pytest.approx(float((others - x[row].double()).norm(dim=1).min()), rel=1e-5)
     assert float(found[2]) == np.inf  # nothing was drawn for class 1
+
+
+def test_rows_are_seen_as_what_is_drawn_is_from_the_pools_own_pixels(
+    small_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def side_of(images: torch.Tensor) -> torch.Tensor:
+        return torch.full((len(images), 1), float(images.shape[-1]))
+
+    monkeypatch.setitem(FEATURES.entries, "sided", lambda request: FeatureNetwork("sided", "", 1, 16, 1, side_of))
+    run = Run(small_config(features={"network": "sided"}))
+    rows = np.arange(3)
+    sides = [np.concatenate(run.shards.look("raw", rows, as_drawn)).tolist() for as_drawn in (False, True)]
+    assert sides == [[[16.0]] * 3, [[8.0]] * 3]
 
 
 def test_a_run_asks_for_what_is_far_from_all_that_its_generator_draws(small_config: Callable[..., Config]) -> None:
