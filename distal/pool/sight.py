@@ -87,9 +87,15 @@ class Frozen:
         return self._made(device, PoolSample(rows, row_ids, self.pool), listen)
 
     def _made(self, device: torch.device, pool: PoolSample, listen: PhaseListener) -> FeatureNetwork:
-        shape = {"image_size": self.image_size, "channels": self.channels}
-        comm = Alone(device)
-        request = FeatureRequest(**shape, comm=comm, store=self.store, path=self.path, pool=pool, listen=listen)
+        request = FeatureRequest(
+            image_size=self.image_size,
+            channels=self.channels,
+            comm=Alone(device),
+            store=self.store,
+            path=self.path,
+            pool=pool,
+            listen=listen,
+        )
         return FEATURES.find(self.name)(request)
 
 
