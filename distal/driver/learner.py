@@ -95,6 +95,7 @@ class ActiveLearner:
         self._address = address or config.address
         self._opened = Preparation(config, self.run_directory, self._address)
         self._opened.require_memory()
+        self._opened.require_network()
         self._shown = FewRows(self._opened.images)
         self.config = self._opened.config
         self._oracle = guarded(oracle)
