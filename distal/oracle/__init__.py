@@ -3,6 +3,7 @@
 dataset     dataset.py      the pool's hidden label column, with errors and costs
 callable    callable.py     a Python function in the driver's process
 files       files.py        people, with a folder of PNGs and a CSV
+told        told.py         whoever brings answers: a script that asks and tells, or a file that is imported
 
 A third party adds one by an entry point of the group ``distal.oracles``: a `Builder`, a function or a class. Where it
 has an attribute `section`, a subclass of `distal.config.OracleSection`, that is what stands under `oracle:`.
@@ -14,11 +15,13 @@ from dataclasses import dataclass
 from distal.config import Config, DatasetConfig
 from distal.errors import ConfigError
 from distal.oracle.annotate import annotate, answered
+from distal.oracle.asked import Asked
 from distal.oracle.callable import CallableOracle, Item, LabelFunction
 from distal.oracle.classes import Classes
 from distal.oracle.dataset import DatasetOracle
 from distal.oracle.files import FilesOracle
 from distal.oracle.protocol import Images, Oracle
+from distal.oracle.told import ToldOracle
 from distal.registry import Registry
 from distal.run.directory import RunDirectory
 
@@ -60,8 +63,15 @@ def _files(s: OracleRequest) -> Oracle:
     return FilesOracle(s.run, s.images, s.classes, s.config.pool.max_pixels)
 
 
+def _told(s: OracleRequest) -> Oracle:
+    return ToldOracle(s.run.uri)
+
+
 ORACLES: Registry[Builder] = Registry(
-    "oracle.kind", "oracle", "distal.oracles", {"dataset": _Dataset(), "callable": _callable, "files": _files}
+    "oracle.kind",
+    "oracle",
+    "distal.oracles",
+    {"dataset": _Dataset(), "callable": _callable, "files": _files, "told": _told},
 )
 
 
@@ -81,6 +91,7 @@ def build_oracle(
 
 __all__ = [
     "ORACLES",
+    "Asked",
     "Builder",
     "CallableOracle",
     "Classes",
@@ -91,6 +102,7 @@ __all__ = [
     "LabelFunction",
     "Oracle",
     "OracleRequest",
+    "ToldOracle",
     "annotate",
     "answered",
     "build_oracle",
