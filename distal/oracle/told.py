@@ -3,11 +3,12 @@
 import numbers
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from distal.errors import OracleError
 from distal.oracle.classes import Classes, UnreadableLabelError, shown
 from distal.oracle.protocol import RowIds
+from distal.oracle.sheet import SKIP
 from distal.run.ledger import Answer, Ledger, Query
 
 
@@ -37,8 +38,8 @@ class ToldOracle:
 class Told:
     """Hold one answer as it was brought.
 
-    where: begins a message about it, such as "line 3"; may be empty. label: a class name, a class index, or None where
-    the row is declined. time: unix seconds.
+    where: begins a message about it, such as "line 3"; may be empty. label: a class name, a class index, None where the
+    row is declined, or SKIP where no class is called so. time: unix seconds.
     """
 
     where: str
@@ -50,11 +51,14 @@ class Told:
 
 @dataclass(frozen=True)
 class Taken:
-    """Say what of the answers can be taken: by round; how many stand in the ledger already; a line about each other."""
+    """Say what of the answers can be taken.
 
-    answers: dict[int, list[Answer]]
-    known: int
-    refused: list[str]
+    answers: the new ones by round. known: rows whose answer stands in the ledger already. refused: a line about others.
+    """
+
+    answers: dict[int, list[Answer]] = field(default_factory=dict)
+    known: set[int] = field(default_factory=set)
+    refused: list[str] = field(default_factory=list)
 
     @property
     def count(self) -> int:
@@ -65,27 +69,34 @@ class Taken:
 def take(ledger: Ledger, classes: Classes, told: Sequence[Told]) -> Taken:
     """Sort answers by the round that asks for their row, without keeping them.
 
-    Refused are: what is no row id or no label, a row that no round asks for, and a second, other label of a row, be the
-    first one in the ledger or here.
+    Refused are: what is no row id or no label, a row that no round asks for, another label than a row has in the
+    ledger, and all labels of a row that differ here.
     """
     rounds = ledger.rounds_of_rows()
     standing = {answer.row_id: answer for round in set(rounds.values()) for answer in ledger.answers(round)}
-    taken = Taken({}, 0, [])
-    known = 0
+    refused: list[str] = []
+    read: dict[int, list[tuple[str, Answer]]] = {}
     for one in told:
+        where = f"{one.where}: " if one.where else ""
         try:
             answer = _answer(one, rounds, classes)
-            before = standing.setdefault(answer.row_id, answer)
-            if before is answer:
-                taken.answers.setdefault(rounds[answer.row_id], []).append(answer)
-            elif before.label == answer.label:
-                known += 1
-            else:
-                first = "declined" if before.label is None else repr(classes.names[before.label])
-                raise UnreadableLabelError(f"it has another answer, by {before.annotator}, which stays: {first}")
         except UnreadableLabelError as error:
-            taken.refused.append(f"{one.where}{': ' if one.where else ''}row {shown(one.row_id)}: {error}")
-    return Taken(taken.answers, known, taken.refused)
+            refused.append(f"{where}row {shown(one.row_id)}: {error}")
+            continue
+        read.setdefault(answer.row_id, []).append((where, answer))
+    taken = Taken(refused=refused)
+    for row_id, several in read.items():
+        named = [_named(answer, classes) for _, answer in several]
+        if len(set(named)) > 1:
+            refused.append(f"{several[-1][0]}row {row_id}: it has different labels, {', '.join(named)}; none is taken")
+        elif row_id not in standing:
+            taken.answers.setdefault(rounds[row_id], []).append(several[0][1])
+        elif _named(standing[row_id], classes) != named[0]:
+            first = f"{_named(standing[row_id], classes)} by {standing[row_id].annotator}"
+            refused.append(f"{several[0][0]}row {row_id}: {named[0]} is refused, for it was answered before: {first}")
+        else:
+            taken.known.add(row_id)
+    return taken
 
 
 def tell(ledger: Ledger, classes: Classes, row_ids: Sequence[object], labels: Sequence[object], annotator: str) -> None:
@@ -115,5 +126,14 @@ def _answer(told: Told, rounds: dict[int, int], classes: Classes) -> Answer:
         raise UnreadableLabelError("this is no row id")
     if int(row_id) not in rounds:
         raise UnreadableLabelError("no round has asked for it")
-    label = None if told.label is None else classes.index(told.label)
+    try:
+        label = None if told.label is None else classes.index(told.label)
+    except UnreadableLabelError:
+        if not (isinstance(told.label, str) and told.label.strip().casefold() == SKIP):
+            raise
+        label = None
     return Answer(int(row_id), label, told.annotator, told.time, classes.cost(label))
+
+
+def _named(answer: Answer, classes: Classes) -> str:
+    return "declined" if answer.label is None else repr(classes.names[answer.label])
