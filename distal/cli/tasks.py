@@ -1,6 +1,7 @@
 """Carry what a run asks to a labeling tool, and bring back what was answered there, in files."""
 
 import base64
+import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ from distal.run.files import LocalFiles
 from distal.run.ledger import Ledger
 from distal.run.predictions import read_predictions
 
+log = logging.getLogger(__name__)
+
 SHOWN = 10
 """Refused answers that are named one by one."""
 
@@ -38,7 +41,7 @@ def export_tasks(
     """
     if form not in FORMATS:
         raise ConfigError(f"--format: '{form}' is none.\nKnown: {', '.join(FORMATS)}.")
-    _check_url(url)
+    _check(url, overrides)
     saved = read_saved(run)
     asked = _awaited(run, Preparation(override_config(saved.config, overrides), run))
     files, embed = LocalFiles(Path(out).expanduser().absolute()), form == "label-studio"
@@ -98,10 +101,14 @@ def import_labels(run: RunDirectory, place: str, annotator: str) -> str:
     declined = sum(answer.label is None for answers in taken.answers.values() for answer in answers)
     said = f"{taken.count} answers kept ({declined} decline their image), {len(taken.known)} were known"
     refused = [*brought.problems, *taken.refused]
+    for line in refused[:SHOWN]:
+        log.warning("not taken: %s", line)
     if refused:
-        more = [f"({len(refused) - SHOWN} more)"] if len(refused) > SHOWN else []
-        lines = "\n  ".join([*refused[:SHOWN], *more])
-        raise OracleError(f"{place}: {said}, {len(refused)} refused:\n  {lines}\nClasses: {classes.known()}.")
+        raise OracleError(
+            f"{place}: {said}, {len(refused)} refused: {refused[0]}"
+            + (f" (and {len(refused) - 1} more)" if len(refused) > 1 else "")
+            + f"\nMend and import it again: what is kept stays. Known classes: {classes.known()}"
+        )
     rest = f"{pending} labels are still awaited" if pending else f"to go on: distal resume {run.uri}"
     return f"{said}; {rest}"
 
@@ -132,9 +139,12 @@ def _filled(url: str, row_id: int, path: str) -> str:
     return url.replace("{row_id}", str(row_id)).replace("{path}", escaped)
 
 
-def _check_url(url: str | None) -> None:
+def _check(url: str | None, overrides: Sequence[str]) -> None:
     if url is not None and "{row_id}" not in url and "{path}" not in url:
         raise ConfigError(
-            f"--url: {url!r} is the same for every image.\nGive for example 'https://images.example/{{path}}'; "
-            "{row_id} is known as well."
+            f"--url: {url!r} is the same for every image.\n"
+            "Give for example 'https://images.example/{path}'; {row_id} is known as well."
         )
+    for override in overrides:
+        if not override.startswith(("pool.path=", "pool.cache=")):
+            raise ConfigError(f"'{override}': only pool.path and pool.cache fit here.\nLeave it out.")
