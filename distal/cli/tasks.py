@@ -2,10 +2,10 @@
 
 import base64
 import logging
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import quote
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from distal.driver.preparation import Preparation
 from distal.errors import ConfigError, OracleError, RunError, StorageError
 from distal.oracle import Asked, Classes
 from distal.oracle.formats import FORMATS, Batch, Task, read_answers
+from distal.oracle.formats.task import IN_PLACES, image_place
 from distal.oracle.told import take
 from distal.resolve import override_config
 from distal.run.directory import RunDirectory
@@ -50,12 +51,13 @@ def export_tasks(
             raise ConfigError(
                 f"--out: {files.root / name} is there already, and may hold answers.\nGive the name of a new folder."
             )
-    suggestions = _suggestions(run, asked) if suggest else {}
+    said = read_predictions(run, asked.round) if suggest else None
+    suggestions = {} if said is None else said.likeliest(saved.classes)
     tasks = []
     for item, score in zip(asked, asked.scores.tolist(), strict=True):
         name, place = f"images/{item.row_id}.png", ""
         if url is not None:
-            place = _filled(url, item.row_id, item.path)
+            place = image_place(url, item.row_id, item.path)
         else:
             png = encode_png(item.image)
             place = f"data:image/png;base64,{base64.b64encode(png).decode()}" if embed else name
@@ -124,23 +126,8 @@ def _awaited(run: RunDirectory, opened: Preparation) -> Asked:
     return Asked(query, pending, opened.images, opened.classes, opened.config.pool.max_pixels)
 
 
-def _suggestions(run: RunDirectory, asked: Asked) -> dict[int, tuple[str, float]]:
-    """Return what the probe takes each row for, and how probable that is; nothing where there is no prediction."""
-    said = read_predictions(run, asked.round)
-    if said is None:
-        return {}
-    likeliest = zip(said.row_ids.tolist(), said.probe.argmax(1).tolist(), said.probe.max(1).tolist(), strict=True)
-    return {row_id: (asked.classes[label], probability) for row_id, label, probability in likeliest}
-
-
-def _filled(url: str, row_id: int, path: str) -> str:
-    """Return the place of an image; in a web address its path is escaped."""
-    escaped = path if url.startswith(("s3://", "gs://", "azure-blob://")) else quote(path)
-    return url.replace("{row_id}", str(row_id)).replace("{path}", escaped)
-
-
 def _check(url: str | None, overrides: Sequence[str]) -> None:
-    if url is not None and "{row_id}" not in url and "{path}" not in url:
+    if url is not None and not re.search(IN_PLACES, url):
         raise ConfigError(
             f"--url: {url!r} is the same for every image.\n"
             "Give for example 'https://images.example/{path}'; {row_id} is known as well."

@@ -24,6 +24,9 @@ MAY_CHANGE = (
     "train.cpus_per_worker",
     "train.gpus_per_worker",
     "evaluate.path",
+    "oracle.url",
+    "oracle.images",
+    "oracle.wait_s",
 )
 """Keys that a run may change when it is taken up again; the paths only to the same images, and more in the pool."""
 

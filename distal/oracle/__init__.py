@@ -3,6 +3,7 @@
 dataset     dataset.py      the pool's hidden label column, with errors and costs
 callable    callable.py     a Python function in the driver's process
 files       files.py        people, with a folder of PNGs and a CSV
+label_studio label_studio.py people who work in Label Studio
 told        told.py         whoever brings answers: a script that asks and tells, or a file that is imported
 
 A third party adds one by an entry point of the group ``distal.oracles``: a `Builder`, a function or a class. Where it
@@ -20,6 +21,7 @@ from distal.oracle.callable import CallableOracle, Item, LabelFunction
 from distal.oracle.classes import Classes
 from distal.oracle.dataset import DatasetOracle
 from distal.oracle.files import FilesOracle
+from distal.oracle.label_studio import LabelStudioConfig, LabelStudioOracle
 from distal.oracle.protocol import Images, Oracle
 from distal.oracle.told import ToldOracle
 from distal.registry import Registry
@@ -63,6 +65,16 @@ def _files(s: OracleRequest) -> Oracle:
     return FilesOracle(s.run, s.images, s.classes, s.config.pool.max_pixels)
 
 
+class _LabelStudio:
+    """Build the oracle that asks in Label Studio; a class, so that it may say its section."""
+
+    section = LabelStudioConfig
+
+    def __call__(self, s: OracleRequest) -> Oracle:
+        assert isinstance(s.config.oracle, LabelStudioConfig)
+        return LabelStudioOracle(s.run, s.images, s.classes, s.config.oracle, s.config.pool.max_pixels)
+
+
 def _told(s: OracleRequest) -> Oracle:
     return ToldOracle(s.run.uri)
 
@@ -71,7 +83,7 @@ ORACLES: Registry[Builder] = Registry(
     "oracle.kind",
     "oracle",
     "distal.oracles",
-    {"dataset": _Dataset(), "callable": _callable, "files": _files, "told": _told},
+    {"dataset": _Dataset(), "callable": _callable, "files": _files, "told": _told, "label_studio": _LabelStudio()},
 )
 
 
@@ -100,6 +112,7 @@ __all__ = [
     "Images",
     "Item",
     "LabelFunction",
+    "LabelStudioOracle",
     "Oracle",
     "OracleRequest",
     "ToldOracle",

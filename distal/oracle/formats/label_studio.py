@@ -5,6 +5,7 @@ never used.
 """
 
 import json
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
@@ -38,6 +39,28 @@ def labeling(classes: Sequence[str]) -> str:
         f'  <Choices name="{CONTROL}" toName="{OBJECT}" choice="single" required="true">\n{choices}\n'
         "  </Choices>\n</View>\n"
     )
+
+
+def choices(labeling: str) -> set[str]:
+    """Return the choices of a labeling configuration's control of our name; none where it has no such control."""
+    try:
+        root = ET.fromstring(labeling)
+    except ET.ParseError:
+        return set()
+    return {
+        choice.get("value", "")
+        for control in root.iter("Choices")
+        if control.get("name") == CONTROL
+        for choice in control.iter("Choice")
+    }
+
+
+def row_of(task: Mapping[str, Any], pool: str) -> int | None:
+    """Return the row that a task of Label Studio's asks for; None where it is none of this pool's."""
+    data = task.get("data")
+    if not isinstance(data, dict) or data.get("pool") != pool:
+        return None
+    return whole_number(data.get("row_id"))
 
 
 def as_json(task: Task, batch: Batch) -> dict[str, Any]:

@@ -2,9 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from distal.oracle.sheet import SKIP
 from distal.oracle.told import Told
+
+IN_PLACES = r"\{(row_id|path)\}"
+"""What a template of images' places must hold, or it would be the same for all."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,12 @@ class Brought:
 
     told: list[Told]
     problems: list[str]
+
+
+def image_place(template: str, row_id: int, path: str) -> str:
+    """Return where an image is, from a template with {row_id} or {path}; in a web address the path is escaped."""
+    escaped = quote(path) if template.startswith(("http", "/")) else path
+    return template.replace("{row_id}", str(row_id)).replace("{path}", escaped)
 
 
 def row_id_of_name(name: object) -> int | None:
