@@ -93,6 +93,7 @@ class ActiveLearner:
         self._opened.require_memory()
         self.config = self._opened.config
         self._pages = Pages(self.run_directory, FewRows(self._opened.images), self._opened.classes)
+        self._ledger = Ledger(self.run_directory, len(self._opened.classes))
         self._oracle = guarded(oracle)
         self._build_oracle()  # where the rounds run it is built again; here, so that it refuses at once
         self._strategy = chosen
@@ -140,11 +141,10 @@ class ActiveLearner:
             )
         if self.run().kind == "stopped":
             return None
-        ledger = Ledger(self.run_directory, len(self._opened.classes))
-        query = ledger.read_query(len(self.run_directory.committed()) + 1)
+        query = self._ledger.read_query(len(self.run_directory.committed()) + 1)
         assert query is not None  # what is awaited was asked
         opened = self._opened
-        return Asked(query, ledger.pending(query), opened.images, opened.classes, self.config.pool.max_pixels)
+        return Asked(query, self._ledger.pending(query), opened.images, opened.classes, self.config.pool.max_pixels)
 
     def answer(self, row_ids: Iterable[int], labels: Sequence[int | str | None], annotator: str = "python") -> None:
         """Tell labels of rows that were asked: durable on return, all or none of them.
@@ -158,7 +158,7 @@ class ActiveLearner:
         """
         classes = Classes(self._opened.classes, self.config.oracle.cost)
         with self.run_directory.lock("driver"):
-            tell(Ledger(self.run_directory, len(classes.names)), classes, list(row_ids), list(labels), annotator)
+            tell(self._ledger, classes, list(row_ids), list(labels), annotator)
 
     def _rounds(self) -> Generator[RoundResult, None, None]:
         run = self.run_directory
@@ -277,12 +277,11 @@ class ActiveLearner:
     def _awaited(self) -> str | None:
         """Take what answers there are to an open question, before anything is started; say what is still awaited."""
         run = self.run_directory
-        ledger = Ledger(run, len(self._opened.classes))
-        query = ledger.read_query(len(run.committed()) + 1)
-        if query is None or len(ledger.pending(query)) == 0:
+        query = self._ledger.read_query(len(run.committed()) + 1)
+        if query is None or len(self._ledger.pending(query)) == 0:
             return None
         self._opened.write(run)
-        return annotate(ledger, self._build_oracle(), query, self._listen)
+        return annotate(self._ledger, self._build_oracle(), query, self._listen)
 
     def _build_oracle(self) -> Oracle:
         if isinstance(self._oracle, GuardedOracle):
