@@ -33,5 +33,5 @@ def read(data: bytes, annotator: str, now: float) -> Brought:
             if tags:
                 brought.problems.append(f"image {name}: its name is no row id")
             continue
-        brought.told += [Told(f"image {name}", row_id, label, annotator, now) for label in tags]
+        brought.told.extend(Told(f"image {name}", row_id, label, annotator, now) for label in tags)
     return brought
