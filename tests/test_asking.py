@@ -1,4 +1,4 @@
-"""Ask and tell: a script or a file answers when it likes, and the run is the one that a function would have answered."""
+"""Ask and tell: a script or a file answers when it likes, and the run is the one that a function would have had."""
 
 import asyncio
 import json
@@ -71,7 +71,9 @@ def test_ask_and_tell_over_many_processes_is_the_run_that_a_function_answers(
     called = ActiveLearner(small_config(name="called"), oracle=lambda item: truth[item.row_id])
     called.run()
     assert scores(again) == scores(called)
-    assert written(told, "query.parquet", "samples.png") == written(called.run_directory, "query.parquet", "samples.png")
+    assert written(told, "query.parquet", "samples.png") == written(
+        called.run_directory, "query.parquet", "samples.png"
+    )
 
 
 def test_an_oracle_that_answers_by_itself_is_not_asked_for(small_config: Make) -> None:
@@ -98,8 +100,7 @@ def test_rounds_beside_an_event_loop_leave_it_free_and_the_run_as_well_once_it_i
 
         beside = asyncio.create_task(tick())
         async with aclosing(learner.rounds_async()) as rounds:
-            async for result in rounds:
-                break
+            result = await anext(rounds)
         beside.cancel()
         return result.round, ticks
 

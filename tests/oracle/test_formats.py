@@ -81,7 +81,9 @@ def test_rows_and_odd_names_survive_the_round_trip(tool):
     brought = read_answers(tool(), "pool-a", "somebody", 1.0)
     assert brought.problems == []
     said = [(told.row_id, told.label.strip() if tool is in_a_spreadsheet else told.label) for told in brought.told]
-    assert said == [(row, name.strip() if tool is in_a_spreadsheet else name) for row, name in zip(ROWS, ODD, strict=True)]
+    assert said == [
+        (row, name.strip() if tool is in_a_spreadsheet else name) for row, name in zip(ROWS, ODD, strict=True)
+    ]
 
 
 def test_label_studio_shows_a_suggestion_and_keys_for_nine_classes():
