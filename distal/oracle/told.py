@@ -121,10 +121,11 @@ def tell(ledger: Ledger, classes: Classes, row_ids: Sequence[object], labels: Se
 
 def _answer(told: Told, rounds: dict[int, int], classes: Classes) -> Answer:
     """Return the answer. Raises UnreadableLabelError."""
-    row_id = told.row_id
-    if isinstance(row_id, bool) or not (isinstance(row_id, numbers.Real) and float(row_id).is_integer()):
+    given = told.row_id
+    if isinstance(given, bool) or not (isinstance(given, numbers.Real) and float(given).is_integer()):
         raise UnreadableLabelError("this is no row id")
-    if int(row_id) not in rounds:
+    row_id = int(float(given))
+    if row_id not in rounds:
         raise UnreadableLabelError("no round has asked for it")
     try:
         label = None if told.label is None else classes.index(told.label)
@@ -132,7 +133,7 @@ def _answer(told: Told, rounds: dict[int, int], classes: Classes) -> Answer:
         if not (isinstance(told.label, str) and told.label.strip().casefold() == SKIP):
             raise
         label = None
-    return Answer(int(row_id), label, told.annotator, told.time, classes.cost(label))
+    return Answer(row_id, label, told.annotator, told.time, classes.cost(label))
 
 
 def _named(answer: Answer, classes: Classes) -> str:
