@@ -35,6 +35,8 @@ NOT_RUN = {
     "distal jobs": "needs a cluster's job server; test_cluster_jobs.py has one",
     "python benchmarks/": "measures for minutes to hours",
     "s3://": "needs a bucket; test_s3_runs.py has one",
+    "distal import-labels": "needs what people have answered; test_asking.py has it",
+    "oracle.kind=label_studio": "needs a server; tests/by_hand/label_studio.py has one",
 }
 """What stands in a command that is not run, and why."""
 
