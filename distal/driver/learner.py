@@ -15,9 +15,9 @@ from distal.communicator import Alone
 from distal.config import Config
 from distal.data.few import FewRows
 from distal.driver.alongside import Leavable, alongside
-from distal.driver.pages import Pages
 from distal.driver.preparation import Preparation
 from distal.driver.rank import WRITER_WAIT_S
+from distal.driver.reports import Reports
 from distal.driver.resources import joined_ray
 from distal.errors import ConfigError
 from distal.models import MODELS
@@ -92,7 +92,7 @@ class ActiveLearner:
         self._opened = Preparation(config, self.run_directory, self._address)
         self._opened.require_memory()
         self.config = self._opened.config
-        self._pages = Pages(self.run_directory, FewRows(self._opened.images), self._opened.classes)
+        self._reports = Reports(self.run_directory, FewRows(self._opened.images), self._opened.classes)
         self._ledger = Ledger(self.run_directory, len(self._opened.classes))
         self._oracle = guarded(oracle)
         self._build_oracle()  # where the rounds run it is built again; here, so that it refuses at once
@@ -163,7 +163,7 @@ class ActiveLearner:
     def _rounds(self) -> Generator[RoundResult, None, None]:
         run = self.run_directory
         self.results_, self.outcome_ = [], None
-        with run.lock("driver"), self._pages.reported(lambda: self.outcome_):
+        with run.lock("driver"), self._reports.reported(lambda: self.outcome_):
             self._opened.compare(run)
             awaited = self._awaited()
             if awaited is not None:
@@ -239,7 +239,7 @@ class ActiveLearner:
                     telemetry.committed(result)
                 yield result
                 if not self.config.train.workers:
-                    self._pages.at_work()
+                    self._reports.at_work()
 
     def _started(self, plan: RunPlan, shards: Pool, listen: Listener) -> Generator[RoundResult, None, Outcome]:
         """Run the rounds on training workers, or here, in the thread that iterates."""
@@ -247,7 +247,7 @@ class ActiveLearner:
             from distal.driver.serve import Driver
 
             build = None if self._oracle is None else self._build_oracle
-            return (yield from Driver(plan, shards, build, listen, self._pages.at_work).rounds())
+            return (yield from Driver(plan, shards, build, listen, self._reports.at_work).rounds())
         keep_freed_memory()
         comm = Alone("cuda" if torch.cuda.is_available() else "cpu")
         with plan.run.lock("writer", wait_s=WRITER_WAIT_S):  # workers of a killed driver may be about to end

@@ -17,7 +17,7 @@ REPORT_EVERY = 10.0
 """Times as long as the report took pass before it is written again."""
 
 
-class Pages:
+class Reports:
     """Write report.html and stopped.json of a run. shown: gives thumbnails of the pool."""
 
     def __init__(self, run: RunDirectory, shown: FewRows, classes: Sequence[str]) -> None:
