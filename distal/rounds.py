@@ -25,7 +25,8 @@ from distal.features.plane import sampled
 from distal.logs import label_records
 from distal.metrics import DISTANCE, Evaluator, Score, find_score
 from distal.models import MODELS, Model
-from distal.oracle import Oracle, annotate
+from distal.oracle import Classes, Oracle, annotate
+from distal.oracle.decided import corrections
 from distal.plan import RunPlan, Shards, Work, eyes_of
 from distal.pool.found import least_recall
 from distal.pool.sight import Sight
@@ -148,6 +149,7 @@ def acquire(work: Work, state: Model, round: int) -> Query:
     written = ledger.read_query(round)
     if written is not None:
         return written
+    ledger.correct(round, corrections(plan.run, ledger, Classes(plan.classes, plan.config.oracle.cost)))
     config = plan.config
     asked = ledger.asked()
     batch = min(config.query.batch, config.label_budget - len(asked), plan.available - len(asked))

@@ -26,6 +26,9 @@ MAY_CHANGE = (
     "evaluate.path",
     "oracle.url",
     "oracle.images",
+    "oracle.host",
+    "oracle.port",
+    "oracle.repeat",
     "oracle.wait_s",
 )
 """Keys that a run may change when it is taken up again; the paths only to the same images, and more in the pool."""

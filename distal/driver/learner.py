@@ -15,6 +15,7 @@ from distal.communicator import Alone
 from distal.config import Config
 from distal.data.few import FewRows
 from distal.driver.alongside import Leavable, alongside
+from distal.driver.page import page_beside, require_page
 from distal.driver.preparation import Preparation
 from distal.driver.rank import WRITER_WAIT_S
 from distal.driver.reports import Reports
@@ -87,6 +88,7 @@ class ActiveLearner:
         if chosen is not None:
             config = config.model_copy(update={"query": config.query.model_copy(update={"strategy": chosen.name})})
         check_names(config, chosen)
+        require_page(config)
         self.run_directory = RunDirectory.open(config.storage, config.name)
         self._address = address or config.address
         self._opened = Preparation(config, self.run_directory, self._address)
@@ -163,7 +165,7 @@ class ActiveLearner:
     def _rounds(self) -> Generator[RoundResult, None, None]:
         run = self.run_directory
         self.results_, self.outcome_ = [], None
-        with run.lock("driver"), self._reports.reported(lambda: self.outcome_):
+        with run.lock("driver"), self._reports.reported(lambda: self.outcome_), page_beside(self.config, run):
             self._opened.compare(run)
             awaited = self._awaited()
             if awaited is not None:

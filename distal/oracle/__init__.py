@@ -5,6 +5,7 @@ callable    callable.py     a Python function in the driver's process
 files       files.py        people, with a folder of PNGs and a CSV
 label_studio label_studio.py people who work in Label Studio
 told        told.py         whoever brings answers: a script that asks and tells, or a file that is imported
+page        page.py         people, on a page in their browser, which `distal.label` serves
 
 A third party adds one by an entry point of the group ``distal.oracles``: a `Builder`, a function or a class. Where it
 has an attribute `section`, a subclass of `distal.config.OracleSection`, that is what stands under `oracle:`.
@@ -22,6 +23,7 @@ from distal.oracle.classes import Classes
 from distal.oracle.dataset import DatasetOracle
 from distal.oracle.files import FilesOracle
 from distal.oracle.label_studio import LabelStudioConfig, LabelStudioOracle
+from distal.oracle.page import PageConfig, PageOracle
 from distal.oracle.protocol import Images, Oracle
 from distal.oracle.told import ToldOracle
 from distal.registry import Registry
@@ -79,11 +81,28 @@ def _told(s: OracleRequest) -> Oracle:
     return ToldOracle(s.run.uri)
 
 
+class _Page:
+    """Build the page's oracle; a class, so that it may say its section."""
+
+    section = PageConfig
+
+    def __call__(self, s: OracleRequest) -> Oracle:
+        assert isinstance(s.config.oracle, PageConfig)
+        return PageOracle(s.run, s.classes, s.config.oracle.wait_s)
+
+
 ORACLES: Registry[Builder] = Registry(
     "oracle.kind",
     "oracle",
     "distal.oracles",
-    {"dataset": _Dataset(), "callable": _callable, "files": _files, "told": _told, "label_studio": _LabelStudio()},
+    {
+        "dataset": _Dataset(),
+        "callable": _callable,
+        "files": _files,
+        "label_studio": _LabelStudio(),
+        "page": _Page(),
+        "told": _told,
+    },
 )
 
 
@@ -115,6 +134,8 @@ __all__ = [
     "LabelStudioOracle",
     "Oracle",
     "OracleRequest",
+    "PageConfig",
+    "PageOracle",
     "ToldOracle",
     "annotate",
     "answered",

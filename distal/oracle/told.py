@@ -73,7 +73,7 @@ def take(ledger: Ledger, classes: Classes, told: Sequence[Told]) -> Taken:
     ledger, and all labels of a row that differ here.
     """
     rounds = ledger.rounds_of_rows()
-    standing = {answer.row_id: answer for round in set(rounds.values()) for answer in ledger.answers(round)}
+    standing = {answer.row_id: answer for answer in ledger.corrected()}
     refused: list[str] = []
     read: dict[int, list[tuple[str, Answer]]] = {}
     for one in told:

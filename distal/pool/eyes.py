@@ -90,8 +90,8 @@ class Eyes:
         self._shards, self._network, self._classes, self._skipped = shards, network, classes, skipped
         self._projection: Projection | None = None
         self._held_out_rows: torch.Tensor | None = None
-        self._probe: tuple[int, Probe] | None = None
-        self._verdict: tuple[tuple[int, int], Verdict] | None = None
+        self._probe: tuple[str, Probe] | None = None
+        self._verdict: tuple[tuple[int, str], Verdict] | None = None
         self._map: Floats | None = None
 
     def open(self, listen: Listener, round: int) -> Projection:
@@ -116,11 +116,12 @@ class Eyes:
     def probe(self, labels: Labels) -> Probe:
         """Return the probe of these labels, of which there may be none."""
         assert self._projection is not None
-        if self._probe is None or self._probe[0] != len(labels.row_ids):
+        content = labels.digest()
+        if self._probe is None or self._probe[0] != content:
             rows = self.project(labels.row_ids)
             centred = torch.zeros(rows.shape[1])  # by the projection
             probe = Probe.fit(rows, labels.labels, self._classes, centred, self._config.seed)
-            self._probe = len(labels.row_ids), probe
+            self._probe = content, probe
         return self._probe[1]
 
     def sight(self, strategy: Strategy, labels: Labels, round: int) -> Sight:
@@ -139,7 +140,7 @@ class Eyes:
         """Say whose class probabilities a round uses, and why: as configured, or who was right before."""
         if self._config.classifier == "probe":
             return Verdict("probe", {}, {"probe": 1.0, "head": 1.0}, "as configured")
-        asked_of = round, len(labels.row_ids)
+        asked_of = round, labels.digest()
         if self._verdict is None or self._verdict[0] != asked_of:
             self._verdict = asked_of, self._judged(round, labels)
         return self._verdict[1]
