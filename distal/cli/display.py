@@ -68,7 +68,7 @@ class Display:
             self._start(event)
         if self.live is not None:
             self.live.update(self.live.task_ids[0], completed=event.done, total=event.total or None)
-        if self._bar is not None:
+        if self._bar is not None and self._last is not None:
             self._bar.draw(self._title(event), event.done, event.total, self._facts(NOTEBOOK_COLUMNS))
 
     def time_left(self) -> float | None:

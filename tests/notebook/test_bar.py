@@ -39,12 +39,13 @@ def test_a_run_draws_one_bar_which_is_gone_at_its_end(cell: Cell, monkeypatch: p
     display(Event(0, "prepare", 0, 900, {"rounds": 2}))
     display(Event(1, "train", 0, 400))
     display(Event(1, "train", 300, 400, {"<b>loss": 0.5}))
+    display(Event(1, "commit", 1, 2, {"labels": 20}))
     display(Event(1, "end"))
     (drawn,) = cell.drawn
     assert any('<progress aria-label="round 1/2 train"' in html and 'max="400"' in html for html in drawn)
     assert not any("<b>" in html for html in drawn)
     assert drawn[-1] == ""
-    assert [line.split()[:2] for line in lines] == [["start", "prepare"]]
+    assert [line.split()[:2] for line in lines] == [["start", "prepare"], ["round", "1/2"], ["round", "1/2"]]
 
 
 def test_bars_are_not_drawn_more_often_than_a_browser_likes(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
