@@ -64,6 +64,12 @@ def test_a_later_correction_wins_and_a_seal_holds_them(run, ledger):
         Ledger(RunDirectory.open(run.storage, run.name), 2).labels()
 
 
+def test_what_is_learned_from_labels_notices_that_one_of_as_many_was_corrected(run, ledger):
+    before = ledger.labels().digest()
+    ledger.correct(2, [Answer(7, 1, "bob", 2.0)])
+    assert ledger.labels().digest() != before
+
+
 def test_a_row_without_an_answer_cannot_be_corrected(ledger):
     with pytest.raises(OracleError, match="row 8"):
         ledger.correct(2, [Answer(8, 1, "bob", 2.0)])

@@ -30,7 +30,7 @@ Host = Annotated[
 ]
 Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0 for any that is free. 8377 by default.")]
 Name = Annotated[str | None, typer.Option(help="Your name, kept with each answer; a page can be told another.")]
-KEPT = "every answer is kept; open the page again to go on"
+KEPT = "open the page again"
 
 
 @ending(KEPT)

@@ -226,8 +226,8 @@ class Desk:
         with self._lock:
             said = []
             for row_id in self.opinions.rows():
-                of_row = {p: d for p, d in self.opinions.of(row_id).items() if not d.settles}
-                said.append({p: -1 if d.label is None else d.label for p, d in of_row.items()})
+                of_row = self.opinions.independent(row_id).items()
+                said.append({person: -1 if d.label is None else d.label for person, d in of_row})
             return said
 
     def by_class(self) -> Counter[int | None]:

@@ -31,7 +31,7 @@ HEADERS = (
 
 
 class TooLargeError(Exception):
-    """Stop reading a body that is too large; never leaves the guard."""
+    """Stop the reading of a body that is too large."""
 
 
 class Guard:
@@ -59,23 +59,16 @@ class Guard:
         if wrong is not None:
             await _refuse(send, *wrong)
             return
-        begun = False
 
         async def send_guarded(message: Any) -> None:
-            nonlocal begun
             if message["type"] == "http.response.start":
-                begun = True
                 more = list(HEADERS)
                 if by_link:
                     more.append((b"set-cookie", f"{COOKIE}={self._token}; HttpOnly; SameSite=Strict; Path=/".encode()))
                 message = {**message, "headers": [*message["headers"], *more]}
             await send(message)
 
-        try:
-            await self._app(scope, _limited(receive), send_guarded)
-        except TooLargeError:
-            if not begun:
-                await _refuse(send, 413, f"the request has more than {MOST_BYTES:,} bytes")
+        await self._app(scope, _limited(receive), send_guarded)
 
     def _wrong(self, method: str, headers: Mapping[str, str], by_link: bool) -> tuple[int, str] | None:
         """Return status and reason of a refusal, None where all is well."""
@@ -111,7 +104,7 @@ def _limited(receive: Any) -> Any:
         message = await receive()
         size += len(message.get("body", b""))
         if size > MOST_BYTES:
-            raise TooLargeError
+            raise TooLargeError(f"the request has more than {MOST_BYTES:,} bytes")
         return message
 
     return receive_limited

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from starlette.routing import Route
 
-from distal.label.labeling import NAME
+from distal.label.labeling import NAME, pace_of
 from distal.label.server import asked, shown, told
 from distal.label.trials import Trial, Trials
 from distal.run.directory import RunDirectory
@@ -77,7 +77,7 @@ class Judging:
                     generated=any(trial.sides),
                     wrong=_wrong(trial, choice),
                     time=time.time(),
-                    seconds=min(max(float(fields.get("seconds", 0.0)), 0.0), 86400.0),
+                    seconds=pace_of(fields),
                     token=token,
                 )
                 self._journal.append(judgement)

@@ -1,6 +1,7 @@
 """What the labeling page asks for and tells: rows and images, decisions, groups, second looks."""
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -75,7 +76,7 @@ class Labeling:
             label=None if label is None else _whole(label),
             token=_text(fields["token"]),
             why=str(fields.get("why", "")),
-            seconds=min(max(float(fields.get("seconds", 0.0)), 0.0), 86400.0),
+            seconds=pace_of(fields),
             suggested=bool(fields.get("suggested", False)),
             settles=bool(fields.get("settles", False)),
         )
@@ -209,6 +210,12 @@ class Labeling:
         if self.run.has("stopped.json"):
             return "ended"
         return "works" if self.run.holder("driver") is not None else "left"
+
+
+def pace_of(fields: Mapping[str, Any]) -> float:
+    """Return for how many seconds a person looked, as far as the page says so, a day at most."""
+    seconds = float(fields.get("seconds", 0.0))
+    return min(max(seconds, 0.0), 86400.0) if math.isfinite(seconds) else 0.0
 
 
 def _whole(value: Any) -> int:

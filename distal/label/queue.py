@@ -19,6 +19,7 @@ class Queue:
         self._again: OrderedDict[int, str] = OrderedDict()  # rows that await a second person, and who was the first
         self._held: dict[str, OrderedDict[int, None]] = {}  # by page: what it is shown
         self._holder: dict[int, str] = {}
+        self._shown: set[int] = set()  # of the rows that are held, those that a page shows together
         self._heard: dict[str, float] = {}
         self._person: dict[str, str] = {}  # by page
         self._clock = clock
@@ -47,17 +48,30 @@ class Queue:
                 if len(held) >= count:
                     break
                 self._hold(page, row_id)
-        if not held:  # what a page of the same person held that was lost without a word, as in a browser that crashed
-            for other in [each for each, name in self._person.items() if name == person and each != page]:
-                for row_id in list(self._held.get(other, {}))[:count]:
-                    self._drop(row_id)
-                    self._hold(page, row_id)
+        if not held and count:
+            for row_id in self._spared(page, person)[:count]:
+                self._drop(row_id)
+                self._hold(page, row_id)
         return list(held)[:count]
+
+    def _spared(self, page: str, person: str) -> list[int]:
+        """Return rows for a page that else has none, in the order of asking.
+
+        First what another page of this person held, which was lost without a word, as in a browser that crashed; else
+        half of what the page that is furthest behind was given ahead, and does not show yet.
+        """
+        others = [each for each in self._held if each != page]
+        for other in others:
+            if self._person[other] == person and self._held[other]:
+                return list(self._held[other])
+        ahead = [[row_id for row_id in list(self._held[each])[1:] if row_id not in self._shown] for each in others]
+        most = [row_id for row_id in max(ahead, key=len, default=[]) if row_id not in self._again]
+        return most[len(most) // 2 :]
 
     def claim(self, page: str, count: int) -> list[int]:
         """Return up to `count` rows that nobody is shown, in order, without handing them out."""
         self._hear(page)
-        held = self._held.get(page, {})
+        held = self._held.get(page, OrderedDict())
         found = [row_id for row_id in held if row_id not in self._again]
         for row_id in self._free:
             if len(found) >= count:
@@ -74,6 +88,7 @@ class Queue:
                 self._hold(page, row_id)
             if self._holder.get(row_id) == page:
                 self._held[page].move_to_end(row_id, last=False)
+                self._shown.add(row_id)
             else:
                 refused.append(row_id)
         return refused
@@ -122,5 +137,6 @@ class Queue:
 
     def _drop(self, row_id: int) -> None:
         page = self._holder.pop(row_id, None)
+        self._shown.discard(row_id)
         if page is not None:
             self._held[page].pop(row_id, None)

@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from distal.errors import ConfigError, DistalError
-from distal.label.guard import HERE, Guard
+from distal.label.guard import HERE, Guard, TooLargeError
 from distal.run.directory import RunDirectory
 
 TOKEN = ".label-token"
@@ -33,7 +33,10 @@ ASSETS = ("page.css", "page.js", "label.js", "one.js", "grid.js", "review.js", "
 def page_app(page: str, routes: list[Route], token: str, hosts: frozenset[str] | None) -> Guard:
     """Return the application of a page: `page` itself at /, its files beside it, and `routes`."""
     assets = [Route(f"/{name}", _file(name)) for name in ASSETS]
-    app = Starlette(routes=[Route("/", _file(page)), *assets, *routes], exception_handlers={Exception: _failed})
+    app = Starlette(
+        routes=[Route("/", _file(page)), *assets, *routes],
+        exception_handlers={TooLargeError: _too_large, Exception: _failed},
+    )
     return Guard(app, token, hosts)
 
 
@@ -152,6 +155,10 @@ async def _answered(answer: Answer, fields: Any) -> Response:
 
 def _refused(status: int, reason: str) -> Response:
     return JSONResponse({"error": reason}, status_code=status, headers={"cache-control": "no-store"})
+
+
+async def _too_large(_: Request, error: Exception) -> Response:
+    return _refused(413, str(error))
 
 
 async def _failed(_: Request, error: Exception) -> Response:

@@ -36,6 +36,8 @@ def corrections(run: RunDirectory, ledger: Ledger, classes: Classes) -> list[Ans
     An answer that was only taken back, and not given anew, stays as it is.
     """
     opinions = opinions_of(run)
+    if not opinions.last:
+        return []
     held = {answer.row_id: answer.label for answer in ledger.corrected()}
     changed = []
     for answer in decided(opinions, classes, sorted(held.keys() & set(opinions.rows()))):

@@ -203,6 +203,8 @@ class Ledger:
             if round not in self._corrected:
                 table = self._table(round, CORRECTIONS, LABELS_SCHEMA)
                 if table is None:
+                    if self.read_query(round) is not None:  # before which they are written
+                        self._corrected[round] = []
                     continue
                 if wrong := wrong_in_corrections(table, self._classes):
                     raise self._damaged(round_path(round, CORRECTIONS), wrong)

@@ -61,6 +61,14 @@ class Opinions:
         """Return each person's last answer to a row."""
         return {person: stack[-1] for person, stack in self._standing.get(row_id, {}).items()}
 
+    def independent(self, row_id: int) -> dict[str, Decision]:
+        """Return each person's last answer to a row that was given without knowing those of others."""
+        said = {}
+        for person, stack in self._standing.get(row_id, {}).items():
+            if alone := [decision for decision in stack if not decision.settles]:
+                said[person] = alone[-1]
+        return said
+
     def rows(self) -> Iterator[int]:
         """Yield every row that somebody has answered."""
         yield from self._standing

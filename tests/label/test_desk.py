@@ -104,6 +104,8 @@ def test_a_share_is_asked_of_a_second_person_and_a_dispute_is_settled(run):
     made.decide("c", "eve", rule(10, label=2, settles=True))
     assert made.disputed() == []
     assert made.opinions.outcome(10).label == 2
+    made.decide("a", "ann", rule(10, label=1, settles=True))
+    assert {"ann": 0, "bob": 1} in made.answers()  # settling does not make people agree
 
 
 def test_the_share_that_is_asked_twice_does_not_depend_on_who_asks_or_when(run):

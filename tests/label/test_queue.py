@@ -40,8 +40,8 @@ def test_a_skipped_row_comes_again_after_all_others():
 
 def test_what_a_silent_page_held_is_shown_to_others():
     clock = Hand()
-    queue = Queue(range(2), clock)
-    queue.next("a", "ann", 2)
+    queue = Queue(range(1), clock)
+    queue.next("a", "ann", 1)
     assert queue.next("b", "bob", 1) == []
     clock.now = LEASE_S + 1
     assert queue.next("b", "bob", 1) == [0]
@@ -52,6 +52,18 @@ def test_a_second_page_of_the_same_person_takes_over_what_a_crash_left():
     queue.next("a", "ann", 2)
     assert queue.next("again", "ann", 2) == [0, 1]
     assert queue.next("a", "ann", 0) == []
+
+
+def test_who_has_nothing_left_is_given_what_another_page_has_ahead_but_not_what_it_shows():
+    queue = Queue(range(6))
+    queue.next("a", "ann", 6)
+    assert queue.next("b", "bob", 6) == [3, 4, 5]
+    assert queue.next("c", "eve", 6) == [2]
+    assert queue.next("a", "ann", 6) == [0, 1]
+    queue.take("d", [])
+    queue.take("b", [3, 4, 5])
+    assert queue.next("d", "joe", 6) == [1]
+    assert queue.next("e", "sue", 6) == []
 
 
 def test_a_second_answer_is_asked_of_another_person_alone_and_after_all_first_ones():

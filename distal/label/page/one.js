@@ -75,7 +75,7 @@ export function one(desk) {
       const { said } = await ask("/api/suggestion", { row_id: items[0].row_id });
       suggested = true;
       const lines = said.map(([label, share]) => element("li", {}, `${desk.classes[label]} ${Math.round(100 * share)}%`));
-      hint.replaceChildren(...(lines.length ? lines : [element("li", {}, "The model has not seen a label yet.")]));
+      hint.replaceChildren(...(lines.length ? lines : [element("li", { class: "none" }, "The model had seen no label when it asked this.")]));
       say(hint.textContent);
     },
     key(event) {
