@@ -26,7 +26,7 @@ def test_each_kind_builds_its_oracle(run):
         (
             None,
             {"kind": "dataest"},
-            "unknown oracle 'dataest'; did you mean 'dataset'.*\nKnown: callable, dataset, files, label_studio, told",
+            "unknown oracle 'dataest'; did you mean 'dataset'.*\nKnown: callable, dataset, files, label_studio",
         ),
         (None, {"kind": "callable"}, "needs a function"),
         (lambda item: 0, {"kind": "dataset"}, "takes no function"),
