@@ -18,6 +18,12 @@ Make = Callable[..., Config]
 TOLD = {"kind": "told"}
 
 
+@pytest.fixture(autouse=True)
+def _no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each question would write the run's page, which takes longer than the question."""
+    monkeypatch.setattr("distal.report.write.write_report", lambda *arguments: "")
+
+
 @pytest.fixture(scope="module")
 def truth() -> dict[int, int]:
     return dict(enumerate(load_digits()[1].tolist()))
