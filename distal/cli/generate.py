@@ -19,14 +19,23 @@ from distal.report.grid import sample_grid
 from distal.report.rows import row_names
 from distal.run.directory import with_options
 from distal.run.files import ObjectFiles, without_keys
+from distal.train.latents import find_selector
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 
 
-def write_generated(generator: TrainedGenerator, classes: Sequence[int], per_class: int, seed: int, target: str) -> int:
+def write_generated(
+    generator: TrainedGenerator,
+    classes: Sequence[int],
+    per_class: int,
+    seed: int,
+    target: str,
+    latents: str = "drawn",
+) -> int:
     """Generate `per_class` images of each class and write them; return how many.
 
+    latents: how they are chosen, by name: see `distal.train.latents`.
     target: a local path or a URI that pyarrow.fs reaches. A `.png` holds one row of images for each class; a `.parquet`
     holds columns `image` (struct<bytes, path>, PNG) and `label`, with the class names in its schema, so that it can be
     read as a pool; a folder (it ends in `/`, or is there) gets a subfolder of PNGs for each class, as
@@ -44,9 +53,10 @@ def write_generated(generator: TrainedGenerator, classes: Sequence[int], per_cla
             f"--out: '{without_keys(target)}' ends in neither .png nor .parquet nor /.\n"
             "Give a .png for a grid, a .parquet for rows, or a folder for an image each."
         )
+    selector = find_selector(latents, "--latents")
     files = _open(place.removesuffix(name).rstrip("/"), mark + options)
     labels = np.repeat(np.asarray(classes, dtype=np.int64), per_class)
-    images, saved = generator.images(labels, seed), generator.saved
+    images, saved = generator.images(labels, seed, selector), generator.saved
     try:
         if folder:
             for path, data in _by_class(images, labels, saved.classes, generator.round, seed):

@@ -106,6 +106,13 @@ def generate(
     ] = None,
     per_class: Annotated[int, typer.Option("--per-class", "-n", min=1, help="Images of each class.")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the latents.")] = 0,
+    latents: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME[:NUMBER]",
+            help="How latents are chosen: drawn, truncation, latent_optimization, rejection, mh, ddls.",
+        ),
+    ] = "drawn",
     round: Round = None,
 ) -> None:
     """Generate images of the asked classes with a run's generator.
@@ -113,6 +120,7 @@ def generate(
     \b
         distal generate runs/digits --out threes.png --class 3 --per-class 40
         distal generate runs/digits --out more.parquet --per-class 1000
+        distal generate runs/digits --out surer.parquet --per-class 1000 --latents rejection
         distal generate runs/digits --out s3://bucket/threes/ --class 3
     """
     from distal.checkpoints import open_generator
@@ -121,7 +129,8 @@ def generate(
 
     generator = open_generator(open_run(path), round)
     names = classes or list(generator.saved.classes)
-    count = write_generated(generator, [generator.class_index(name) for name in names], per_class, seed, out_path)
+    labels = [generator.class_index(name) for name in names]
+    count = write_generated(generator, labels, per_class, seed, out_path, latents)
     show(f"wrote {count} images of {len(names)} classes from round {generator.round} to {without_keys(out_path)}")
 
 

@@ -86,7 +86,10 @@ def fleiss(chosen: Doubles, weights: Doubles) -> Doubles:
 
 def _beyond_chance(observed: Doubles, expected: Doubles) -> Doubles:
     possible = 1.0 - expected
-    return np.divide(observed - expected, possible, out=np.full(len(observed), np.nan), where=possible > 1e-12)
+    kappa: Doubles = np.divide(
+        observed - expected, possible, out=np.full(len(observed), np.nan), where=possible > 1e-12
+    )
+    return kappa
 
 
 def _or_none(value: float) -> float | None:
