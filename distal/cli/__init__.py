@@ -31,6 +31,7 @@ for command in (
     runs.generate,
     runs.evaluate,
     runs.prove,
+    runs.validate,
     runs.report,
     labels.export_tasks,
     labels.import_labels,

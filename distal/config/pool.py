@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from distal.config.section import Count, Fraction, Place, Positive, Processes, Section, Weight
+from distal.config.section import Count, Fraction, ImageSize, Place, Positive, Processes, Section, Weight
 
 
 def _named(given: object) -> object:
@@ -34,8 +34,8 @@ class PoolConfig(Section):
     classes: list[str] | None = Field(
         None, min_length=2, description="class names in label order; taken from the Parquet schema where it has them"
     )
-    image_size: Literal[8, 16, 32, 64] | None = Field(
-        None, description="side in pixels; null: the smallest that holds the first images, at most 64"
+    image_size: ImageSize | None = Field(
+        None, description="side in pixels; null: the smallest of these that holds the first images, at most 64"
     )
     channels: Literal[1, 3] | None = Field(None, description="1 grey, 3 colour; null: as the first images are")
     fit: Literal["resize", "crop", "pad"] = Field(

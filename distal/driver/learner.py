@@ -25,7 +25,7 @@ from distal.models import MODELS
 from distal.nets.threads import threads
 from distal.oracle import Asked, Classes, Oracle, annotate, build_oracle
 from distal.oracle.guarded import GuardedOracle, guarded
-from distal.oracle.told import tell
+from distal.oracle.told import require_people, tell
 from distal.plan import RunPlan, Shards
 from distal.pool.allocator import keep_freed_memory
 from distal.pool.local import LocalShard
@@ -38,9 +38,6 @@ from distal.run.directory import RunDirectory
 from distal.run.ledger import Ledger
 from distal.run.results import RoundResult
 from distal.stopping import Outcome
-
-ANSWER_BY_THEMSELVES = ("dataset", "callable")
-"""Kinds of oracles that nobody answers for."""
 
 
 class Pool(Shards, Protocol):
@@ -93,6 +90,7 @@ class ActiveLearner:
         self._address = address or config.address
         self._opened = Preparation(config, self.run_directory, self._address)
         self._opened.require_memory()
+        self._opened.require_network()
         self.config = self._opened.config
         self._reports = Reports(self.run_directory, FewRows(self._opened.images), self._opened.classes)
         self._ledger = Ledger(self.run_directory, len(self._opened.classes))
@@ -136,11 +134,7 @@ class ActiveLearner:
         Raises:
             ConfigError: the oracle answers by itself. DistalError: as `run()`.
         """
-        if self.config.oracle.kind in ANSWER_BY_THEMSELVES:
-            raise ConfigError(
-                f"query: oracle.kind={self.config.oracle.kind} answers by itself, so nobody is asked.\n"
-                "Set oracle.kind=told to ask and tell from Python, or call run()."
-            )
+        require_people(self.config.oracle.kind)
         if self.run().kind == "stopped":
             return None
         query = self._ledger.read_query(len(self.run_directory.committed()) + 1)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from distal.errors import OracleError
+from distal.errors import ConfigError, OracleError
 from distal.oracle.classes import Classes, UnreadableLabelError, shown
 from distal.oracle.protocol import RowIds
 from distal.oracle.sheet import SKIP
@@ -31,6 +31,15 @@ class ToldOracle:
         return (
             f"{labels}: from Python, learner.query() and learner.answer(); or distal export-tasks {self._uri}, "
             f"distal import-labels, then distal resume {self._uri}"
+        )
+
+
+def require_people(kind: str) -> None:
+    """Refuse to ask a script where `oracle.kind` answers by itself. Raises ConfigError."""
+    if kind in ("dataset", "callable"):
+        raise ConfigError(
+            f"query: oracle.kind={kind} answers by itself, so nobody is asked.\n"
+            "Set oracle.kind=told to ask and tell from Python, or call run()."
         )
 
 

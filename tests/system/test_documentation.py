@@ -168,6 +168,7 @@ def appended(command: str, settings: dict[str, Any]) -> list[str]:
     keys = [f"{key}={value}" for key, value in settings.items()]
     return {
         "run": keys,
+        "validate": keys,
         "resume": ["rounds=2"],
         "evaluate": ["evaluate.samples=32"],
         "generate": ["--per-class=5"],
