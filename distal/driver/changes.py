@@ -27,6 +27,8 @@ MAY_CHANGE = (
     "train.explosion",
     "train.checkpoint_s",
     "evaluate.path",
+    "oracle.url",
+    "oracle.images",
     "oracle.host",
     "oracle.port",
     "oracle.repeat",

@@ -38,6 +38,8 @@ NOT_RUN = {
     "oracle.kind=page": "waits for people; test_label_in_browser.py has them",
     "distal judge": "waits for people; test_judging.py has them",
     "s3://": "needs a bucket; test_s3_runs.py has one",
+    "distal import-labels": "needs what people have answered; test_asking.py has it",
+    "oracle.kind=label_studio": "needs a server; tests/by_hand/label_studio.py has one",
 }
 """What stands in a command that is not run, and why."""
 
