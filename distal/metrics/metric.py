@@ -1,7 +1,8 @@
 """Say what a metric is: its name and title, which way is better, what it needs, and the function that measures it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -10,6 +11,8 @@ from torch import Tensor
 
 from distal.communicator import Communicator
 from distal.features import FeatureNetwork
+from distal.metrics.kernel import Estimate
+from distal.metrics.neighbours import DENSITY_K, Neighbours
 from distal.metrics.pool_cnn import Judge
 from distal.metrics.reference import ReferenceSplit
 from distal.metrics.samples import GeneratedFeatures
@@ -56,6 +59,33 @@ class Evaluation:
         held_out = len(self.split) if whole else int(np.count_nonzero(labels == class_index))
         class_name = None if class_index is None else self.split.class_names[class_index]
         return Score(name, value, self.extractor.name, self.extractor.hash, samples, held_out, class_name, note)
+
+    def compared(self, name: str, measure: Callable[[Tensor, Tensor], Estimate], least: int = 2) -> Score:
+        """Return the score that compares at most KERNEL_ROWS images a side, the same on every rank.
+
+        measure: of reference and generated features [n, F] and [m, F]. The value is None where features are not finite
+        or a side has fewer than `least` images.
+        """
+        x, y = self._rows
+        empty = replace(self.score(name, None), samples=len(y), reference_samples=len(x))
+        if self.generated.broken:
+            return replace(empty, note=self.generated.broken_note)
+        if min(len(x), len(y)) < least:
+            return replace(empty, note=f"{len(x)} held-out and {len(y)} generated images: it takes {least} of both")
+        value, error = measure(x, y)
+        return replace(empty, value=value, error=error)
+
+    def among_neighbours(self, name: str, measure: Callable[[Neighbours], float]) -> Score:
+        """Return the score that is told by neighbourhoods, which are counted once for all that ask."""
+        return self.compared(name, lambda x, y: Estimate(measure(self._neighbours), None), DENSITY_K + 1)
+
+    @cached_property
+    def _rows(self) -> tuple[Tensor, Tensor]:
+        return self.reference.kernel_rows, self.generated.kernel_rows()
+
+    @cached_property
+    def _neighbours(self) -> Neighbours:
+        return Neighbours.count(*self._rows, self.comm)
 
 
 @dataclass(frozen=True)

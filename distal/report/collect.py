@@ -25,7 +25,7 @@ _DRAWABLE = 1e15  # what is larger was not measured, and neither axes nor durati
 
 @dataclass(frozen=True)
 class ScoreLine:
-    """Hold one entry of metrics.json's `scores`; value None where the score could not be computed."""
+    """Hold one entry of metrics.json's `scores`; value None where it could not be computed, error where it is unknown."""
 
     name: str
     value: float | None
@@ -35,6 +35,7 @@ class ScoreLine:
     reference_samples: int | None = None
     class_name: str | None = None
     note: str | None = None
+    error: float | None = None
 
 
 @dataclass(frozen=True)
@@ -228,6 +229,7 @@ def _score(line: dict[str, Any]) -> ScoreLine:
         reference_samples=_whole_or_none(line.get("reference_samples")),
         class_name=_text_or_none(line.get("class")),
         note=_text_or_none(line.get("note")),
+        error=_finite(line.get("error")),
     )
 
 
