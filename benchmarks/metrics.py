@@ -36,7 +36,9 @@ def main() -> None:
     labels = np.arange(n) % classes
     x = real.double()
     mean, covariance = x.mean(0), torch.cov(x.T)
-    theirs, alone = _timed(lambda: float(_compute_fid(mean, covariance, made.double().mean(0), torch.cov(made.double().T))))
+    theirs, alone = _timed(
+        lambda: float(_compute_fid(mean, covariance, made.double().mean(0), torch.cov(made.double().T)))
+    )
     print(f"  {'torchmetrics, fd':18s} {alone:7.2f} s")
     e = _evaluation(real, made, labels, classes)
     total = 0.0
@@ -46,8 +48,10 @@ def main() -> None:
         scores, seconds = _timed(lambda metric=metric: metric.function(e))
         total += seconds
         print(f"  {metric.name:18s} {seconds:7.2f} s   {seconds / alone:5.2f} x   {scores[0].value:.5g}")
-    print(f"  {'together':18s} {total:7.2f} s   {total / alone:5.2f} x; fd differs from torchmetrics by "
-          f"{METRICS.find('fd').function(e)[0].value - theirs:+.1e}")
+    print(
+        f"  {'together':18s} {total:7.2f} s   {total / alone:5.2f} x; fd differs from torchmetrics by "
+        f"{METRICS.find('fd').function(e)[0].value - theirs:+.1e}"
+    )
 
 
 def _evaluation(real: torch.Tensor, made: torch.Tensor, labels: np.ndarray, classes: int) -> Evaluation:
@@ -55,7 +59,9 @@ def _evaluation(real: torch.Tensor, made: torch.Tensor, labels: np.ndarray, clas
     comm, n = Alone(), len(real)
     extractor: Any = SimpleNamespace(name="random", hash="0" * 64, width=real.shape[1], note=None)
     names = tuple(str(c) for c in range(classes))
-    split: Any = type("Split", (), {"__len__": lambda self: n, "labels": labels, "labeled": True, "class_names": names})()
+    split: Any = type(
+        "Split", (), {"__len__": lambda self: n, "labels": labels, "labeled": True, "class_names": names}
+    )()
     by_class = {c: Gaussian.from_features(real[torch.from_numpy(labels == c)]) for c in range(classes)}
     rows = real[torch.linspace(0, n - 1, min(n, KERNEL_ROWS), dtype=torch.float64).long()]
     within, whole = within_sums(rows, comm), Gaussian.from_features(real)

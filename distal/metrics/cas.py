@@ -19,7 +19,7 @@ from distal.nets.threads import one_thread
 
 
 def recalls(features: Tensor, labels: IntArray, real: Tensor, truths: IntArray) -> dict[int, float]:
-    """Return the recall, by class of truths int64 [m] that is there, on real [m, F] of what learned from features [n, F].
+    """Return the recall of each class of truths int64 [m] on real [m, F], by what learned from features [n, F].
 
     labels: int64 [n], asked for. Rows are seen as the probe sees them: from the real images' mean, at unit length.
     """

@@ -1,8 +1,8 @@
 """The metric ``diversity``: how far apart a class's generated images are, beside its real ones: 1 is as far.
 
-The mean squared distance of two images of a sample is twice its variance, so sums and squares, which add over ranks, are
-all that it takes. Where a generator draws a class the same way again and again it is near 0; where it draws noise it may
-be above 1, and a few distant images repeated hide from it, so read it beside coverage.
+The mean squared distance of two images of a sample is twice its variance, so sums and squares, which add over ranks,
+are all that it takes. Where a generator draws a class the same way again and again it is near 0; where it draws noise
+it may be above 1, and a few distant images repeated hide from it, so read it beside coverage.
 """
 
 import numpy as np

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +32,8 @@ class Evaluation:
     split: the held-out images. reference: they in the extractor's features. generated: the scored images in the same
     features, and their classes as the judge sees them. judge: a classifier of the held-out images' labels. head: uint8
     images to a mapping with `probs` float32 [N, K], the model's own classifier. probe: float32
-    [n, K], class probabilities of the held-out images by the classifier on frozen features.
+    [n, K], class probabilities of the held-out images by the classifier on frozen features. found: what several metrics
+    share, once one has asked for it.
     """
 
     split: ReferenceSplit
@@ -44,6 +44,7 @@ class Evaluation:
     head: HeadScorer | None
     probe: Floats | None
     comm: Communicator
+    found: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def has(self, need: Need) -> bool:
         """Say whether what a metric needs is there; held-out images may be without labels."""
@@ -66,7 +67,7 @@ class Evaluation:
         measure: of reference and generated features [n, F] and [m, F]. The value is None where features are not finite
         or a side has fewer than `least` images.
         """
-        x, y = self._rows
+        x, y = self._rows()
         empty = replace(self.score(name, None), samples=len(y), reference_samples=len(x))
         if self.generated.broken:
             return replace(empty, note=self.generated.broken_note)
@@ -77,15 +78,19 @@ class Evaluation:
 
     def among_neighbours(self, name: str, measure: Callable[[Neighbours], float]) -> Score:
         """Return the score that is told by neighbourhoods, which are counted once for all that ask."""
-        return self.compared(name, lambda x, y: Estimate(measure(self._neighbours), None), DENSITY_K + 1)
+        return self.compared(name, lambda x, y: Estimate(measure(self._neighbours()), None), DENSITY_K + 1)
 
-    @cached_property
     def _rows(self) -> tuple[Tensor, Tensor]:
-        return self.reference.kernel_rows, self.generated.kernel_rows()
+        if "rows" not in self.found:  # no cached_property: before Python 3.12 its lock would part ranks in threads
+            self.found["rows"] = self.reference.kernel_rows, self.generated.kernel_rows()
+        rows: tuple[Tensor, Tensor] = self.found["rows"]
+        return rows
 
-    @cached_property
     def _neighbours(self) -> Neighbours:
-        return Neighbours.count(*self._rows, self.comm)
+        if "neighbours" not in self.found:
+            self.found["neighbours"] = Neighbours.count(*self._rows(), self.comm)
+        neighbours: Neighbours = self.found["neighbours"]
+        return neighbours
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """The metric ``mind``: the sliced Wasserstein distance, which a thousand images tell well.
 
 Features are projected onto random directions, where optimal transport is sorting, and the squared 2-Wasserstein
-distances are averaged; it is the idea of MIND (Berthet et al. 2026, arXiv 2605.06797), which takes Inception's features.
-Times the number of features it is on the scale of the Frechet distance: two clouds that differ by a shift alone are the
-squared length of the shift apart, on average over directions.
+distances are averaged; it is the idea of MIND (Berthet et al. 2026, arXiv 2605.06797), which takes Inception's
+features. Times the number of features it is on the scale of the Frechet distance: two clouds that differ by a shift
+alone are the squared length of the shift apart, on average over directions.
 """
 
 import numpy as np

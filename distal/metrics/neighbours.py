@@ -35,7 +35,7 @@ class Neighbours:
 
     @classmethod
     def count(cls, real: Tensor, generated: Tensor, comm: Communicator) -> "Neighbours":
-        """Compare features [n, F] and [m, F], at least DENSITY_K + 1 on each side; blocks are shared among the ranks."""
+        """Compare features [n, F] and [m, F], over DENSITY_K on each side; blocks are shared among the ranks."""
         shift = real.double().mean(0)  # distances are differences of squares: the smaller these, the less is rounded
         x, y = real.double() - shift, generated.double() - shift
         near, wide = radii(x, (PRECISION_K, DENSITY_K), comm)

@@ -29,9 +29,9 @@ class ReferenceStatistics:
     """Hold what distances from the reference need; about 12 bytes x images x features in memory.
 
     features: float32 [n, F] in the split's order. gaussian: of all of them. by_class: of each class's labeled images,
-    only where there are two or more. labels: the split's. kernel_rows: float32 [m, F], spread evenly over the split, m at most KERNEL_ROWS.
-    within: float64 [m], of each its kernel's sum over the others. halves: distance between the two halves of the reference, which tells
-    how small a distance can be seen at this number of images.
+    only where there are two or more. labels: the split's. kernel_rows: float32 [m, F], spread evenly over the split, m
+    at most KERNEL_ROWS. within: float64 [m], of each its kernel's sum over the others. halves: distance between the two
+    halves of the reference, which tells how small a distance can be seen at this number of images.
     """
 
     features: Tensor

@@ -25,7 +25,7 @@ _DRAWABLE = 1e15  # what is larger was not measured, and neither axes nor durati
 
 @dataclass(frozen=True)
 class ScoreLine:
-    """Hold one entry of metrics.json's `scores`; value None where it could not be computed, error where it is unknown."""
+    """Hold one entry of metrics.json's `scores`; value None where it could not be computed, error where unknown."""
 
     name: str
     value: float | None

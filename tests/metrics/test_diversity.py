@@ -13,7 +13,7 @@ LABELS = np.arange(31) % 3
 def test_it_is_half_the_mean_squared_distance_of_two_images_of_a_class() -> None:
     found = class_variances(X, LABELS, 4, X.mean(0), Alone())
     for label in range(3):
-        own = X[torch.from_numpy(LABELS == label)].double()
+        own = X[torch.from_numpy(label == LABELS)].double()
         squares = torch.cdist(own, own).square().sum() / (len(own) * (len(own) - 1))
         assert float(found[label]) == pytest.approx(float(squares) / 2, rel=1e-9)
     assert torch.isnan(found[3])
