@@ -168,11 +168,12 @@ class TrainedGenerator:
     state: Model
     round: int
 
-    def images(self, labels: npt.NDArray[np.int64], seed: int = 0) -> npt.NDArray[np.uint8]:
+    def images(self, labels: npt.NDArray[np.int64], seed: int = 0, first: int = 0) -> npt.NDArray[np.uint8]:
         """Generate one image for each label.
 
         Args:
-            labels: int64 [n] class indices. seed: names the latents; image i depends on seed, i and its label alone.
+            labels: int64 [n] class indices. seed: names the latents; image i depends on seed, first + i and its label
+                alone. first: the ordinal of the first latent, a multiple of BLOCK.
 
         Returns:
             uint8 [n, C, H, W].
@@ -180,7 +181,7 @@ class TrainedGenerator:
         parts = []
         for start in range(0, len(labels), BLOCK):
             block = torch.from_numpy(labels[start : start + BLOCK])
-            latents = asked_latents(seed, start // BLOCK, self.saved.config.net.latent_dim)[: len(block)]
+            latents = asked_latents(seed, (first + start) // BLOCK, self.saved.config.net.latent_dim)[: len(block)]
             parts.append(self.state.generate(latents, block).cpu().numpy())
         size, channels = self.saved.resolved["image_size"], self.saved.resolved["channels"]
         return np.concatenate(parts) if parts else np.zeros((0, channels, size, size), np.uint8)

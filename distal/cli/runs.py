@@ -104,9 +104,28 @@ def generate(
     classes: Annotated[
         list[str] | None, typer.Option("--class", "-c", help="Class by name or number; repeat it; default all.")
     ] = None,
-    per_class: Annotated[int, typer.Option("--per-class", "-n", min=1, help="Images of each class.")] = 10,
+    per_class: Annotated[
+        int | None,
+        typer.Option(
+            "--per-class", "-n", min=1, help="Images of each class, by default 10; with --balance, see there."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the latents.")] = 0,
     round: Round = None,
+    balance: Annotated[
+        bool,
+        typer.Option(
+            "--balance",
+            help="So many of each class that it has --per-class with its labels; by default twice the largest class's.",
+        ),
+    ] = False,
+    filter: Annotated[
+        bool,
+        typer.Option(
+            "--filter",
+            help="Leave out what a classifier of the labels doubts, near-copies of training images and repetitions.",
+        ),
+    ] = False,
 ) -> None:
     """Generate images of the asked classes with a run's generator.
 
@@ -114,15 +133,22 @@ def generate(
         distal generate runs/digits --out threes.png --class 3 --per-class 40
         distal generate runs/digits --out more.parquet --per-class 1000
         distal generate runs/digits --out s3://bucket/threes/ --class 3
+        distal generate runs/digits --out more.parquet --balance --filter
     """
     from distal.checkpoints import open_generator
-    from distal.cli.generate import write_generated
+    from distal.cli.generate import Origin, write_chosen
+    from distal.driver.choosing import choose
     from distal.run.files import without_keys
 
-    generator = open_generator(open_run(path), round)
-    names = classes or list(generator.saved.classes)
-    count = write_generated(generator, [generator.class_index(name) for name in names], per_class, seed, out_path)
-    show(f"wrote {count} images of {len(names)} classes from round {generator.round} to {without_keys(out_path)}")
+    run = open_run(path)
+    generator = open_generator(run, round)
+    asked = [generator.class_index(name) for name in classes or generator.saved.classes]
+    chosen = choose(run, generator, asked, per_class, seed, balance, filter, show_step)
+    write_chosen(chosen, Origin(without_keys(run.uri), generator.round, seed, generator.saved.classes), out_path)
+    for note in chosen.notes:
+        show(note)
+    count = f"{len(chosen.labels)} images of {len(set(chosen.labels.tolist()))} classes"
+    show(f"wrote {count} from round {generator.round} to {without_keys(out_path)}")
 
 
 def evaluate(
@@ -171,7 +197,7 @@ def prove(
         distal prove runs/digits --price 30
         distal prove runs/digits --images diffused/ evaluate.path=test.parquet
     """
-    from distal.cli.prove import prove_run
+    from distal.driver.proving import prove_run
 
     show(prove_run(open_run(path), arguments or [], images, per_class, price, seeds, round, show_step))
 

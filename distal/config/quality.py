@@ -35,6 +35,19 @@ class EvaluateConfig(Section):
     allow_overlap: bool = Field(False, description="accept an evaluation set that is the pool itself")
 
 
+class ProveConfig(Section):
+    """Whether a run that has ended asks if its generated images pay; `distal prove` asks at any time."""
+
+    enabled: bool = Field(False, description="prove it when the run ends: two classifiers, minutes of one CPU core")
+    seeds: Annotated[int, Field(ge=2, le=1000)] = Field(5, description="how often each classifier is trained")
+    per_class: Count | None = Field(
+        None, description="images and labels of a class together; null: twice the labels of the largest class"
+    )
+    price: Annotated[int, Field(ge=0, le=10**9)] | None = Field(
+        None, description="labels that the images' making would have bought; null: one more query.batch"
+    )
+
+
 class GoalConfig(Section):
     """A value that is good enough."""
 

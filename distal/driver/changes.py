@@ -24,6 +24,7 @@ MAY_CHANGE = (
     "train.cpus_per_worker",
     "train.gpus_per_worker",
     "evaluate.path",
+    "prove.",
 )
 """Keys that a run may change when it is taken up again; the paths only to the same images, and more in the pool."""
 

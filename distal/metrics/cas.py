@@ -11,11 +11,17 @@ from torch.nn.functional import one_hot
 
 from distal.communicator import on_first_rank
 from distal.features.logistic import fit_logistic
-from distal.features.probe import UNCHOSEN, directions, rotated
+from distal.features.probe import UNCHOSEN, directions
 from distal.metrics.metric import Evaluation, Metric
 from distal.metrics.reference import IntArray
 from distal.metrics.score import Score
 from distal.nets.threads import one_thread
+from distal.streams import normal
+
+AXES = 128
+"""Of wider features so many leading axes are looked at, as the probe looks at the pool's."""
+
+ITERATIONS = 4
 
 
 def recalls(features: Tensor, labels: IntArray, real: Tensor, truths: IntArray) -> dict[int, float]:
@@ -26,12 +32,24 @@ def recalls(features: Tensor, labels: IntArray, real: Tensor, truths: IntArray) 
     mean = real.float().mean(0)
     known, y = np.unique(labels, return_inverse=True)
     with one_thread():
-        rows, basis = rotated(directions(features, mean).double())
+        seen, taught = directions(real, mean), directions(features, mean)
+        if seen.shape[1] > AXES:
+            axes = leading_axes(seen, AXES)
+            seen, taught = seen @ axes, taught @ axes
+        rows = taught.double()
         targets = one_hot(torch.from_numpy(y.astype(np.int64)), len(known)).to(rows)
         w = fit_logistic(rows, targets, rows.new_ones(len(rows)), UNCHOSEN, tolerance=1e-5)
-        logits = directions(real, mean).double() @ basis @ w[:-1] + w[-1]
+        logits = seen.double() @ w[:-1] + w[-1]
     right = known[logits.argmax(1).cpu().numpy()] == truths
     return {int(c): float(right[truths == c].mean()) for c in np.unique(truths)}
+
+
+def leading_axes(x: Tensor, count: int) -> Tensor:
+    """Return about the leading principal axes of rows [m, F], orthonormal [F, count], by subspace iteration."""
+    axes = normal((x.shape[1], count), 0, "axes").to(x)
+    for _ in range(ITERATIONS):
+        axes = torch.linalg.qr(x.T @ (x @ axes)).Q
+    return axes
 
 
 def cas_scores(e: Evaluation) -> list[Score]:

@@ -38,11 +38,16 @@ def frechet_error(x: Tensor, y: Tensor) -> float | None:
 def _transport(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Return a_i' T a_i for the rows of a [n, F], and b_j' T' b_j for those of b [m, F].
 
-    With M = a b' = U s V' these are the diagonals of (M M')^(1/2) = U s U' and V s V'. Where there are more rows than
-    features, factors of F columns stand for a and b, as R of a = Q R does: their M has the same U, but for Q.
+    With M = a b' = U s V' these are the diagonals of (M M')^(1/2) = U s U' and V s V'. U and s come of the smaller side
+    of M, which eigenvalues of M M' tell well enough for an error, and V of M' U. Where there are more rows than
+    features, R of a = Q R stands for a: its M has the same U, but for Q.
     """
-    (q, a), (p, b) = (torch.linalg.qr(z) if len(z) > z.shape[1] else (None, z) for z in (a, b))
-    u, s, v = torch.linalg.svd(a @ b.T, full_matrices=False)
-    s = torch.where(s > SMALLEST * s[0], s, 0.0)
-    u, v = (u if q is None else q @ u), (v.T if p is None else p @ v.T)
-    return u.square() @ s, v.square() @ s
+    if len(a) > len(b):
+        of_b, of_a = _transport(b, a)
+        return of_a, of_b
+    q, rows = torch.linalg.qr(a) if len(a) > a.shape[1] else (None, a)
+    m = rows @ b.T
+    squares, u = torch.linalg.eigh(m @ m.T)
+    known = squares > SMALLEST * squares[-1]
+    s, u = squares[known].sqrt(), u[:, known]
+    return (u if q is None else q @ u).square() @ s, (m.T @ u).square() @ (1 / s)

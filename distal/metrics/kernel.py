@@ -23,7 +23,8 @@ from distal.errors import EvaluationError
 BLOCK = 1024  # rows and columns of a block: 8 MiB of float64
 
 Kernel = Callable[[Tensor, Tensor], Tensor]
-"""Takes rows float64 [a, F] and [b, F], gives k of each pair, [a, b]."""
+"""Takes rows [a, F] and [b, F], gives k of each pair, float64 [a, b]. Products are of the rows' own type: in float32
+the rounding of one pair is 1e-7, of the mean over millions far less, and it takes half the time."""
 
 
 class Estimate(NamedTuple):
@@ -35,7 +36,7 @@ class Estimate(NamedTuple):
 
 def cubic(x: Tensor, y: Tensor) -> Tensor:
     """Return (x'y / F + 1)^3."""
-    return (x @ y.T / x.shape[1] + 1).pow(3)
+    return ((x @ y.T).double() / x.shape[1] + 1).pow(3)
 
 
 def cross_sums(x: Tensor, y: Tensor, comm: Communicator, kernel: Kernel = cubic) -> tuple[Tensor, Tensor]:
@@ -45,9 +46,9 @@ def cross_sums(x: Tensor, y: Tensor, comm: Communicator, kernel: Kernel = cubic)
     """
     rows, columns = (torch.zeros(len(z), dtype=torch.float64, device=z.device) for z in (x, y))
     for first in range(comm.rank * BLOCK, len(x), comm.size * BLOCK):
-        block = x[first : first + BLOCK].double()
+        block = x[first : first + BLOCK]
         for other in range(0, len(y), BLOCK):
-            k = kernel(block, y[other : other + BLOCK].double())
+            k = kernel(block, y[other : other + BLOCK])
             rows[first : first + BLOCK] += k.sum(1)
             columns[other : other + BLOCK] += k.sum(0)
     comm.sum_([rows, columns])
@@ -58,11 +59,11 @@ def within_sums(x: Tensor, comm: Communicator, kernel: Kernel = cubic) -> Tensor
     """Return sum_{j != i} k(x_i, x_j) for each row of x [n, F], float64 [n]; k of one pair is computed once."""
     rows = torch.zeros(len(x), dtype=torch.float64, device=x.device)
     for first in range(comm.rank * BLOCK, len(x), comm.size * BLOCK):
-        block = x[first : first + BLOCK].double()
+        block = x[first : first + BLOCK]
         k = kernel(block, block).fill_diagonal_(0.0)
         rows[first : first + BLOCK] += k.sum(1)
         for other in range(first + BLOCK, len(x), BLOCK):
-            k = kernel(block, x[other : other + BLOCK].double())
+            k = kernel(block, x[other : other + BLOCK])
             rows[first : first + BLOCK] += k.sum(1)
             rows[other : other + BLOCK] += k.sum(0)
     comm.sum_([rows])

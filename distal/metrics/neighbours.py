@@ -36,8 +36,8 @@ class Neighbours:
     @classmethod
     def count(cls, real: Tensor, generated: Tensor, comm: Communicator) -> "Neighbours":
         """Compare features [n, F] and [m, F], over DENSITY_K on each side; blocks are shared among the ranks."""
-        shift = real.double().mean(0)  # distances are differences of squares: the smaller these, the less is rounded
-        x, y = real.double() - shift, generated.double() - shift
+        shift = real.double().mean(0).to(real)  # distances are differences of squares: the smaller, the less is rounded
+        x, y = real - shift, generated - shift
         near, wide = radii(x, (PRECISION_K, DENSITY_K), comm)
         (reach,) = radii(y, (PRECISION_K,), comm)
         hits, around = (torch.zeros(len(y), dtype=torch.int64, device=y.device) for _ in range(2))
