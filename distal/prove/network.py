@@ -21,11 +21,11 @@ from distal.prove.arms import Examples
 from distal.prove.classifier import Bools, Floats
 from distal.train.augment import AUGMENTATIONS, augment, draws
 
-STEPS = 300
-BATCH = 64
+STEPS = 200
+BATCH = 32
 LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 1e-2
-WARM_UP = 30
+WARM_UP = 20
 SMOOTHING = 0.05
 
 
