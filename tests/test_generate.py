@@ -23,7 +23,9 @@ def write(target: str, classes: tuple[int, ...] = (0, 1, 2)) -> int:
     labels = np.repeat(classes, 2)
     images = np.repeat(labels.astype(np.uint8), 64).reshape(-1, 1, 8, 8) * 80
     unknown = np.full(len(labels), np.nan)
-    write_chosen(Chosen(images, labels, np.arange(len(labels)), unknown, unknown), Origin("runs/a", 3, 7, CLASSES), target)
+    write_chosen(
+        Chosen(images, labels, np.arange(len(labels)), unknown, unknown), Origin("runs/a", 3, 7, CLASSES), target
+    )
     return len(labels)
 
 

@@ -10,34 +10,33 @@ import pytest
 
 from distal import ActiveLearner, Config
 from distal.checkpoints import open_generator
+from distal.cli import main
 from distal.data.importers import import_images
 from distal.driver import proving
 from distal.driver.choosing import choose
 from distal.driver.proving import prove_run
-from distal.cli import main
 from distal.prove import network
 from distal.run.directory import RunDirectory
 
 
 @pytest.fixture(scope="module")
-def ended(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+def ended(storage: Path, decoded: Path) -> RunDirectory:
     """Run to the end on the embedded digits, and prove it with networks of few updates."""
-    folder = tmp_path_factory.mktemp("proven")
     patch = pytest.MonkeyPatch()
     patch.setattr(network, "STEPS", 3)
     config = {
         "name": "proven",
-        "storage": str(folder),
+        "storage": str(storage),
         "rounds": 1,
-        "pool": {"cache": str(folder / "cache"), "shards": 0},
+        "pool": {"cache": str(decoded), "shards": 0},
         "query": {"batch": 60},
         "train": {"steps": 4, "batch_size": 16, "threads": 1, "workers": 0},
-        "evaluate": {"samples": 64, "reference": 100},
+        "evaluate": {"samples": 64, "reference": 200},
         "prove": {"enabled": True, "seeds": 2, "per_class": 12},
     }
     ActiveLearner(config).run()
     patch.undo()
-    return RunDirectory.open(str(folder), "proven")
+    return RunDirectory.open(str(storage), "proven")
 
 
 def test_a_run_that_ends_is_proven_by_two_classifiers_and_the_page_says_it(ended: RunDirectory) -> None:

@@ -41,7 +41,9 @@ def test_pixels_go_through_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
     labeled, none = examples(0, 60), examples(0, 0)
     wanted = np.full(10, 5)
     pool = torch.from_numpy(PIXELS[700:720])
-    evidence = Evidence(tuple("0123456789"), labeled, examples(1000, 1100), none, examples(100, 150), pool, wanted, 10, 0)
+    evidence = Evidence(
+        tuple("0123456789"), labeled, examples(1000, 1100), none, examples(100, 150), pool, wanted, 10, 0
+    )
     proof = prove(evidence, 2, on_pixels)
     assert set(proof.scores) == set(ARMS)
     assert all(0 <= proof.scores[arm]["recall"][0, 0] <= 1 for arm in ARMS)
