@@ -236,12 +236,16 @@ def run_config(config: "Config") -> None:
     """Run a checked configuration, show its progress and its end."""
     from distal.cli.display import show_progress
     from distal.driver.learner import ActiveLearner
+    from distal.report.proof import proof_view
     from distal.run.directory import RunDirectory
 
     uri = RunDirectory.open(config.storage, config.name).uri
     with ending(f"distal resume {shlex.quote(uri)}"):
         outcome = ActiveLearner(config, listen=show_progress).run()
     show(outcome.message)
+    if outcome.kind == "stopped" and config.prove.enabled:
+        proof = proof_view(RunDirectory.open(config.storage, config.name))
+        show("" if proof is None else proof.sentence)
     if outcome.kind == "stopped":
         show(f"report: {uri}/report.html")
 

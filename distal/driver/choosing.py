@@ -18,6 +18,7 @@ from torch import Tensor
 from distal.checkpoints import TrainedGenerator
 from distal.driver.evidence import Known
 from distal.driver.preparation import Preparation
+from distal.errors import EvaluationError
 from distal.features.probe import Probe
 from distal.metrics.copies import CHANCE, Seen, find_copies
 from distal.prove.arms import wanted
@@ -110,7 +111,11 @@ def unfiltered(generator: TrainedGenerator, counts: Ints, seed: int) -> Chosen:
 
 
 def filtered(known: Known, counts: Ints, seed: int, listen: Callable[[str], None]) -> Chosen:
-    """Generate until counts int64 [K] of each class have passed, or TRIES times as many were generated."""
+    """Generate until counts int64 [K] of each class have passed, or TRIES times as many were generated.
+
+    Raises:
+        EvaluationError: none passed.
+    """
     names, generator = known.generator.saved.classes, known.generator
     training, held_out = known.training(), known.held_out()
     judge = Probe.fit(training.features[: len(known.labels)], known.labels, len(names), None, known.opened.config.seed)
@@ -142,6 +147,10 @@ def filtered(known: Known, counts: Ints, seed: int, listen: Callable[[str], None
     whole = [np.concatenate(pieces) for pieces in zip(*parts, strict=True)] if parts else _nothing(generator)
     order = np.argsort(whole[1], kind="stable")
     notes = [_note(name, each) for name, each in zip(names, classes, strict=True) if each.missing]
+    if not len(whole[1]) and counts.any():
+        raise EvaluationError(
+            "no image passes the filter:\n" + "\n".join(notes) + "\nTrain longer, label more, or leave --filter out."
+        )
     return Chosen(*(piece[order] for piece in whole), notes=tuple(notes))  # type: ignore[arg-type]
 
 

@@ -67,7 +67,12 @@ def prove_run(
     network = opened.eyes().name
     proofs = _proofs(gathered, opened, seeds, network, listen)
     facts = {"round": generator.round, "images": place, "network": network}
-    found = {"copied": copies.count, "of": len(copies.copied), "chance": round_share(copies.chance), "sentence": said}
+    found = {
+        "copied": copies.count,
+        "of": len(copies.copied),
+        "chance": float(f"{copies.chance:.5f}"),
+        "sentence": said,
+    }
     tree = facts | all_to_json(proofs, kind) | {"copies": found | {"training": len(gathered.training)}}
     run.delete(COPIES)
     if len(copies.copied):
@@ -105,12 +110,16 @@ def _proofs(
     """Ask both classifiers."""
     flips = ["flip"] if "flip" in opened.config.train.augment else []
 
+    begun: set[int] = set()
+
     def on_pixels(train: Examples, classes: int, varied: bool, seed: int) -> Fitted:
-        listen(f"training {NETWORK}, seed {seed + 1} of {seeds}")
+        if seed not in begun:
+            begun.add(seed)
+            listen(f"training a {NETWORK} on {TRAININGS} sets, seed {seed + 1} of {seeds}")
         return SmallNetwork(train, classes, (*CLASSICAL, *flips) if varied else (), (opened.config.seed, seed))
 
     first = f"logistic regression on features ({network})"
-    listen(f"training {first}, {TRAININGS} sets, {seeds} times each")
+    listen(f"training a {first} on {TRAININGS} sets, {seeds} times each")
     return {first: prove(gathered.features, seeds), NETWORK: prove(gathered.pixels, seeds, on_pixels)}
 
 
@@ -139,11 +148,6 @@ def side_by_side(copies: Copies, gathered: Gathered, kind: str) -> bytes:
             row[: len(chosen)] = images[torch.from_numpy(chosen)]
             rows.append(row)
     return sample_grid(torch.cat(rows).numpy(), columns=SHOWN, row_names=names)
-
-
-def round_share(share: float) -> float:
-    """Return a share as prove.json holds it."""
-    return round(share, 5)
 
 
 def _check(overrides: Sequence[str]) -> None:

@@ -109,25 +109,19 @@ def _over_the_seeds(results: Results, best: Candidate, second: Candidate) -> str
     a, b = ([values[seed] for seed in both] for values in (ours, theirs))
     in_proportion = results.mode == "min" and min(*a, *b) > 0  # a distance's noise is
     found = over_seeds(np.log(b), np.log(a)) if in_proportion else over_seeds(b, a)
-    sign = 1.0 if results.mode == "min" else -1.0
-    ends = sorted(sign * end for end in (found.difference.low, found.difference.high))
-    shown = [_shown(results, end, in_proportion) for end in ends]
-    side = "below" if results.mode == "min" else "above"
-    interval = f"95% interval {shown[0]} to {shown[1]} {side}"
+    low, high = found.difference.low, found.difference.high
+    if in_proportion:
+        interval = f"95% interval of their ratio {number(math.exp(-high), 2)} to {number(math.exp(-low), 2)}"
+    else:
+        scale, unit = (100, " percentage points") if is_share(results.sweep.metric) else (1, "")
+        ends = (low, high) if results.mode == "min" else (-high, -low)
+        interval = f"95% interval of the gap {number(scale * ends[0], 2)} to {number(scale * ends[1], 2)}{unit}"
     if found.apart:
         return f"Over {len(both)} seeds, in pairs, the two are told apart: {interval}."
-    needed = (
-        "" if found.needed is None else f"; were it so, about {max(found.needed, len(both) + 1)} seeds would be needed"
+    more = (
+        "" if found.needed is None else f"; were it so, it takes about {max(found.needed, len(both) + 1)} seeds to tell"
     )
-    return f"Over {len(both)} seeds, in pairs, that may be chance ({interval}){needed}."
-
-
-def _shown(results: Results, gap: float, in_proportion: bool) -> str:
-    if in_proportion:
-        return percent(-math.expm1(-gap))
-    if is_share(results.sweep.metric):
-        return f"{number(100 * gap, 2)} percentage points"
-    return number(gap, 3)
+    return f"Over {len(both)} seeds, in pairs, that may be chance ({interval}){more}."
 
 
 def _gap(results: Results, first: float, second: float) -> str:
