@@ -16,11 +16,13 @@ import torch
 from torch import Tensor
 
 from distal.checkpoints import TrainedGenerator
+from distal.communicator import Alone
 from distal.driver.evidence import Known
 from distal.driver.preparation import Preparation
 from distal.errors import EvaluationError
 from distal.features.probe import Probe
 from distal.metrics.copies import CHANCE, Seen, find_copies
+from distal.metrics.neighbours import radii
 from distal.prove.arms import wanted
 from distal.run.directory import RunDirectory
 from distal.run.given import joined, read_given
@@ -121,7 +123,7 @@ def filtered(known: Known, counts: Ints, seed: int, listen: Callable[[str], None
     judge = Probe.fit(training.features[: len(known.labels)], known.labels, len(names), None, known.opened.config.seed)
     apart = usual_distance(held_out.features)
     classes = [_Class(int(count)) for count in counts]
-    parts: list[tuple[Images, Ints, Ints, Doubles, Doubles]] = []
+    parts = [unfiltered(generator, np.zeros_like(counts), seed)]
     first = made = 0
     while any(each.missing for each in classes) and made < TRIES * counts.sum():
         listen(f"generating {sum(each.missing for each in classes):,} of {int(counts.sum()):,} images")
@@ -141,26 +143,23 @@ def filtered(known: Known, counts: Ints, seed: int, listen: Callable[[str], None
             else:
                 each.refused[why] += 1
         rows = np.array(kept, np.int64)
-        parts.append((images[rows], labels[rows], first + rows, sure[rows], copies.closeness[rows]))
+        parts.append(Chosen(images[rows], labels[rows], first + rows, sure[rows], copies.closeness[rows]))
         made += len(labels)
         first += -(-len(labels) // BLOCK) * BLOCK
-    whole = [np.concatenate(pieces) for pieces in zip(*parts, strict=True)] if parts else _nothing(generator)
-    order = np.argsort(whole[1], kind="stable")
     notes = [_note(name, each) for name, each in zip(names, classes, strict=True) if each.missing]
-    if not len(whole[1]) and counts.any():
+    if counts.any() and not any(each.kept for each in classes):
         raise EvaluationError(
             "no image passes the filter:\n" + "\n".join(notes) + "\nTrain longer, label more, or leave --filter out."
         )
-    return Chosen(*(piece[order] for piece in whole), notes=tuple(notes))  # type: ignore[arg-type]
+    return _by_class(parts, notes)
 
 
 def usual_distance(held_out: Tensor) -> float:
     """Return the distance [n, d] within which CHANCE of the real images have another one."""
     if len(held_out) < 2:
         return 0.0
-    x = held_out.double()
-    nearest = [float((x[torch.arange(len(x)) != i] - row).square().sum(1).min().sqrt()) for i, row in enumerate(x)]
-    return float(np.quantile(nearest, CHANCE))
+    (squares,) = radii(held_out.double(), (1,), Alone())
+    return float(np.quantile(squares.sqrt().cpu().numpy(), CHANCE))
 
 
 def _refused(sure: float, copied: bool, features: Tensor, of_class: _Class, apart: float) -> str | None:
@@ -180,5 +179,15 @@ def _note(name: str, of_class: _Class) -> str:
     return f"{name}: {len(of_class.kept)} of {of_class.wanted} images pass ({why})"
 
 
-def _nothing(generator: TrainedGenerator) -> list[npt.NDArray[np.generic]]:
-    return [generator.images(np.zeros(0, np.int64)), *(np.zeros(0, t) for t in (np.int64, np.int64, float, float))]
+def _by_class(parts: Sequence[Chosen], notes: Sequence[str]) -> Chosen:
+    """Put the images of all passes together, class by class."""
+    labels = np.concatenate([part.labels for part in parts])
+    order = np.argsort(labels, kind="stable")
+    return Chosen(
+        np.concatenate([part.images for part in parts])[order],
+        labels[order],
+        np.concatenate([part.latents for part in parts])[order],
+        np.concatenate([part.confidence for part in parts])[order],
+        np.concatenate([part.closeness for part in parts])[order],
+        tuple(notes),
+    )

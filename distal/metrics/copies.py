@@ -45,7 +45,7 @@ class Seen:
     def spaces(self) -> tuple[Tensor, Tensor]:
         """Return the rows [n, .] whose distances are compared, by features and by pixels."""
         side = min(SIDE, self.pixels.shape[-1])
-        small = [adaptive_avg_pool2d(part.float(), side) for part in self.pixels.split(BLOCK)]
+        small = [adaptive_avg_pool2d(part.float(), side) for part in torch.split(self.pixels, BLOCK)]
         return self.features, torch.cat(small).flatten(1) if small else self.pixels.float().flatten(1)
 
 
@@ -75,7 +75,7 @@ class Copies:
         """Say whether there are more copies than two standard errors above chance."""
         n, m = len(self.copied), len(self.held_nearest)
         spread = (self.chance * (1 - self.chance) * (1 / max(n, 1) + 1 / max(m, 1))) ** 0.5
-        return self.count > n * (self.chance + 2 * spread)
+        return bool(self.count > n * (self.chance + 2 * spread))
 
 
 def find_copies(images: Seen, held_out: Seen, training: Seen) -> Copies:
@@ -102,9 +102,11 @@ def closeness(x: Tensor, training: Tensor) -> tuple[Doubles, Ints]:
     shift = training.double().mean(0)
     count = min(NEIGHBOURS, len(training))
     ratios, nearest = [np.zeros(0)], [np.zeros(0, np.int64)]
-    for rows in x.split(BLOCK):
+    for rows in torch.split(x, BLOCK):
         rows = rows.double() - shift
-        squares = torch.cat([squared_distances(rows, part.double() - shift) for part in training.split(BLOCK)], 1)
+        squares = torch.cat(
+            [squared_distances(rows, part.double() - shift) for part in torch.split(training, BLOCK)], 1
+        )
         least, which = squares.topk(count, 1, largest=False)
         ways = least.sqrt()
         ratios.append((ways[:, 0] / ways.mean(1).clamp(min=1e-12)).cpu().numpy())

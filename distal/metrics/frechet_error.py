@@ -32,7 +32,7 @@ def frechet_error(x: Tensor, y: Tensor) -> float | None:
     for rows, mine, transported in ((a, gap, from_x * (len(a) - 1)), (b, -gap, from_y * (len(b) - 1))):
         influence = rows.square().sum(1) + 2 * rows @ mine - transported
         variance += float(influence.var()) / len(rows)
-    return variance**0.5
+    return float(variance**0.5)
 
 
 def _transport(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:

@@ -61,7 +61,9 @@ class SmallNetwork:
     @torch.no_grad()
     def probs(self, images: Tensor) -> Tensor:
         """Return class probabilities float64 [1, n, K] of images uint8 [n, C, S, S]."""
-        said = [self._logits(part.to(self._device).float()).double().softmax(1).cpu() for part in images.split(256)]
+        said = [
+            self._logits(part.to(self._device).float()).double().softmax(1).cpu() for part in torch.split(images, 256)
+        ]
         return torch.cat(said)[None] if said else torch.zeros(1, 0, self._network.head.out_features).double()
 
     def held_out_probs(self, held_out: Examples, first: Bools) -> tuple[Floats, int]:

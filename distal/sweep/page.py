@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import yaml
 
 from distal.metrics.comparison import over_seeds
@@ -108,7 +107,7 @@ def _over_the_seeds(results: Results, best: Candidate, second: Candidate) -> str
         return "They share fewer than two seeds, which do not tell them apart."
     a, b = ([values[seed] for seed in both] for values in (ours, theirs))
     in_proportion = results.mode == "min" and min(*a, *b) > 0  # a distance's noise is
-    found = over_seeds(np.log(b), np.log(a)) if in_proportion else over_seeds(b, a)
+    found = over_seeds([*map(math.log, b)], [*map(math.log, a)]) if in_proportion else over_seeds(b, a)
     low, high = found.difference.low, found.difference.high
     if in_proportion:
         interval = f"95% interval of their ratio {number(math.exp(-high), 2)} to {number(math.exp(-low), 2)}"
