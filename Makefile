@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
+export PYTHONDONTWRITEBYTECODE :=  # hundreds of processes read what the first has compiled; some machines write none
 
 .PHONY: demo test check format clean
 
@@ -11,7 +12,6 @@ demo: $(STAMP)  ## run the default job on the embedded digits and write its repo
 	$(BIN)/distal run
 
 test: $(STAMP)  ## all tests, in two processes
-	@$(BIN)/python -m compileall -q distal  # hundreds of processes read it; some machines write no bytecode by themselves
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: $(STAMP)  ## lint, format, types, layers
@@ -30,6 +30,6 @@ clean:
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "distal needs Python >= 3.10; say which: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(PYTHON) -m venv --upgrade-deps $(VENV)  # an old pip takes twice as long for what follows
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
 	touch $@

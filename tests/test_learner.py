@@ -95,6 +95,7 @@ for result in learner.rounds():
 assert learner.run().reason == "budget"
 assert learner.config.pool.shards == 0 and [result.round for result in learner.results_] == [2]
 assert "ray" not in sys.modules, "a run in one process has loaded Ray"
+assert not {"torch._dynamo", "scipy.stats"} & set(sys.modules), "a second or two of each process, and nobody needs them"
 """
 
 

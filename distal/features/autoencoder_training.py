@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from distal.data.protocol import Ids
 from distal.features.network import PoolSample, resized
+from distal.nets import uncompiled
 from distal.nets.threads import one_thread
 from distal.streams import row_uniforms, stream
 
@@ -57,7 +58,7 @@ def train(
             loss = F.mse_loss(network(clean + NOISE * noise), clean)
             optimizer.zero_grad()
             torch.autograd.backward(loss)
-            optimizer.step()
+            uncompiled.step(optimizer)
             if (step + 1) % REPORT_STEPS == 0 or step + 1 == STEPS:
                 listen(step + 1, STEPS)
         network.eval()

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from distal.metrics.reference import IntArray, ReferenceSplit
+from distal.nets import uncompiled
 from distal.nets.threads import one_thread
 from distal.streams import normal, row_uniforms, stream
 
@@ -78,7 +79,7 @@ def _fit(
             loss = functional.cross_entropy(logits, targets, label_smoothing=LABEL_SMOOTHING)
             optimizer.zero_grad()
             torch.autograd.backward(loss)
-            optimizer.step()
+            uncompiled.step(optimizer)
             if (step + 1) % REPORT_STEPS == 0 or step + 1 == steps:
                 listen(step + 1)
     network.eval()

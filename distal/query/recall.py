@@ -22,8 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
-from scipy.special import expit
+from scipy.special import expit, gammaincinv, pdtr
 
 from distal.query.view import Bools, Ints
 
@@ -134,7 +133,7 @@ def _quantile(means: Doubles, weights: Doubles, level: float, most: int) -> int:
     low, high = 0, most
     while low < high:
         middle = (low + high) // 2
-        if weights @ stats.poisson.cdf(middle, means) >= level:
+        if weights @ pdtr(middle, means) >= level:
             high = middle
         else:
             low = middle + 1
@@ -151,7 +150,7 @@ def _audited_at_least(found: int, asked: Asked) -> int:
     hits = int(asked.hits[audits].sum())
     if not hits:
         return found
-    least = stats.gamma.ppf(1.0 - LEVEL, hits)  # of a Poisson law's mean, from this many events (Garwood 1936)
+    least = gammaincinv(hits, 1.0 - LEVEL)  # of a Poisson law's mean, from this many events (Garwood 1936)
     chances, expected = 0.0, 0.0
     for round in np.unique(asked.rounds[audits]):
         now = asked.rounds == round

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
+from distal.nets import uncompiled
 from distal.registry import Registry
 
 DECAY = 0.99
@@ -79,5 +80,5 @@ def _keys(optimizer: torch.optim.Optimizer) -> dict[str, bool]:
     p.grad = torch.zeros(2)
     accepted = inspect.signature(type(optimizer)).parameters  # AdamW's defaults hold more than its constructor takes
     probe = type(optimizer)([p], **{key: value for key, value in optimizer.defaults.items() if key in accepted})
-    probe.step()
+    uncompiled.step(probe)
     return {key: value.shape == p.shape for key, value in probe.state[p].items() if isinstance(value, Tensor)}

@@ -18,7 +18,7 @@ from distal.errors import ConfigError
 from distal.losses.adversarial import ADVERSARIAL, AdversarialLoss
 from distal.losses.regularizers import Regularizer, StepTensors, get_regularizers
 from distal.losses.supervised import cross_entropy, one_hot, pseudo_label, sample_classes
-from distal.nets import Discriminator, Generator, get_network
+from distal.nets import Discriminator, Generator, get_network, uncompiled
 from distal.nets.precision import autocast
 from distal.train.augment import AUGMENTATIONS, Augmentation, augment
 from distal.train.batch import Batch
@@ -253,7 +253,7 @@ def descend(
             p.grad = torch.zeros_like(p)
     totals = torch.stack([t.detach() for t in terms.values()])
     comm.sum_([*(p.grad for p in module.parameters() if p.grad is not None), totals])
-    optimizer.step()
+    uncompiled.step(optimizer)
     return dict(zip(terms, totals.unbind(), strict=True))
 
 
