@@ -16,6 +16,7 @@ from torch.nn.functional import cross_entropy
 
 from distal import streams
 from distal.metrics.pool_cnn import PoolCNN
+from distal.nets import uncompiled
 from distal.nets.weights import initialised
 from distal.prove.arms import Examples
 from distal.prove.classifier import Bools, Floats
@@ -55,7 +56,7 @@ class SmallNetwork:
             logits = self._logits((augment(images, uniforms, chosen) + 1) * 127.5)
             optimizer.zero_grad()
             torch.autograd.backward(cross_entropy(logits, targets, label_smoothing=SMOOTHING))
-            optimizer.step()
+            uncompiled.step(optimizer)
         self._network.eval()
 
     @torch.no_grad()
