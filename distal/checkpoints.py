@@ -12,15 +12,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import yaml
+from torch import Tensor
 
 from distal.config import Config
 from distal.errors import ConfigError, RunError, nearest_name
-from distal.models import MODELS, Model
+from distal.models import MODELS, Judging, Model
 from distal.moved import follow_moved
 from distal.resolve import parse_config
 from distal.run.directory import CONFIG, RunDirectory, round_path
 from distal.run.seals import DIGEST, is_sealed_yaml, sha256, tree_digest, with_digest
-from distal.train.latents import BLOCK, asked_latents
+from distal.train.latents import BLOCK, Chosen, asked_latents, asked_uniforms
 from distal.tree import NOT_YAML
 from distal.version import __version__
 
@@ -168,23 +169,47 @@ class TrainedGenerator:
     state: Model
     round: int
 
-    def images(self, labels: npt.NDArray[np.int64], seed: int = 0, first: int = 0) -> npt.NDArray[np.uint8]:
+    def images(
+        self,
+        labels: npt.NDArray[np.int64],
+        seed: int = 0,
+        selector: Chosen | None = None,
+        first: int = 0,
+    ) -> npt.NDArray[np.uint8]:
         """Generate one image for each label.
 
         Args:
             labels: int64 [n] class indices. seed: names the latents; image i depends on seed, first + i and its label
-                alone. first: the ordinal of the first latent, a multiple of BLOCK.
+                alone. selector: chooses the latents; None leaves them as they are drawn. first: the ordinal of the
+                first latent, a multiple of BLOCK.
 
         Returns:
             uint8 [n, C, H, W].
+
+        Raises:
+            ConfigError: the selector asks for a discriminator that this model has not.
         """
         parts = []
         for start in range(0, len(labels), BLOCK):
             block = torch.from_numpy(labels[start : start + BLOCK])
-            latents = asked_latents(seed, (first + start) // BLOCK, self.saved.config.net.latent_dim)[: len(block)]
+            number = (first + start) // BLOCK
+            latents = asked_latents(seed, number, self.saved.config.net.latent_dim)[: len(block)]
+            if selector is not None:
+                latents = self._chosen(selector, latents, block, seed, number)
             parts.append(self.state.generate(latents, block).cpu().numpy())
         size, channels = self.saved.resolved["image_size"], self.saved.resolved["channels"]
         return np.concatenate(parts) if parts else np.zeros((0, channels, size, size), np.uint8)
+
+    def _chosen(self, selector: Chosen, latents: Tensor, labels: Tensor, seed: int, block: int) -> Tensor:
+        """Return what a selector makes of the latents of block number `block`."""
+        model = self.state if isinstance(self.state, Judging) else None
+        classes = labels if model is None else model.conditions(labels)
+        latents = latents.to(self.state.device)
+        feedback = None if model is None else model.feedback()
+        rows = len(latents)
+        return selector.latents(
+            latents, classes, feedback, lambda name, draws: asked_uniforms(seed, block, name, draws)[:rows]
+        )
 
     def class_index(self, name: str | int | np.integer[Any]) -> int:
         """Return the label of a class given by name, by its number in digits where no class has that name, or by int.

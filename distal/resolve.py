@@ -27,7 +27,7 @@ from distal.query.view import BY_FEATURES, FACTORS
 from distal.registry import Registry
 from distal.run.seals import seal_yaml
 from distal.train.augment import AUGMENTATIONS
-from distal.train.optimizers import OPTIMIZERS
+from distal.train.optimizers import check_optimization
 from distal.tree import apply_override, place_value, read_yaml
 
 KINDS: dict[str, tuple[Registry[Any], type[BaseModel]]] = {
@@ -144,7 +144,7 @@ def check_names(config: Config, strategy: Strategy | None = None) -> None:
     if stop.goal is not None and stop.fid is not None:
         raise ConfigError("stop.fid: stop.goal is set as well, and a run follows one goal.\nLeave one of them out.")
     find_score(stop.followed.metric if stop.followed else DISTANCE, config.evaluate, "stop.goal.metric")
-    OPTIMIZERS.find(config.train.optimizer)
+    check_optimization(config.train)
     MODELS.find(config.model.kind).check(config)
     for name in config.train.augment:
         AUGMENTATIONS.find(name)

@@ -15,7 +15,9 @@ from distal.oracle import ORACLES
 from distal.query import STRATEGIES
 from distal.registry import Registry
 from distal.train.augment import AUGMENTATIONS
+from distal.train.latents import SELECTORS
 from distal.train.optimizers import OPTIMIZERS
+from distal.train.schedules import SCHEDULES
 
 REGISTRIES: tuple[Registry[Any], ...] = (
     STRATEGIES,
@@ -28,6 +30,8 @@ REGISTRIES: tuple[Registry[Any], ...] = (
     FEATURES,
     ORACLES,
     OPTIMIZERS,
+    SCHEDULES,
+    SELECTORS,
 )
 EXTENSIONS = Path(__file__).parent / "extensions"
 """A file for each extension point."""

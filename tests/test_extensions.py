@@ -5,11 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from installed_package import REGISTRIES, install
 from round_case import Run
 
 from distal import ActiveLearner
+from distal.checkpoints import open_generator
 from distal.config import Config
 from distal.errors import ConfigError
 from distal.query import View
@@ -18,6 +20,7 @@ from distal.report.write import write_report
 from distal.resolve import make_config, parse_config, print_config, read_config
 from distal.run.ledger import Ledger
 from distal.sweep.resolve import check_sweep, make_sweep
+from distal.train.latents import find_selector
 
 POINTS = {
     "distal.strategies": {
@@ -26,7 +29,9 @@ POINTS = {
         "gone": "not_to_be_found",
     },
     "distal.regularizers": {"small_logits": "added_regularizer:small_logits"},
-    "distal.losses": {"least_squares": "added_loss:least_squares"},
+    "distal.losses": {"squared_hinge": "added_loss:squared_hinge"},
+    "distal.schedules": {"halved": "added_schedule:halved"},
+    "distal.selectors": {"first_set": "added_selector:first_set"},
     "distal.augmentations": {"fade": "added_augmentation:fade", "bare": "added_augmentation:Tensor"},
     "distal.networks": {"linear": "added_network:linear"},
     "distal.models": {"vae": "vae_model:VAE"},
@@ -53,8 +58,8 @@ def test_what_a_gan_is_made_of_and_who_judges_and_answers_may_all_come_from_a_pa
 ) -> None:
     config = small_config(
         query={"strategy": "least_real"},
-        model={"adversarial": "least_squares", "regularizers": {"small_logits": 0.1}},
-        train={"augment": ["fade", "zoom"]},
+        model={"adversarial": "squared_hinge", "regularizers": {"small_logits": 0.1}},
+        train={"augment": ["fade", "zoom"], "schedule": "halved"},
         net={"name": "linear"},
         evaluate={"metrics": ["evenness"], "extractor": "shrunk"},
         stop={"goal": {"metric": "evenness", "value": 2.0}},
@@ -64,6 +69,9 @@ def test_what_a_gan_is_made_of_and_who_judges_and_answers_may_all_come_from_a_pa
     assert run.go().reason == "budget"
     first, second = metrics(run, 1), metrics(run, 2)
     assert "small_logits" in json.dumps(first["losses"])
+    generator, labels = open_generator(run.directory), np.array([0, 1])
+    set_alike = [generator.images(labels, seed=7, selector=find_selector(f"first_set:{v}", "")) for v in (-3, 3)]
+    assert (set_alike[0] != set_alike[1]).any()
     scores = {score["name"]: score for score in second["scores"]}
     assert 0 < scores["evenness"]["value"] <= 1
     assert scores["fd_shrunk"]["extractor"] == "shrunk"

@@ -24,7 +24,9 @@ def write(target: str, classes: tuple[int, ...] = (0, 1, 2)) -> int:
     images = np.repeat(labels.astype(np.uint8), 64).reshape(-1, 1, 8, 8) * 80
     unknown = np.full(len(labels), np.nan)
     write_chosen(
-        Chosen(images, labels, np.arange(len(labels)), unknown, unknown), Origin("runs/a", 3, 7, CLASSES), target
+        Chosen(images, labels, np.arange(len(labels)), unknown, unknown),
+        Origin("runs/a", 3, 7, "drawn", CLASSES),
+        target,
     )
     return len(labels)
 

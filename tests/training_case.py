@@ -42,8 +42,11 @@ def labeled_rows(n: int = 6, **changes: Any) -> TrainingRows:
     return TrainingRows(Stripes(), ROWS, np.zeros(0, np.int64), None, ids, ids % 2, seed=4, **changes)
 
 
-def trained(c: Config, steps: int, comm: Communicator | None = None, labels: int = 6) -> tuple[GAN, dict[str, float]]:
+def trained(
+    c: Config, steps: int, comm: Communicator | None = None, labels: int = 6, begun: int = 0
+) -> tuple[GAN, dict[str, float]]:
     state = GAN.create(c, image_size=8, channels=1, classes=2)
+    state.step = begun
     losses = train_round(state, labeled_rows(labels), comm or Alone(), steps)
     return state, losses
 

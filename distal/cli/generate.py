@@ -31,21 +31,23 @@ PROVENANCE = {
     "run": pa.string(),
     "round": pa.int64(),
     "seed": pa.int64(),
+    "latents": pa.string(),
     "latent": pa.int64(),
     "confidence": pa.float64(),
     "closeness": pa.float64(),
 }
-"""Where an image comes from: the run's URI, round and seed, which of the seed's latents it was made of; the judge's
-probability of its class, and how close it is to a training image, below 1 for a copy; null without a filter."""
+"""Where an image comes from: the run's URI, round and seed, how latents are chosen, and which of the seed's it is; the
+judge's probability of its class, and how close it is to a training image, below 1 for a copy; null without a filter."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Say where all images come from. run: its URI. classes: names in label order."""
+    """Say where all images come from. run: its URI. latents: how they are chosen. classes: names in label order."""
 
     run: str
     round: int
     seed: int
+    latents: str
     classes: tuple[str, ...]
 
 
@@ -132,7 +134,14 @@ def _provenance(chosen: Chosen, origin: Origin) -> dict[str, list[Any]]:
     """Return the columns of PROVENANCE; what is not known is null."""
     n = len(chosen.labels)
     scores = [[None if np.isnan(v) else float(v) for v in of] for of in (chosen.confidence, chosen.closeness)]
-    columns = ([origin.run] * n, [origin.round] * n, [origin.seed] * n, chosen.latents.tolist(), *scores)
+    columns = (
+        [origin.run] * n,
+        [origin.round] * n,
+        [origin.seed] * n,
+        [origin.latents] * n,
+        chosen.latents.tolist(),
+        *scores,
+    )
     return dict(zip(PROVENANCE, columns, strict=True))
 
 

@@ -111,6 +111,13 @@ def generate(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the latents.")] = 0,
+    latents: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME[:NUMBER]",
+            help="How latents are chosen: drawn, truncation, latent_optimization, rejection, mh, ddls.",
+        ),
+    ] = "drawn",
     round: Round = None,
     balance: Annotated[
         bool,
@@ -132,6 +139,7 @@ def generate(
     \b
         distal generate runs/digits --out threes.png --class 3 --per-class 40
         distal generate runs/digits --out more.parquet --per-class 1000
+        distal generate runs/digits --out surer.parquet --per-class 1000 --latents rejection
         distal generate runs/digits --out s3://bucket/threes/ --class 3
         distal generate runs/digits --out more.parquet --balance --filter
     """
@@ -143,8 +151,9 @@ def generate(
     run = open_run(path)
     generator = open_generator(run, round)
     asked = [generator.class_index(name) for name in classes or generator.saved.classes]
-    chosen = choose(run, generator, asked, per_class, seed, balance, filter, show_step)
-    write_chosen(chosen, Origin(without_keys(run.uri), generator.round, seed, generator.saved.classes), out_path)
+    chosen = choose(run, generator, asked, per_class, seed, latents, balance, filter, show_step)
+    origin = Origin(without_keys(run.uri), generator.round, seed, latents, generator.saved.classes)
+    write_chosen(chosen, origin, out_path)
     for note in chosen.notes:
         show(note)
     count = f"{len(chosen.labels)} images of {len(set(chosen.labels.tolist()))} classes"

@@ -38,6 +38,11 @@ class NetConfig(Section):
         description="weight of an image's class in D's logit; 0: D judges the images of all classes together, and the "
         "head alone tells G of classes (model.class_weight); null: 1, projected 0",
     )
+    spectral_norm: bool = Field(
+        False,
+        description="every layer of D but the head has spectral norm 1 (Miyato et al. 2018), so that its slope is "
+        "bounded: for wasserstein and hinge, in place of a penalty; projected has it in its heads anyway",
+    )
     backbone: str = Field(
         "efficientnet_lite0", description="projected: frozen network by name that its discriminator looks through"
     )
@@ -97,6 +102,37 @@ class TrainConfig(Section):
         description="momentum of sgd and rmsprop, beta_1 of adam and adamw; 0 against rotation around the equilibrium "
         "of two players (Mescheder et al. 2018; R3GAN)",
     )
+    weight_decay: Weight | None = Field(
+        None,
+        description="weight decay of the optimizer: adamw shrinks weights by rate x decay a step, the others add it to "
+        "the gradient; null: the optimizer's own (adamw 0.01, others 0)",
+    )
+    schedule: str = Field(
+        "constant", description="what becomes of the learning rates over the run, by name: constant, linear, cosine"
+    )
+    schedule_steps: Count | None = Field(
+        None, description="updates in which the schedule comes to its end; null: all of the planned rounds'"
+    )
+    schedule_restarts: bool = Field(
+        False,
+        description="begin the schedule anew after each schedule_steps: with as many as train.steps, in every round, "
+        "for its labels are new",
+    )
+    final_rate: Fraction = Field(0.01, description="share of the learning rates that linear and cosine end at")
+    warmup_steps: Steps = Field(0, description="first updates in which the learning rates rise evenly from near zero")
+    clip_norm: Positive | None = Field(
+        None, description="greatest length of a network's gradient of the global batch; null: any"
+    )
+    accumulate: Count = Field(
+        1,
+        description="batches whose mean gradient makes one update: as a batch that many times larger, in the memory of "
+        "one; means over a batch stay means over each",
+    )
+    full_labels: bool = Field(
+        False,
+        description="every batch holds all labeled rows in place of its labeled_fraction; with optimizer sgd and "
+        "class_balance 0 that is gradient descent on the labels",
+    )
     ema_half_life: Positive = Field(
         150.0, description="steps in which the averaged G and D forget half; at most a tenth of the steps done"
     )
@@ -134,14 +170,33 @@ class GanConfig(ModelSection):
         5e-4, description="step size for G; 1e-3 ended at twice the distance on digits (3.1, not 1.5)"
     )
     learning_rate_d: Positive = Field(5e-4, description="step size for D and its head")
-    adversarial: str = Field("rpgan", description="adversarial loss by name: rpgan, hinge, non_saturating")
+    d_steps: Count = Field(
+        1, description="updates of D, each on a batch of its own, for one of G (wasserstein: 5 in its paper)"
+    )
+    latents: str = Field(
+        "drawn",
+        description="latents of training by name: drawn, or latent_optimization (LOGAN: a step towards what D "
+        "believes; twice the passes), with a number after a colon, latent_optimization:0.9 the length of the step",
+    )
+    top_k: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        1.0,
+        description="share of the generated images, the best by D's word, that G learns from, come to from all of them "
+        "at 0.999 an update (Sinha et al. 2020: 0.5)",
+    )
+    adversarial: str = Field(
+        "rpgan",
+        description="adversarial loss by name: rpgan, relativistic_average, minimax, non_saturating, least_squares, "
+        "hinge, wasserstein",
+    )
     regularizers: dict[str, Weight | None] = Field(
         default_factory=_penalties,
         description="weight lambda of each regularizer by its name; null: its default, scaled by the pixels of an "
         "image (r1, r2: 0.05 at 8 px, 0.8 at 32 px)",
     )
     lazy_interval: Count = Field(
-        1, description="apply lazy regularizers (r1, r2, wgan_gp) every n-th step with weight n: saves time, adds noise"
+        1,
+        description="apply lazy regularizers (r1, r2, wgan_gp, dragan, r1_fd, r2_fd, bcr, orthogonal, path_length) "
+        "every n-th step with weight n: saves time, adds noise",
     )
     head_weight: Weight = Field(1.0, description="weight of the head's cross-entropy on labeled rows, in D's loss")
     pseudo_label_weight: Weight = Field(

@@ -27,7 +27,8 @@ from distal.prove.arms import wanted
 from distal.run.directory import RunDirectory
 from distal.run.given import joined, read_given
 from distal.run.ledger import Ledger
-from distal.train.latents import BLOCK
+from distal.train.latents import BLOCK, find_selector
+from distal.train.latents import Chosen as LatentChoice
 
 Ints = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]
@@ -78,17 +79,20 @@ def choose(
     asked: Sequence[int],
     per_class: int | None,
     seed: int,
+    latents: str,
     balance: bool,
     filter: bool,
     listen: Callable[[str], None],
 ) -> Chosen:
     """Generate images of the asked classes, as many of each as wanted.
 
-    per_class: images of a class, None for PER_CLASS; with balance, of its images and labels together, None for twice
-    the labels of the largest class. filter: leave out what is not worth training on.
+    latents: how they are chosen, by name: see `distal.train.latents`. per_class: images of a class, None for PER_CLASS;
+    with balance, of its images and labels together, None for twice the labels of the largest class. filter: leave out
+    what is not worth training on.
 
     Raises:
-        ConfigError, RunError, PoolError: the pool, which a filter looks at, is not there or another one.
+        ConfigError: no such choice of latents. RunError, PoolError: the pool, which a filter looks at, is not there or
+            another one.
         EvaluationError: fewer than two classes have labels to filter or balance by.
     """
     classes = len(generator.saved.classes)
@@ -97,22 +101,25 @@ def choose(
         labels = joined(read_given(run, generator.saved.resolved.get("given")), Ledger(run, classes).labels())
         counts = wanted(labels.labels[labels.rounds <= generator.round], classes, per_class)
     counts[~np.isin(np.arange(classes), asked)] = 0
+    selector = find_selector(latents, "--latents")
     if not filter:
-        return unfiltered(generator, counts, seed)
+        return unfiltered(generator, counts, seed, selector)
     listen("looking at the pool")
     opened = Preparation(generator.saved.config, run)
     opened.require_same_images(run, generator.saved)
-    return filtered(Known.of(run, opened, generator, tested=False), counts, seed, listen)
+    return filtered(Known.of(run, opened, generator, tested=False), counts, seed, selector, listen)
 
 
-def unfiltered(generator: TrainedGenerator, counts: Ints, seed: int) -> Chosen:
+def unfiltered(generator: TrainedGenerator, counts: Ints, seed: int, selector: LatentChoice | None) -> Chosen:
     """Take images as they come, counts int64 [K] of each class."""
     labels = np.repeat(np.arange(len(counts)), counts)
     unknown = np.full(len(labels), np.nan)
-    return Chosen(generator.images(labels, seed), labels, np.arange(len(labels)), unknown, unknown)
+    return Chosen(generator.images(labels, seed, selector), labels, np.arange(len(labels)), unknown, unknown)
 
 
-def filtered(known: Known, counts: Ints, seed: int, listen: Callable[[str], None]) -> Chosen:
+def filtered(
+    known: Known, counts: Ints, seed: int, selector: LatentChoice | None, listen: Callable[[str], None]
+) -> Chosen:
     """Generate until counts int64 [K] of each class have passed, or TRIES times as many were generated.
 
     Raises:
@@ -123,12 +130,12 @@ def filtered(known: Known, counts: Ints, seed: int, listen: Callable[[str], None
     judge = Probe.fit(training.features[: len(known.labels)], known.labels, len(names), None, known.opened.config.seed)
     apart = usual_distance(held_out.features)
     classes = [_Class(int(count)) for count in counts]
-    parts = [unfiltered(generator, np.zeros_like(counts), seed)]
+    parts = [unfiltered(generator, np.zeros_like(counts), seed, selector)]
     first = made = 0
     while any(each.missing for each in classes) and made < TRIES * counts.sum():
         listen(f"generating {sum(each.missing for each in classes):,} of {int(counts.sum()):,} images")
         labels = np.repeat(np.arange(len(counts)), [each.missing for each in classes])
-        images = generator.images(labels, seed, first)
+        images = generator.images(labels, seed, selector, first)
         seen = Seen(known.look.pixels(images), torch.from_numpy(images))
         sure = judge.probs(seen.features).double().numpy()[np.arange(len(labels)), labels]
         copies = find_copies(seen, held_out, training)

@@ -8,11 +8,11 @@ A new model is a class that fits `Model`, with one entry here, or in the entry p
 from typing import Any
 
 from distal.models.gan import GAN
-from distal.models.protocol import Model, Scorer
+from distal.models.protocol import Judging, Model, Scorer
 from distal.nets.weights import header_of
 from distal.registry import Registry
 
-__all__ = ["GAN", "MODELS", "Model", "Scorer", "read_scorer"]
+__all__ = ["GAN", "MODELS", "Judging", "Model", "Scorer", "read_scorer"]
 
 MODELS: Registry[type[Model]] = Registry("model.kind", "model", "distal.models", {"gan": GAN})
 

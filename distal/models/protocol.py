@@ -1,13 +1,14 @@
 """Say what a model is to everything else: something that is updated, generates, scores, and is kept in files."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from distal.config import Config, ModelSection
 from distal.nets.scorer import Scores
+from distal.train.latents import Feedback
 from distal.train.round import Trainable
 
 
@@ -64,3 +65,14 @@ class Model(Trainable, Protocol):
 
     def scorer(self) -> Scorer:
         """Return what scores the pool, with weights of its own."""
+
+
+@runtime_checkable
+class Judging(Protocol):
+    """Be a model with a discriminator, by whose word latents can be chosen."""
+
+    def feedback(self) -> Feedback:
+        """Return the networks that generate and judge."""
+
+    def conditions(self, labels: Tensor) -> Tensor:
+        """Return the classes [n, K] that images of int64 labels [n] are generated and judged under."""

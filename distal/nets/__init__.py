@@ -18,6 +18,7 @@ from distal.nets.generator import Generator
 from distal.nets.light import LightBody
 from distal.nets.projected import ProjectedDiscriminator, ProjectedTrunk
 from distal.nets.residual import ResidualBody, ResidualTrunk
+from distal.nets.spectral import normalize_
 from distal.nets.weights import initialised
 from distal.registry import Registry
 
@@ -104,7 +105,10 @@ def assembled(
         return Generator(body, net.latent_dim, classes, scale)
 
     def discriminator() -> Discriminator:
-        return network.discriminator(network.trunk(net, image_size, channels), net.features, classes, judged)
+        D = network.discriminator(network.trunk(net, image_size, channels), net.features, classes, judged)
+        if net.spectral_norm:
+            normalize_(D, but="head")  # a classifier that may not be sure learns nothing from its pseudo-labels
+        return D
 
     return generator, discriminator
 

@@ -1,6 +1,9 @@
 """Judge an image three ways from one set of features: is it real, is it of this class, which class is it."""
 
+import torch
 from torch import Tensor, nn
+
+from distal.nets.spectral import SpectralLinear
 
 
 class Discriminator(nn.Module):
@@ -46,6 +49,12 @@ class Discriminator(nn.Module):
         """Return class logits [n, K]."""
         logits: Tensor = self.head(features)
         return logits
+
+    @torch.no_grad()
+    def show_classes_(self, share: float) -> None:
+        """Judge images by this share of their classes from now on."""
+        own = self.projection.gain if isinstance(self.projection, SpectralLinear) else self.projection.weight
+        own.mul_(share)
 
     def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return (logits [n], class logits [n, K], features [n, F])."""

@@ -11,23 +11,9 @@ from torch import Tensor, nn
 
 from distal.nets.discriminator import Discriminator
 from distal.nets.frozen import FROZEN, Frozen, placed
+from distal.nets.spectral import spectral
 
 SLOPE = 0.2
-
-
-def spectral(weight: Tensor, u: Tensor, training: bool) -> Tensor:
-    """Return the weight over its largest singular value, as one step of power iteration knows it (Miyato et al. 2018).
-
-    u: float [outputs], the left vector as last known; in training it is moved in place, a function of weights alone.
-    """
-    with torch.autocast(weight.device.type, enabled=False):
-        matrix = weight.flatten(1)
-        with torch.no_grad():
-            v = F.normalize(matrix.T @ u, dim=0)
-            left = F.normalize(matrix @ v, dim=0)
-            if training:
-                u.copy_(left)
-        return weight / (left @ (matrix @ v))
 
 
 class SpectralConv(nn.Conv2d):

@@ -55,13 +55,19 @@ def draw_batch(
     size: int,
     device: torch.device,
     layout: torch.memory_format,
+    full_labels: bool = False,
 ) -> Batch:
     """Draw step's global batch of `total` rows and return the slice of this rank of `size`.
+
+    full_labels: as many labeled rows as there are labels take the place of the batch's share of labeled rows.
 
     Latents, uniforms and row ids are drawn for the whole batch on every rank, which costs microseconds and makes them
     independent of the number of ranks; pixels are read for the slice alone.
     """
-    drawn = rows.slice(step, total, round(labeled_fraction * total), rank, size)
+    labeled = round(labeled_fraction * total)
+    if full_labels and len(rows.labels):
+        total, labeled = total - labeled + len(rows.labels), len(rows.labels)
+    drawn = rows.slice(step, total, labeled, rank, size)
     mine = torch.from_numpy(drawn.positions)
     uniforms = streams.stream(rows.seed, "uniforms", step).random((total, 1 + 2 * augment_draws), dtype=np.float32)
     chosen = torch.from_numpy(uniforms)[mine].to(device)

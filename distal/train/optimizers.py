@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
+from distal.config import TrainConfig
+from distal.errors import ConfigError
 from distal.nets import uncompiled
 from distal.registry import Registry
+from distal.train.schedules import SCHEDULES
 
 DECAY = 0.99
 """Of the second moment: GANs' usual choice (R3GAN, Huang et al. 2024), and RMSprop's default."""
@@ -31,10 +34,38 @@ OPTIMIZERS: Registry[Optimizer] = Registry(
 
 
 def build_optimizer(
-    name: str, parameters: Parameters, learning_rate: float, momentum: float = 0.0
+    name: str,
+    parameters: Parameters,
+    learning_rate: float,
+    momentum: float = 0.0,
+    weight_decay: float | None = None,
 ) -> torch.optim.Optimizer:
-    """Return the optimizer of this name; momentum is beta_1 of adam and adamw. ConfigError for an unknown name."""
-    return OPTIMIZERS.find(name)(parameters, learning_rate, momentum)
+    """Return the optimizer of this name; momentum is beta_1 of adam and adamw, a weight_decay of None is its own.
+
+    Raises:
+        ConfigError: an unknown name, or an optimizer that knows no weight decay.
+    """
+    optimizer = OPTIMIZERS.find(name)(parameters, learning_rate, momentum)
+    if weight_decay is not None:
+        for group in optimizer.param_groups:
+            if "weight_decay" not in group:
+                raise ConfigError(
+                    f"train.weight_decay: the optimizer {name} knows none.\n"
+                    "Leave it null, or set a weight for l2 in model.regularizers."
+                )
+            group["weight_decay"] = weight_decay
+    return optimizer
+
+
+def check_optimization(train: TrainConfig) -> None:
+    """Raise ConfigError where the section `train` names an optimizer or a schedule that is not known."""
+    OPTIMIZERS.find(train.optimizer)
+    SCHEDULES.find(train.schedule)
+    if train.schedule_restarts and train.schedule_steps is None:
+        raise ConfigError(
+            "train.schedule_restarts: there is nothing to begin anew after the whole run.\n"
+            "Set train.schedule_steps, to train.steps for a schedule of each round."
+        )
 
 
 def state_by_name(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

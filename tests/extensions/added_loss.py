@@ -1,9 +1,11 @@
-"""An adversarial loss that a package could add: least squares, Mao et al. 2017, eq. 2."""
+"""An adversarial loss that a package could add: hinges whose squares count."""
+
+import torch.nn.functional as F
 
 from distal.losses import AdversarialLoss
 
-least_squares = AdversarialLoss(
-    discriminator=lambda real, fake: (real - 1).square().mean() + fake.square().mean(),
-    generator=lambda real, fake: (fake - 1).square().mean(),
+squared_hinge = AdversarialLoss(
+    discriminator=lambda real, fake: F.relu(1 - real).square().mean() + F.relu(1 + fake).square().mean(),
+    generator=lambda real, fake: -fake.mean(),
     relative=False,
 )

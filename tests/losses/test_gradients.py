@@ -3,7 +3,7 @@ import torch
 from step_case import step_of
 from torch import Tensor
 
-from distal.losses.regularizers.gradients import r1, r2, wgan_gp
+from distal.losses.regularizers.gradients import NEARBY, dragan, r1, r2, wgan_gp
 
 
 def quadratic(x: Tensor) -> Tensor:
@@ -74,3 +74,15 @@ def test_wgan_gp_has_a_finite_gradient_where_d_is_flat() -> None:
     wgan_gp(step_of(lambda x: slope * x.flatten(1).sum(1), x)).backward()
     assert slope.grad is not None
     assert torch.isfinite(slope.grad).all()
+
+
+def test_dragan_is_the_squared_distance_of_gradient_norms_from_one_around_real_images() -> None:
+    generator = torch.Generator().manual_seed(3)
+    x = torch.randn(8, 1, 3, 3, dtype=torch.float64, generator=generator)
+    u = torch.rand(4, 9, generator=generator)
+    deviation = (x[:4] - x[:4].mean()).square().mean().sqrt()
+    noise = torch.distributions.Normal(0.0, 1.0).icdf(u.double()).view(4, 1, 3, 3)
+    norms = (x[:4] + NEARBY * deviation * noise).flatten(1).norm(dim=1)  # D = |x|^2 / 2
+    expected = (norms - 1).square().mean()
+    # Images, normal numbers and the squared gradient are taken in float32.
+    assert dragan(step_of(quadratic, x, u)).item() == pytest.approx(expected.item(), rel=1e-4)

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from regularizer_cases import ALL, added
+from regularizer_cases import FAMILIES, OPTIONS
 from training_case import ROWS, config, labeled_rows, trained, weights
 
 from distal.communicator import Alone, Communicator, ProcessGroup
@@ -23,18 +23,20 @@ CASES |= {"dcgan": {"net": "dcgan", "regularizers": {"r1": 0, "r2": 0}}}
 CASES |= {"projected": {"net": "projected", "backbone": "tiny", "class_judged": 0.5, "class_fade": [1, 4]}}
 # Behind its normalisation nearly every gradient of the first steps is a rounding error's: see below on Adam.
 CASES["projected"] |= {"optimizer": "sgd", "learning_rate_g": 0.05, "learning_rate_d": 0.05}
-CASES |= {name: {"net": "dense", "regularizers": {name: None}} for name in ALL}
+CASES |= {name: {"regularizers": weights} for name, weights in FAMILIES.items()} | OPTIONS
 
 
 def outcome(case: dict[str, Any], comm: Communicator) -> tuple[torch.Tensor, dict[str, float]]:
-    state, losses = trained(config(**case), STEPS, comm)
+    given = dict(case)
+    begun = given.pop("begun", 0)
+    state, losses = trained(config(**given), STEPS, comm, begun=begun)
     return weights(state), losses
 
 
 def one_rank(rank: int, size: int, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=size)
-    with added(), dcgan.added(), frozen_fake.added():
+    with dcgan.added(), frozen_fake.added():
         result = {name: outcome(case, ProcessGroup()) for name, case in CASES.items()}
     torch.save(result, f"{folder}/rank{rank}")
     dist.destroy_process_group()
@@ -44,7 +46,7 @@ def test_two_ranks_train_as_one_does(tmp_path: Path) -> None:
     mp.spawn(one_rank, args=(2, str(tmp_path)), nprocs=2)
     ranks = [torch.load(tmp_path / f"rank{r}") for r in range(2)]
     for name, case in CASES.items():
-        with added(), dcgan.added(), frozen_fake.added():
+        with dcgan.added(), frozen_fake.added():
             alone, losses = outcome(case, Alone())
         (first, first_losses), (second, second_losses) = ranks[0][name], ranks[1][name]
         assert torch.equal(first, second), name

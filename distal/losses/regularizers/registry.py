@@ -24,8 +24,10 @@ class Regularizer:
     """Hold a regularizer and what it declares.
 
     default: lambda, for an image of one pixel where it is per_pixel. per_row: it takes the gradient of each row's logit
-    by its own image, so D must not mix a batch. state: names of the numbers that it keeps from step to step, zero at
-    first.
+    by its own image, or a difference in place of one, so D must not mix a batch. by_images: in D's phase it
+    differentiates by the images that D saw, which costs a pass through what D looks at them with. varies: it asks for
+    images augmented once more, so that there must be an augmentation. state: names of the numbers that it keeps from
+    step to step, zero at first.
     """
 
     name: str
@@ -35,6 +37,8 @@ class Regularizer:
     default: float
     per_pixel: bool = True
     per_row: bool = False
+    by_images: bool = False
+    varies: bool = False
     state: tuple[str, ...] = ()
 
     def weight(self, configured: float | None, pixels: int, penalized: bool = True) -> float:
@@ -59,12 +63,14 @@ def regularizer(
     default: float,
     per_pixel: bool = True,
     per_row: bool = False,
+    by_images: bool = False,
+    varies: bool = False,
     state: tuple[str, ...] = (),
 ) -> Callable[[Callable[[StepTensors], Tensor]], Callable[[StepTensors], Tensor]]:
     """Register a function of StepTensors to a scalar under a name, with what `Regularizer` declares."""
 
     def register(function: Callable[[StepTensors], Tensor]) -> Callable[[StepTensors], Tensor]:
-        made = Regularizer(name, function, player, lazy, default, per_pixel, per_row, state)
+        made = Regularizer(name, function, player, lazy, default, per_pixel, per_row, by_images, varies, state)
         REGULARIZERS.add(name, made, function)
         return function
 

@@ -1,4 +1,4 @@
-"""A conditional GAN with a classifier head: the model in `model`, one update of it in `step`."""
+"""A conditional GAN with a classifier head: `model` holds it, `step` has its losses, `update` makes an update."""
 
 from distal.models.gan.model import GAN
 

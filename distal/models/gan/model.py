@@ -10,18 +10,21 @@ from torch import Tensor, nn
 
 from distal.communicator import Communicator
 from distal.config import Config, GanConfig, ModelSection, NetConfig
-from distal.errors import RunError
+from distal.errors import ConfigError, RunError
 from distal.losses import ADVERSARIAL, REGULARIZERS
 from distal.losses.supervised import one_hot
-from distal.models.gan.step import Objective, gan_section, update
+from distal.models.gan.step import Objective, gan_section
+from distal.models.gan.update import update
 from distal.nets import Discriminator, Generator, build_discriminator, build_generator, get_network
 from distal.nets.batchnorm import mixes_batch
 from distal.nets.precision import autocast, resolve
 from distal.nets.scorer import PROVIDERS, Scorer, to_bytes_image
 from distal.train.augment import draws
-from distal.train.batch import draw_batch
+from distal.train.batch import Batch, draw_batch
 from distal.train.checkpoint import Checkpoint, damaged, to_files
+from distal.train.descent import set_rate
 from distal.train.ema import average_, decay
+from distal.train.latents import Feedback, find_selector
 from distal.train.optimizers import build_optimizer, state_by_name
 from distal.train.rows import TrainingRows
 
@@ -69,8 +72,12 @@ class GAN:
         self.averaged_D: Discriminator = copy.deepcopy(self.D).requires_grad_(False).eval()
         train, own = config.train, self.objective.own
         self.optimizers = (
-            build_optimizer(train.optimizer, self.G.parameters(), own.learning_rate_g, train.momentum),
-            build_optimizer(train.optimizer, self.D.parameters(), own.learning_rate_d, train.momentum),
+            build_optimizer(
+                train.optimizer, self.G.parameters(), own.learning_rate_g, train.momentum, train.weight_decay
+            ),
+            build_optimizer(
+                train.optimizer, self.D.parameters(), own.learning_rate_d, train.momentum, train.weight_decay
+            ),
         )
 
     def _placed(self, module: M) -> M:
@@ -88,15 +95,43 @@ class GAN:
         """Raise ConfigError where the configuration names what is not known."""
         own = gan_section(config)
         ADVERSARIAL.find(own.adversarial)
-        for name in own.regularizers:
-            REGULARIZERS.find(name)
+        chosen = find_selector(own.latents, "model.latents")
+        if chosen is not None and not chosen.selector.trains:
+            raise ConfigError(
+                f"model.latents: {chosen.name} chooses the latents of images that are asked for, not a step's.\n"
+                "Take drawn or latent_optimization here, and: distal generate --latents " + own.latents
+            )
+        for name, weight in own.regularizers.items():
+            if REGULARIZERS.find(name).varies and weight != 0 and not config.train.augment:
+                raise ConfigError(
+                    f"model.regularizers.{name}: compares images with augmented ones, and train.augment is empty.\n"
+                    f"Name an augmentation that suits the images, or set model.regularizers.{name}=0."
+                )
 
     def advance(self, rows: TrainingRows, comm: Communicator) -> dict[str, Tensor]:
         """Make one update of G and D and of their averages; return the losses of the global batch, on the device."""
+        train, own = self.config.train, self.objective.own
+        for optimizer, rate in zip(self.optimizers, (own.learning_rate_g, own.learning_rate_d), strict=True):
+            set_rate(optimizer, rate, self.config, self.step)
+        first = self.step * own.d_steps * train.accumulate
+        batches = [
+            [self._batch(rows, comm, first + phase * train.accumulate + piece) for piece in range(train.accumulate)]
+            for phase in range(own.d_steps)
+        ]
+        networks = (self.G, self.D, self.averaged_D, self.optimizers)
+        losses = update(*networks, batches, self.objective, self.step, comm, self.regularizers, train.clip_norm)
+        self.step += 1
+        beta = decay(self.step, train.ema_half_life)
+        average_(self.averaged_G, self.G, beta)
+        average_(self.averaged_D, self.D, beta)
+        return losses
+
+    def _batch(self, rows: TrainingRows, comm: Communicator, number: int) -> Batch:
+        """Return this rank's rows of batch `number` of all that training draws."""
         train = self.config.train
-        batch = draw_batch(
+        return draw_batch(
             rows,
-            self.step,
+            number,
             train.batch_size,
             train.labeled_fraction,
             self.config.net.latent_dim,
@@ -105,14 +140,16 @@ class GAN:
             comm.size,
             self.device,
             self.layout,
+            train.full_labels,
         )
-        networks = (self.G, self.D, self.averaged_D, self.optimizers)
-        losses = update(*networks, batch, self.objective, self.step, comm, self.regularizers)
-        self.step += 1
-        beta = decay(self.step, train.ema_half_life)
-        average_(self.averaged_G, self.G, beta)
-        average_(self.averaged_D, self.D, beta)
-        return losses
+
+    def feedback(self) -> Feedback:
+        """Return the averaged networks, whose word latents are chosen by."""
+        return Feedback(self.averaged_G, self.averaged_D, self.objective.arithmetic, self.objective.adversarial.ratio)
+
+    def conditions(self, labels: Tensor) -> Tensor:
+        """Return the classes [n, K] that images of int64 labels [n] are generated and judged under."""
+        return self.objective.shown(self.step) * one_hot(labels.to(self.device), self.classes)
 
     @torch.no_grad()
     def generate(self, latents: Tensor, labels: Tensor) -> Tensor:
@@ -120,11 +157,10 @@ class GAN:
 
         A class without any label yet may be asked for: the images are then of whatever the untrained embedding says.
         """
-        images, shown = [], self.objective.shown(self.step)
+        images = []
         for z, y in zip(torch.split(latents, GENERATE_ROWS), torch.split(labels, GENERATE_ROWS), strict=True):
-            classes = shown * one_hot(y.to(self.device), self.classes)
             with autocast(self.objective.arithmetic, self.device):
-                images.append(to_bytes_image(self.averaged_G(z.to(self.device), classes)))
+                images.append(to_bytes_image(self.averaged_G(z.to(self.device), self.conditions(y))))
         empty = torch.zeros(0, self.channels, self.image_size, self.image_size, dtype=torch.uint8, device=self.device)
         return torch.cat([empty, *images])
 
@@ -132,7 +168,7 @@ class GAN:
         """Return a scorer with a copy of the averaged D, which decides by its own hardware what "auto" is."""
         size, channels, classes = self.image_size, self.channels, self.classes
         D = copy.deepcopy(self.averaged_D)
-        D.projection.weight.mul_(self.objective.shown(self.step))
+        D.show_classes_(self.objective.shown(self.step))
         return Scorer(D, self.config.net, size, channels, classes, self.config.train.precision, self.device)
 
     @classmethod

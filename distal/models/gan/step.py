@@ -8,20 +8,24 @@ its own confident predictions (FixMatch, Sohn et al. 2020); the augmented view t
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from distal.communicator import Communicator
+from distal.communicator import Communicator, summed
 from distal.config import Config, GanConfig
 from distal.errors import ConfigError
 from distal.losses.adversarial import ADVERSARIAL, AdversarialLoss
 from distal.losses.regularizers import Regularizer, StepTensors, get_regularizers
 from distal.losses.supervised import cross_entropy, one_hot, pseudo_label, sample_classes
-from distal.nets import Discriminator, Generator, get_network, uncompiled
+from distal.models.gan.top_k import best_rows, falling
+from distal.nets import Discriminator, Generator, get_network
 from distal.nets.precision import autocast
 from distal.train.augment import AUGMENTATIONS, Augmentation, augment
 from distal.train.batch import Batch
+from distal.train.latents import Chosen, Feedback, find_selector
 
 
 def gan_section(config: Config) -> GanConfig:
@@ -42,6 +46,7 @@ class Objective:
     arithmetic: str
     device: torch.device
     fade: tuple[int, int]
+    selector: Chosen | None
 
     @classmethod
     def resolve(cls, config: Config, image_size: int, arithmetic: str, device: torch.device) -> "Objective":
@@ -55,6 +60,7 @@ class Objective:
             arithmetic,
             device,
             network.class_fade if own.class_fade is None else own.class_fade,
+            find_selector(own.latents, "model.latents"),
         )
 
     def shown(self, step: int) -> float:
@@ -64,6 +70,10 @@ class Objective:
         """
         first, last = self.fade
         return 1.0 if step >= last else max(0.0, (step - first) / max(1, last - first))
+
+    def learned_from(self, step: int) -> float:
+        """Return the share of the generated images that G learns from at this step (from 0): it falls to `top_k`."""
+        return falling(self.own.top_k, step)
 
     def due(self, player: str, step: int) -> dict[str, tuple[Regularizer, float]]:
         """Return the regularizers of G or D that apply at this step, lazy ones with their weight times the interval."""
@@ -98,10 +108,11 @@ class Conditions:
 @torch.no_grad()
 def condition(averaged: Discriminator, batch: Batch, classes: int, objective: Objective) -> Conditions:
     """Decide the classes of real rows and of their generated partners."""
-    labeled = len(batch.labels)
-    with autocast(objective.arithmetic, objective.device):
-        predicted = averaged.classify(averaged.features(batch.images[labeled:])).float().softmax(1)
-    known = one_hot(batch.labels, classes)
+    labeled, known = len(batch.labels), one_hot(batch.labels, classes)
+    predicted = known[:0]
+    if labeled < len(batch.images):
+        with autocast(objective.arithmetic, objective.device):
+            predicted = averaged.classify(averaged.features(batch.images[labeled:])).float().softmax(1)
     drawn = sample_classes(predicted, batch.class_uniforms[labeled:])
     return Conditions(torch.cat([known, predicted]), torch.cat([known, one_hot(drawn, classes)]), predicted)
 
@@ -132,24 +143,57 @@ class Step:
         """Return the classes [n, K] that D judges real and generated images under, as far as they are shown."""
         return self.shown * self.classes.y_real, self.shown * self.classes.y_fake
 
+    @cached_property
+    def latents(self) -> Tensor:
+        """Return the latents [n, z] of the generated images: the batch's, or what a selector makes of them."""
+        selector, batch = self.objective.selector, self.batch
+        if selector is None:
+            return batch.latents
+        feedback = Feedback(self.G, self.D, self.objective.arithmetic, self.objective.adversarial.ratio)
+        return selector.latents(batch.latents, self.shown * self.classes.y_fake, feedback, batch.uniforms)
+
+    def generate(self) -> Tensor:
+        """Return the generated images float32 [n, C, H, W], with the graph that reaches G where one is kept."""
+        with autocast(self.objective.arithmetic, self.objective.device):
+            images: Tensor = self.G(self.latents, self.shown * self.classes.y_fake).float()
+        return images
+
+    def as_seen(self, images: Tensor) -> Tensor:
+        """Augment generated images as D sees them."""
+        return augment(images, self.batch.augment_fake, self.objective.augmentations)
+
+    def again(self, images: Tensor, name: str) -> Tensor:
+        """Augment real and generated images [2 n, C, H, W] by uniforms of this name."""
+        u = self.batch.uniforms(name, 2 * self.batch.augment_fake.shape[1])
+        return augment(images, torch.cat(u.chunk(2, 1)), self.objective.augmentations)
+
+    def compared(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logits as the adversarial loss takes them: as they are, or less the mean of the other kind."""
+        if not self.objective.adversarial.centred:
+            return real, fake
+        means = summed(torch.stack([real.sum(), fake.sum()]), self.comm) / self.batch.total
+        return real - means[1], fake - means[0]
+
     def penalties(
-        self, player: str, images: Tensor, features: Tensor, logits: Tensor
+        self, player: Literal["G", "D"], images: Tensor, features: Tensor, logits: Tensor
     ) -> dict[str, tuple[Tensor, float]]:
         """Return this rank's share of each regularizer of G or D that is due, with its weight, by name."""
         y = torch.cat(self.judged)
         tensors = StepTensors(
+            player,
             self.G,
             self.D,
             images,
             features,
             logits,
             y,
-            self.batch.latents,
+            self.latents,
             self.batch.total,
             self.comm,
             self.objective.arithmetic,
             self.state,
             self.batch.uniforms,
+            self,
         )
         due = self.objective.due(player, self.number)
         return {name: (r.function(tensors) * self.batch.share, weight) for name, (r, weight) in due.items()}
@@ -170,8 +214,7 @@ class Views:
     @classmethod
     def of(cls, step: Step, fake: Tensor) -> "Views":
         """Augment real and generated images and look at them, once for both phases: a frozen network is not cheap."""
-        D, batch, objective = step.D, step.batch, step.objective
-        fake = augment(fake, batch.augment_fake, objective.augmentations)
+        D, batch, objective, fake = step.D, step.batch, step.objective, step.as_seen(fake)
         with autocast(objective.arithmetic, objective.device):
             with torch.no_grad():
                 real = augment(batch.images, batch.augment_real, objective.augmentations)
@@ -185,14 +228,14 @@ def discriminator_losses(step: Step, views: Views) -> tuple[Tensor, dict[str, Te
     n, labeled, own = len(batch.images), len(batch.labels), objective.own
     x = torch.cat([views.real, views.fake.detach()])
     with autocast(objective.arithmetic, objective.device):
-        if objective.due("D", step.number):
+        if any(r.by_images for r, _ in objective.due("D", step.number).values()):
             seen = D.see(x.requires_grad_())
         else:
             seen = tuple(torch.cat([r, f.detach()]) for r, f in zip(views.real_seen, views.fake_seen, strict=True))
         features = D.features_of(seen)
         logits = D.logits(features, torch.cat(step.judged)).float()
         class_logits = D.classify(features[:n])
-    terms = {"d": objective.adversarial.discriminator(logits[:n], logits[n:]) * batch.share}
+    terms = {"d": objective.adversarial.discriminator(*step.compared(logits[:n], logits[n:])) * batch.share}
     loss = terms["d"]
     for name, (term, weight) in step.penalties("D", x, features, logits).items():
         terms[name] = term
@@ -222,7 +265,11 @@ def generator_losses(step: Step, views: Views) -> tuple[Tensor, dict[str, Tensor
         with torch.no_grad(), autocast(objective.arithmetic, objective.device):
             real_features = D.features_of(views.real_seen)
             real_logits = D.logits(real_features, y_real).float()
-    terms = {"g": objective.adversarial.generator(real_logits, fake_logits) * batch.share}
+    kept, share = best_rows(fake_logits, batch, objective.learned_from(step.number), step.comm)
+    real_compared, fake_compared = step.compared(real_logits, fake_logits)
+    # A rank that keeps no row has no mean, yet a graph like the others'.
+    judged = objective.adversarial.generator(real_compared[kept], fake_compared[kept]) if share else fake_logits.sum()
+    terms = {"g": judged * share}
     loss = terms["g"]
     if due:
         both = [
@@ -236,52 +283,3 @@ def generator_losses(step: Step, views: Views) -> tuple[Tensor, dict[str, Tensor
         terms["class"] = cross_entropy(class_logits, classes.y_fake).sum() / batch.total
         loss = loss + own.class_weight * step.shown * terms["class"]
     return loss, terms
-
-
-def descend(
-    module: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, terms: dict[str, Tensor], comm: Communicator
-) -> dict[str, Tensor]:
-    """Step down the loss of the global batch; return the terms summed over ranks.
-
-    One flat exchange carries the gradients and the terms. A parameter that no term touched has gradient zero on every
-    rank, so that all ranks exchange the same tensors.
-    """
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    for p in module.parameters():
-        if p.grad is None:
-            p.grad = torch.zeros_like(p)
-    totals = torch.stack([t.detach() for t in terms.values()])
-    comm.sum_([*(p.grad for p in module.parameters() if p.grad is not None), totals])
-    uncompiled.step(optimizer)
-    return dict(zip(terms, totals.unbind(), strict=True))
-
-
-def update(
-    G: Generator,
-    D: Discriminator,
-    averaged_D: Discriminator,
-    optimizers: tuple[torch.optim.Optimizer, torch.optim.Optimizer],
-    batch: Batch,
-    objective: Objective,
-    number: int,
-    comm: Communicator,
-    state: Mapping[str, Mapping[str, Tensor]],
-) -> dict[str, Tensor]:
-    """Make update `number` (from 0): D's phase, then G's, on the same generated images; return the terms by name.
-
-    G runs once: D's phase sees its images without their graph, G's phase uses the graph. D's weights ask for no
-    gradient in G's phase.
-    """
-    classes = condition(averaged_D, batch, G.classes, objective)
-    step = Step(G, D, batch, classes, objective, number, comm, state)
-    with autocast(objective.arithmetic, objective.device):
-        fake = G(batch.latents, step.shown * classes.y_fake).float()
-    views = Views.of(step, fake)
-    loss, terms = discriminator_losses(step, views)
-    done = descend(D, optimizers[1], loss, terms, comm)
-    D.requires_grad_(False)
-    loss, terms = generator_losses(step, views)
-    done |= descend(G, optimizers[0], loss, terms, comm)
-    D.requires_grad_(True)
-    return done

@@ -1,11 +1,10 @@
-"""Draw the latents of everything that is generated, each a function of a stream's name and a position in it.
+"""Draw the latents of everything that is generated, each a function of a stream's name and a position in it."""
 
-A selector of latents, a function from (G, D, n) to latents, would have its place here: all four uses ask here.
-"""
-
+import numpy as np
+import torch
 from torch import Tensor
 
-from distal.streams import normal
+from distal.streams import normal, stream
 
 BLOCK = 256
 """Rows of a block of images that a user asks for; a row's latent does not depend on how many follow it."""
@@ -30,3 +29,9 @@ def sample_latents(rows: int, latent_dim: int) -> Tensor:
 def asked_latents(seed: int, block: int, latent_dim: int) -> Tensor:
     """Return those of block number `block` of the images that a user asks for, float32 [BLOCK, latent_dim]."""
     return normal((BLOCK, latent_dim), seed, "generate", block)
+
+
+def asked_uniforms(seed: int, block: int, name: str, draws: int) -> Tensor:
+    """Return the uniforms that a selector draws for this block under a name, float32 [BLOCK, draws] in [0, 1)."""
+    drawn = stream(seed, "generate", "selector", name, block).random((BLOCK, draws), dtype=np.float32)
+    return torch.from_numpy(drawn)
