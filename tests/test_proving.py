@@ -71,7 +71,7 @@ def test_labeled_images_given_as_generated_ones_are_called_copies(
 def test_a_balanced_choice_fills_each_class_up_with_its_labels(ended: RunDirectory) -> None:
     generator = open_generator(ended)
     labels = np.bincount(pq.read_table(f"{ended.local}/rounds/0001/labels.parquet")["label"], minlength=10)
-    chosen = choose(ended, generator, range(10), 15, 0, True, False, lambda step: None)
+    chosen = choose(ended, generator, range(10), 15, 0, "drawn", True, False, lambda step: None)
     assert (np.bincount(chosen.labels, minlength=10) + labels == np.maximum(labels, 15)).all()
 
 
@@ -98,7 +98,7 @@ def test_what_a_filter_lets_through_is_written_with_its_origin_and_can_be_import
     for row in rows[:3]:
         block = row["latent"] // 256 * 256
         labels = np.full(row["latent"] - block + 1, row["label"])
-        again = generator.images(labels, 5, block)[-1]
+        again = generator.images(labels, 5, first=block)[-1]
         assert row["image"]["bytes"] == _png(again)
 
 
