@@ -49,7 +49,7 @@ def read_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -
     """
     tree = {} if path is None else read_yaml(Path(path))
     tree.pop("resolved", None)
-    for override in overrides:
+    for override in sorted(overrides, key=lambda text: ".kind=" not in text):  # which says whose keys the others are
         apply_override(tree, override)
     return make_config(tree)
 

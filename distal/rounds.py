@@ -10,22 +10,22 @@ import json
 import logging
 from collections.abc import Generator
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from distal.checkpoints import read_checkpoint, read_losses, write_checkpoint
 from distal.communicator import Communicator, on_first_rank
 from distal.config import EVALUATION_CACHE
 from distal.data.protocol import Rows
 from distal.features.plane import sampled
+from distal.learning import restore, train
 from distal.logs import label_records
 from distal.metrics import DISTANCE, Evaluator, Score, find_score
-from distal.models import MODELS, Model
-from distal.oracle import Oracle, annotate
+from distal.models import Model
+from distal.oracle import Classes, Oracle, annotate
+from distal.oracle.decided import corrections
 from distal.plan import RunPlan, Shards, Work, eyes_of
 from distal.pool.found import least_recall
 from distal.pool.sight import Sight
@@ -39,7 +39,6 @@ from distal.run.ledger import Labels, Ledger, Query
 from distal.run.map import MAP
 from distal.run.results import RoundResult, read_result
 from distal.stopping import Outcome, Stop, decide_stop
-from distal.train import TrainingRows, train_round
 from distal.train.latents import sample_latents
 
 logger = logging.getLogger(__name__)
@@ -117,16 +116,6 @@ def draw_real(plan: RunPlan, reference: Rows) -> None:
     plan.run.write(REAL, real_grid(lambda positions: reference.pixels(rows[positions]), labels, plan.classes))
 
 
-def restore(plan: RunPlan, comm: Communicator) -> Model:
-    """Return the state after the last committed round, or a fresh one before the first."""
-    committed = on_first_rank(comm, lambda: plan.run.committed())
-    if committed:
-        return _load(plan, comm, committed[-1])[0]
-    return MODELS.find(plan.config.model.kind).create(
-        plan.config, plan.images.image_size, plan.images.channels, len(plan.classes), comm.device
-    )
-
-
 def should_stop(work: Work) -> Stop | None:
     """Return why no further round begins, from what is committed; an open query is always finished first."""
     plan, ledger = work.plan, work.ledger
@@ -148,6 +137,7 @@ def acquire(work: Work, state: Model, round: int) -> Query:
     written = ledger.read_query(round)
     if written is not None:
         return written
+    ledger.correct(round, corrections(plan.run, ledger, Classes(plan.classes, plan.config.oracle.cost)))
     config = plan.config
     asked = ledger.asked()
     batch = min(config.query.batch, config.label_budget - len(asked), plan.available - len(asked))
@@ -193,33 +183,6 @@ def _look(work: Work, strategy: Strategy, labels: Labels, round: int) -> Sight |
         return None
     eyes.open(work.listen, round)
     return eyes.sight(strategy, labels, round)
-
-
-def train(work: Work, state: Model, round: int) -> tuple[Model, dict[str, float]]:
-    """Update the model for a round's steps on every rank, and leave a checkpoint; return it and the mean losses."""
-    plan, comm = work.plan, work.comm
-    if on_first_rank(comm, lambda: plan.run.has(round_path(round, "checkpoint", "manifest.json"))):
-        return _load(plan, comm, round)
-    labels = joined(plan.given, on_first_rank(comm, work.ledger.labels))
-    rows = TrainingRows(
-        work.shards.rows,
-        total_rows=plan.images.rows,
-        excluded=plan.skipped,
-        held_out=partial(plan.images.held_out, fraction=plan.holdout) if plan.holdout else None,
-        labeled_ids=labels.row_ids,
-        labels=labels.labels,
-        seed=plan.config.seed,
-        balance=plan.config.train.class_balance,
-    )
-    steps = plan.config.train.steps
-
-    def on_progress(done: int, losses: dict[str, float]) -> None:
-        work.listen(Event(round, "train", done, steps, dict(losses)))
-
-    on_progress(0, {})
-    losses = train_round(state, rows, comm, steps, on_progress)
-    on_first_rank(comm, partial(write_checkpoint, plan.run, round, state, losses))
-    return state, losses
 
 
 def evaluate(work: Work, state: Model, round: int) -> list[Score]:
@@ -284,13 +247,6 @@ def commit(
     result = RoundResult(round, metrics)
     logger.info("round %d committed: %s", round, result.headline())
     return result
-
-
-def _load(plan: RunPlan, comm: Communicator, round: int) -> tuple[Model, dict[str, float]]:
-    files = on_first_rank(comm, partial(read_checkpoint, plan.run, round))
-    shape = (plan.images.image_size, plan.images.channels, len(plan.classes))
-    state = MODELS.find(plan.config.model.kind).from_files(plan.config, files, comm.device, shape)
-    return state, read_losses(plan.run, round, files)
 
 
 def _json(value: Any) -> bytes:

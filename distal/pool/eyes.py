@@ -22,7 +22,7 @@ from distal.features.plane import laid_out, placed, sampled
 from distal.features.probe import Probe
 from distal.features.projection import Projection, sampled_rows
 from distal.features.rows import EmbeddedRows, Halves
-from distal.models import Scorer
+from distal.models import MODELS, Scorer
 from distal.nets.threads import one_thread
 from distal.pool.found import estimate_found
 from distal.pool.sight import Frozen, Sight
@@ -90,8 +90,8 @@ class Eyes:
         self._shards, self._network, self._classes, self._skipped = shards, network, classes, skipped
         self._projection: Projection | None = None
         self._held_out_rows: torch.Tensor | None = None
-        self._probe: tuple[int, Probe] | None = None
-        self._verdict: tuple[tuple[int, int], Verdict] | None = None
+        self._probe: tuple[str, Probe] | None = None
+        self._verdict: tuple[tuple[int, str], Verdict] | None = None
         self._map: Floats | None = None
 
     def open(self, listen: Listener, round: int) -> Projection:
@@ -116,30 +116,31 @@ class Eyes:
     def probe(self, labels: Labels) -> Probe:
         """Return the probe of these labels, of which there may be none."""
         assert self._projection is not None
-        if self._probe is None or self._probe[0] != len(labels.row_ids):
+        content = labels.digest()
+        if self._probe is None or self._probe[0] != content:
             rows = self.project(labels.row_ids)
             centred = torch.zeros(rows.shape[1])  # by the projection
             probe = Probe.fit(rows, labels.labels, self._classes, centred, self._config.seed)
-            self._probe = len(labels.row_ids), probe
+            self._probe = content, probe
         return self._probe[1]
 
     def sight(self, strategy: Strategy, labels: Labels, round: int) -> Sight:
         """Say how this round's shards are to look."""
         assert self._projection is not None
         probe = self.probe(labels)
-        committee = None
-        if "committee" in strategy.needs:
+        committee, verdict = None, self.verdict(round, labels)
+        own = DRAWS & MODELS.find(self._config.model.kind).gives if verdict.classifier == "head" else frozenset()
+        if "committee" in strategy.needs and "committee" not in own:
             rows = self.project(labels.row_ids)
             members, seed = self._config.features.members, self._config.seed
             committee = Committee.fit(probe, rows, labels.labels, members, seed).to_bytes()
-        verdict = self.verdict(round, labels)
-        return Sight(verdict, self._projection.to_bytes(), probe.to_bytes(), committee)
+        return Sight(verdict, self._projection.to_bytes(), probe.to_bytes(), committee, own)
 
     def verdict(self, round: int, labels: Labels) -> Verdict:
         """Say whose class probabilities a round uses, and why: as configured, or who was right before."""
         if self._config.classifier == "probe":
             return Verdict("probe", {}, {"probe": 1.0, "head": 1.0}, "as configured")
-        asked_of = round, len(labels.row_ids)
+        asked_of = round, labels.digest()
         if self._verdict is None or self._verdict[0] != asked_of:
             self._verdict = asked_of, self._judged(round, labels)
         return self._verdict[1]

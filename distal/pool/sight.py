@@ -29,18 +29,19 @@ class Sight:
     """Say how a round looks at the pool; travels to every shard.
 
     verdict: whose class probabilities strategies see. projection, probe, committee: their `to_bytes`; no committee
-    where it is not needed.
+    where it is not needed. own: those of DRAWS that the model gives itself, and is to give here.
     """
 
     verdict: Verdict
     projection: bytes
     probe: bytes
     committee: bytes | None = None
+    own: frozenset[str] = frozenset()
 
     def of_head(self, wanted: frozenset[str]) -> frozenset[str]:
         """Return those of the tensors for which the model's scorer has to look at the pixels."""
         if self.verdict.classifier == "head":
-            return wanted - DRAWS
+            return wanted - (DRAWS - self.own)
         return wanted - BY_FEATURES - ({"probs"} if self.verdict.classifier == "probe" else frozenset())
 
 
@@ -107,7 +108,7 @@ class ShardSight:
     ) -> dict[str, torch.Tensor]:
         """Return the wanted tensors of every row; of_head: those that the model's scorer has given."""
         given, believed = dict(of_head), sight.verdict.classifier
-        if believed == "head" and not DRAWS & wanted:
+        if believed == "head" and not (DRAWS - sight.own) & wanted:
             return given
         rows = self._project(sight.projection)
         if "embeddings" in wanted and believed != "head":
