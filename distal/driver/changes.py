@@ -29,6 +29,7 @@ MAY_CHANGE = (
     "evaluate.path",
     "oracle.url",
     "oracle.images",
+    "prove.",
     "oracle.host",
     "oracle.port",
     "oracle.repeat",

@@ -26,7 +26,7 @@ _DRAWABLE = 1e15  # what is larger was not measured, and neither axes nor durati
 
 @dataclass(frozen=True)
 class ScoreLine:
-    """Hold one entry of metrics.json's `scores`; value None where the score could not be computed."""
+    """Hold one entry of metrics.json's `scores`; value None where it could not be computed, error where unknown."""
 
     name: str
     value: float | None
@@ -36,6 +36,7 @@ class ScoreLine:
     reference_samples: int | None = None
     class_name: str | None = None
     note: str | None = None
+    error: float | None = None
 
 
 @dataclass(frozen=True)
@@ -244,6 +245,7 @@ def _score(line: dict[str, Any]) -> ScoreLine:
         reference_samples=_whole_or_none(line.get("reference_samples")),
         class_name=_text_or_none(line.get("class")),
         note=_text_or_none(line.get("note")),
+        error=_finite(line.get("error")),
     )
 
 
