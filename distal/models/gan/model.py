@@ -15,7 +15,7 @@ from distal.losses import ADVERSARIAL, REGULARIZERS
 from distal.losses.supervised import one_hot
 from distal.models.gan.step import Objective, gan_section
 from distal.models.gan.update import update
-from distal.nets import Discriminator, Generator, build_discriminator, build_generator, get_network
+from distal.nets import Discriminator, Generator, build_discriminator, build_encoder, build_generator, get_network
 from distal.nets.batchnorm import mixes_batch
 from distal.nets.precision import autocast, resolve
 from distal.nets.scorer import PROVIDERS, Scorer, to_bytes_image
@@ -66,6 +66,8 @@ class GAN:
         shape = (image_size, channels, classes, config.seed)
         self.G = self._placed(build_generator(config.net, *shape))
         self.D = self._placed(build_discriminator(config.net, *shape))
+        if self.objective.reconstruction:
+            self.G.encoder = self._placed(build_encoder(self.D, *shape, config.net.latent_dim))
         if mixes_batch(self.D):
             self.objective.require_no_gradient_of_a_row(config.net.name)
         self.averaged_G: Generator = copy.deepcopy(self.G).requires_grad_(False).eval()
