@@ -26,7 +26,7 @@ class Block(nn.Module):
 
 
 class Judge(nn.Module):
-    """Map images [n, C, H, W] in [-1, 1] to features [n, 256], means and maxima of the last map, and to class logits."""
+    """Map images [n, C, H, W] in [-1, 1] to features [n, 256], means and maxima of a map, and to class logits."""
 
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()

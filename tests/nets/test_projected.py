@@ -107,11 +107,11 @@ def test_a_class_weighs_in_the_logit_as_configured_and_not_at_all_by_default() -
     torch.testing.assert_close(difference(judge(class_judged=0.5)), whole / 2)
 
 
-def test_a_class_weighs_against_the_noise_as_configured_and_a_quarter_by_default() -> None:
+def test_a_class_weighs_against_the_noise_as_configured_and_as_much_by_default() -> None:
     z, y = torch.randn(2, 5, generator=torch.Generator().manual_seed(0)), torch.eye(3)[:2]
     scales: tuple[dict[str, float], ...] = ({}, {"class_scale": 0.25}, {"class_scale": 1.0})
     scaled, quarter, whole = (build_generator(net(**scale), 32, 1, 3).eval() for scale in scales)
-    assert torch.equal(scaled(z, y), quarter(z, y))
+    assert torch.equal(scaled(z, y), whole(z, y))
     assert not torch.equal(whole(z, y), quarter(z, y))
     torch.testing.assert_close(whole(z, 0.25 * y), quarter(z, y))
 

@@ -202,6 +202,8 @@ class GAN:
         }
         if self.D.frozen_hash is not None:
             facts["frozen"] = self.D.frozen_hash
+        if self.G.encoder is not None:
+            facts["encoder"] = True
         return to_files(tensors, facts)
 
     @classmethod
@@ -225,6 +227,12 @@ class GAN:
                 f"checkpoint: its discriminator looked through weights {str(saved.manifest.get('frozen'))[:8]}..., "
                 f"net.backbone={config.net.backbone} has {str(state.D.frozen_hash)[:8]}... here.\n"
                 "Install the version of the package of weights that the run began with."
+            )
+        if bool(saved.manifest.get("encoder")) != (state.G.encoder is not None):
+            here, then = ("above 0", "0, or by an older distal") if state.G.encoder is not None else ("0", "above 0")
+            raise RunError(
+                f"checkpoint: model.reconstruction is {here} here, and it was written with {then}.\n"
+                "Resume with the run's own, or start a new run."
             )
         state.step = saved.manifest["step"]
         for name, module in state.modules().items():
