@@ -5,9 +5,9 @@
 DATA holds train.parquet and test.parquet, OUT takes the judge, a picture and a line of results.jsonl. The judge
 (judge.py) learns from all labels of train.parquet whatever the GAN is given; its balanced accuracy on test.parquet is
 printed. Agreement: the share of a class's generated images that the judge takes for it, mean over classes. Diversity:
-the mean distance of two generated images of a class in the judge's features over that of two of its test images. Distance:
-Frechet's in 64 principal components of these features, generated images in the proportions of the test set; floor: the
-same for the training images. --labels N: as many, equally many of each class where there are enough, else all.
+the mean distance of two generated images of a class in the judge's features over that of two of its test images.
+Distance: Frechet's in 64 principal components of these features, generated images in the proportions of the test set;
+floor: the same for the training images. --labels N: as many, equally many of each class where there are enough.
 """
 
 import argparse

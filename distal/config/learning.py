@@ -36,7 +36,7 @@ class NetConfig(Section):
     class_judged: Weight | None = Field(
         None,
         description="weight of an image's class in D's logit; 0: D judges the images of all classes together, and the "
-        "head alone tells G of classes (model.class_weight); null: 1, projected 0",
+        "head alone tells G of classes (model.class_weight); null: 1, projected 0.3",
     )
     spectral_norm: bool = Field(
         False,
@@ -222,7 +222,7 @@ class GanConfig(ModelSection):
         0.5, description="share of a step's images that G makes from the latents of real ones, with reconstruction"
     )
     code_weight: Weight = Field(
-        0.05,
+        0.1,
         description="weight in G's loss of a nat of what the latents of real images say beyond the normal distribution "
         "that latents are drawn from: more makes drawn images more alike real ones, and all of them softer",
     )

@@ -80,7 +80,7 @@ NETWORKS: Registry[Network] = Registry(
             trunk=lambda net, size, channels: ProjectedTrunk(net.backbone, net.features),
             convolutional=True,
             discriminator=ProjectedDiscriminator,
-            class_judged=0.0,
+            class_judged=0.3,
             reconstruction=50.0,
             penalized=False,
         ),

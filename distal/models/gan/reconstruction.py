@@ -21,8 +21,8 @@ from distal.train.batch import Batch
 if TYPE_CHECKING:
     from distal.models.gan.step import Objective, Views
 
-MAPS_WEIGHT = 0.1
-"""Of the difference of frozen maps, 0 to 4, against that of pixels, which are 0.1 or so apart."""
+MAPS_WEIGHT = 0.5
+"""Of the difference of frozen maps, 0 to 4, against that of pixels, 0.1 or so: a defect is few pixels, but shows there."""
 HALVINGS = 3
 """Of the images, whose difference counts at each size: a shade that is wrong over a region weighs four times."""
 
