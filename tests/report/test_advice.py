@@ -36,7 +36,7 @@ def test_an_ended_run_is_told_what_would_not_end_it_again(reason: str, changes: 
 def test_classes_of_few_confirmed_images_are_named_with_the_way_to_see_whether_their_images_help(
     tmp_path: Path,
 ) -> None:
-    run = make_run(tmp_path, rounds=30, batch=20)
+    run = make_run(tmp_path, rounds=2, batch=250)
     record = collect(run)
     sentence = next(s for s in next_steps(record) if "confirmed images" in s.text)
     few = {str(label): n for label, n in record.confirmed.items() if n < 50}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from distal.models.gan.step import Objective, Views
 
 MAPS_WEIGHT = 0.5
-"""Of the difference of frozen maps, 0 to 4, against that of pixels, 0.1 or so: a defect is few pixels, but shows there."""
+"""Of the difference of frozen maps, 0 to 4, against that of pixels, 0.1 or so: a defect is a few pixels."""
 HALVINGS = 3
 """Of the images, whose difference counts at each size: a shade that is wrong over a region weighs four times."""
 
