@@ -55,7 +55,9 @@ def main() -> None:
     for repeat in range(arguments.repeats + 1):
         for name, images in (("local", local), ("served", served)):
             started = time.perf_counter()
-            losses[name] = train_round(trained[name], training_rows(images, arguments.rows), Alone(), arguments.steps)
+            _, losses[name] = train_round(
+                trained[name], training_rows(images, arguments.rows), Alone(), arguments.steps
+            )
             if repeat:
                 seconds[name].append((time.perf_counter() - started) / arguments.steps)
         assert losses["local"] == losses["served"], losses

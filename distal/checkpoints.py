@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from distal.config import Config
+from distal.config import Config, ImageSize
 from distal.errors import ConfigError, RunError, nearest_name
 from distal.models import MODELS, Judging, Model
 from distal.moved import follow_moved
@@ -91,7 +91,7 @@ def _fits(name: str, value: Any) -> bool:
     if name == "classes":
         return isinstance(value, list) and bool(value) and all(isinstance(each, str) for each in value)
     if name in ("rows", "image_size", "channels"):
-        allowed = {"rows": range(2**63), "image_size": (8, 16, 32, 64), "channels": (1, 3)}[name]
+        allowed = {"rows": range(2**63), "image_size": get_args(ImageSize), "channels": (1, 3)}[name]
         return type(value) is int and value in allowed
     return isinstance(value, str)
 

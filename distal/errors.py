@@ -11,6 +11,7 @@
     │   └── RunLockedError another driver holds the run
     ├── TrainingError      an update went wrong (losses not finite, workers lost)
     ├── EvaluationError    a score cannot be computed
+    │   └── UntrainedError a network that is trained on the pool has not been
     ├── StrategyError      a query strategy's own code failed
     └── ClusterError       Ray cannot give what the run needs
 
@@ -81,6 +82,10 @@ class EvaluationError(DistalError):
     """Report a score that cannot be computed."""
 
     exit_code = 8
+
+
+class UntrainedError(EvaluationError):
+    """Say that a frozen network has to be trained on the pool first, and was not."""
 
 
 class ClusterError(DistalError):

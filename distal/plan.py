@@ -1,5 +1,6 @@
 """Say what a run is, resolved and checked, and what all phases of its rounds share."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ from distal.data.table import ImageTable
 from distal.metrics import Evaluator
 from distal.oracle import Oracle
 from distal.pool.eyes import Eyes, HeldOut
+from distal.pool.moments import Moment, Moments
 from distal.pool.shard import Scored
 from distal.pool.sight import Frozen, Sight
 from distal.progress import Listener
@@ -38,8 +40,9 @@ class Shards(ShardGroup, Protocol):
         asked: Ids,
         known: Known,
         sight: Sight | None = None,
+        moments: Sequence[Moment] = (),
     ) -> list[Scored]:
-        """Score every row with the broadcast scorer, and by its features."""
+        """Score every row with the broadcast scorer, by its features, and with the scorers of the last rounds."""
 
     def look(self, method: str, *args: Any) -> list[Any]:
         """Call a method of every shard's eyes."""
@@ -70,6 +73,10 @@ class RunPlan:
     cold_start: Strategy
     network: Frozen | None
 
+    def first_images(self) -> Ids:
+        """Return the rows of the pool as first found that are images, int64 ascending."""
+        return np.setdiff1d(np.arange(self.images.first_rows, dtype=np.int64), self.skipped)
+
     def phase(self, labels: Labels, asked: int) -> Phase | None:
         """Return the phase of the round after these labels and rows asked; None where a strategy is named as such."""
         if self.strategy.kind != "phased":
@@ -93,7 +100,7 @@ class RunPlan:
 class Work:
     """Hold what all phases of all rounds share. reference: gives held-out pixels. listen: hears on rank 0.
 
-    eyes: rank 0 looks through them.
+    eyes: rank 0 looks through them. moments: rank 0 keeps the scorers of the last rounds there.
     """
 
     plan: RunPlan
@@ -105,11 +112,18 @@ class Work:
     comm: Communicator
     listen: Listener
     eyes: Eyes | None
+    moments: Moments
 
 
 def eyes_of(plan: RunPlan, shards: Shards) -> Eyes | None:
     """Return what looks at the pool through the run's frozen network, None where it has none."""
     if plan.network is None:
         return None
-    held_out = HeldOut(plan.reference, plan.reference_rows, plan.reference is plan.images)
+    held_out = HeldOut(plan.reference, plan.reference_rows, plan.reference is plan.images, plan.holdout)
     return Eyes(plan.config, plan.run, plan.images, held_out, shards, plan.network, len(plan.classes), plan.skipped)
+
+
+def moments_of(plan: RunPlan, shards: Shards) -> Moments:
+    """Return what keeps the scorers of the last rounds, and their zero over a sample of the pool."""
+    shape = plan.images.image_size, plan.images.channels, len(plan.classes)
+    return Moments(plan.config, plan.run, shards.rows, plan.first_images, shape)

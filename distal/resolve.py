@@ -23,7 +23,7 @@ from distal.nets import get_network
 from distal.nets.frozen import FROZEN
 from distal.oracle import ORACLES
 from distal.query import STRATEGIES, Strategy
-from distal.query.view import BY_FEATURES, FACTORS
+from distal.query.view import BY_FEATURES, FACTORS, ONLY_FEATURES, PAST
 from distal.registry import Registry
 from distal.run.seals import seal_yaml
 from distal.train.augment import AUGMENTATIONS
@@ -49,7 +49,7 @@ def read_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -
     """
     tree = {} if path is None else read_yaml(Path(path))
     tree.pop("resolved", None)
-    for override in overrides:
+    for override in sorted(overrides, key=lambda text: ".kind=" not in text):  # which says whose keys the others are
         apply_override(tree, override)
     return make_config(tree)
 
@@ -174,9 +174,16 @@ def check_names(config: Config, strategy: Strategy | None = None) -> None:
 def _check_needs(strategy: Strategy, config: Config, key: str) -> None:
     """Raise ConfigError where the model does not give what a strategy needs. key: where the strategy is named."""
     gives = MODELS.find(config.model.kind).gives
+    if "realism" in gives:
+        gives |= PAST
     if config.classifier != "head":
         gives |= {"probs", *BY_FEATURES}
     for need in sorted(strategy.tensors - gives):
+        if need in ONLY_FEATURES:
+            raise ConfigError(
+                f"{key}: '{strategy.name}' needs '{need}', of frozen features, and classifier=head makes none.\n"
+                "Set classifier=auto or classifier=probe, or another strategy."
+            )
         hint = nearest_name(need, [*gives, *FACTORS])
         raise ConfigError(
             f"{key}: '{strategy.name}' needs '{need}', which model.kind={config.model.kind} does not give"

@@ -10,27 +10,27 @@ import json
 import logging
 from collections.abc import Generator
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from distal.checkpoints import read_checkpoint, read_losses, write_checkpoint
 from distal.communicator import Communicator, on_first_rank
 from distal.config import EVALUATION_CACHE
 from distal.data.protocol import Rows
-from distal.features.plane import sampled
+from distal.learning import restore, train
 from distal.logs import label_records
 from distal.metrics import DISTANCE, Evaluator, Score, find_score
-from distal.models import MODELS, Model
-from distal.oracle import Oracle, annotate
-from distal.plan import RunPlan, Shards, Work, eyes_of
+from distal.models import Model
+from distal.oracle import Classes, Oracle, annotate
+from distal.oracle.decided import corrections
+from distal.plan import RunPlan, Shards, Work, eyes_of, moments_of
 from distal.pool.found import least_recall
 from distal.pool.sight import Sight
 from distal.progress import Clock, Event, Listener, ignore
 from distal.query import Known, Strategy, select
+from distal.query.view import PAST
 from distal.report.grid import sample_grid
 from distal.report.rows import REAL, SAMPLES_PER_CLASS, real_grid, row_names
 from distal.run.directory import round_path
@@ -39,7 +39,6 @@ from distal.run.ledger import Labels, Ledger, Query
 from distal.run.map import MAP
 from distal.run.results import RoundResult, read_result
 from distal.stopping import Outcome, Stop, decide_stop
-from distal.train import TrainingRows, train_round
 from distal.train.latents import sample_latents
 
 logger = logging.getLogger(__name__)
@@ -63,7 +62,8 @@ def run_rounds(
     reference: Rows = shards.rows if plan.reference is plan.images else plan.reference
     evaluator = Evaluator(plan.config, plan.reference, plan.reference_rows, plan.classes, cache, reference)
     listen = ignore if comm.rank else listen
-    work = Work(plan, shards, oracle, ledger, evaluator, reference, comm, listen, eyes_of(plan, shards))
+    seen = eyes_of(plan, shards), moments_of(plan, shards)
+    work = Work(plan, shards, oracle, ledger, evaluator, reference, comm, listen, *seen)
     state = restore(plan, comm)
     while (stop := on_first_rank(comm, lambda: should_stop(work))) is None:
         done = run_round(work, state)
@@ -117,16 +117,6 @@ def draw_real(plan: RunPlan, reference: Rows) -> None:
     plan.run.write(REAL, real_grid(lambda positions: reference.pixels(rows[positions]), labels, plan.classes))
 
 
-def restore(plan: RunPlan, comm: Communicator) -> Model:
-    """Return the state after the last committed round, or a fresh one before the first."""
-    committed = on_first_rank(comm, lambda: plan.run.committed())
-    if committed:
-        return _load(plan, comm, committed[-1])[0]
-    return MODELS.find(plan.config.model.kind).create(
-        plan.config, plan.images.image_size, plan.images.channels, len(plan.classes), comm.device
-    )
-
-
 def should_stop(work: Work) -> Stop | None:
     """Return why no further round begins, from what is committed; an open query is always finished first."""
     plan, ledger = work.plan, work.ledger
@@ -148,6 +138,7 @@ def acquire(work: Work, state: Model, round: int) -> Query:
     written = ledger.read_query(round)
     if written is not None:
         return written
+    ledger.correct(round, corrections(plan.run, ledger, Classes(plan.classes, plan.config.oracle.cost)))
     config = plan.config
     asked = ledger.asked()
     batch = min(config.query.batch, config.label_budget - len(asked), plan.available - len(asked))
@@ -155,14 +146,15 @@ def acquire(work: Work, state: Model, round: int) -> Query:
     taken = np.union1d(asked, plan.given.row_ids)
     labels = joined(plan.given, ledger.labels())
     strategy = plan.strategy_after(labels, len(asked))
-    if work.eyes is not None and work.eyes.blind(strategy, labels, round):
+    if round <= strategy.rounds_before or (work.eyes is not None and work.eyes.blind(strategy, labels, round)):
         strategy = plan.cold_start
-    sight = _look(work, strategy, labels, round)
-    wanted = strategy.tensors if sight is None else sight.of_head(strategy.tensors)
+    sight = _look(work, strategy, labels, round, state)
+    wanted = strategy.tensors - PAST if sight is None else sight.of_head(strategy.tensors)
+    moments = work.moments.before(round, state) if PAST & strategy.tensors else ()
     scorer = state.scorer().to_bytes() if wanted else None
     costs = np.array([config.oracle.cost.get(name, 1.0) for name in plan.classes])
     known = Known(labels.row_ids, labels.labels, len(plan.classes), costs)
-    scored = shards.open_round(round, strategy, scorer, taken, known, sight)
+    scored = shards.open_round(round, strategy, scorer, taken, known, sight, moments)
     selection = select(shards, strategy, batch, config.seed, round)
     query = Query(round, selection.row_ids, selection.scores, strategy.name)
     if work.eyes is not None and len(labels.row_ids):
@@ -171,7 +163,7 @@ def acquire(work: Work, state: Model, round: int) -> Query:
         )
     ledger.write_query(query)
     if work.eyes is not None and plan.run.has(MAP):
-        _draw_map(work)
+        work.eyes.draw_map(plan.given.row_ids, ledger.asked())
     rows, slowest = sum(s.rows for s in scored), max(s.seconds for s in scored)
     facts: dict[str, float | str] = {"rows": rows, "seconds": slowest, "passes": selection.passes}
     facts |= {"strategy": strategy.name, "bytes": selection.bytes_moved, "scorer_bytes": len(scorer or b"")}
@@ -179,47 +171,13 @@ def acquire(work: Work, state: Model, round: int) -> Query:
     return query
 
 
-def _draw_map(work: Work) -> None:
-    """Keep where the pool and the rows that were asked, or given with a label, lie on its map, for the report."""
-    assert work.eyes is not None
-    rows = np.union1d(sampled(work.plan.given.row_ids), work.ledger.asked())
-    work.eyes.draw_map(rows)
-
-
-def _look(work: Work, strategy: Strategy, labels: Labels, round: int) -> Sight | None:
+def _look(work: Work, strategy: Strategy, labels: Labels, round: int, state: Model) -> Sight | None:
     """Open the eyes where a strategy uses them, or there is what the probe learns from; nobody waits for them else."""
     eyes = work.eyes
     if eyes is None or not (strategy.tensors or len(labels.row_ids)):
         return None
     eyes.open(work.listen, round)
-    return eyes.sight(strategy, labels, round)
-
-
-def train(work: Work, state: Model, round: int) -> tuple[Model, dict[str, float]]:
-    """Update the model for a round's steps on every rank, and leave a checkpoint; return it and the mean losses."""
-    plan, comm = work.plan, work.comm
-    if on_first_rank(comm, lambda: plan.run.has(round_path(round, "checkpoint", "manifest.json"))):
-        return _load(plan, comm, round)
-    labels = joined(plan.given, on_first_rank(comm, work.ledger.labels))
-    rows = TrainingRows(
-        work.shards.rows,
-        total_rows=plan.images.rows,
-        excluded=plan.skipped,
-        held_out=partial(plan.images.held_out, fraction=plan.holdout) if plan.holdout else None,
-        labeled_ids=labels.row_ids,
-        labels=labels.labels,
-        seed=plan.config.seed,
-        balance=plan.config.train.class_balance,
-    )
-    steps = plan.config.train.steps
-
-    def on_progress(done: int, losses: dict[str, float]) -> None:
-        work.listen(Event(round, "train", done, steps, dict(losses)))
-
-    on_progress(0, {})
-    losses = train_round(state, rows, comm, steps, on_progress)
-    on_first_rank(comm, partial(write_checkpoint, plan.run, round, state, losses))
-    return state, losses
+    return eyes.sight(strategy, labels, round, state.generate, work.listen)
 
 
 def evaluate(work: Work, state: Model, round: int) -> list[Score]:
@@ -240,8 +198,8 @@ def evaluate(work: Work, state: Model, round: int) -> list[Score]:
         images = state.generate(latents, labels).cpu().numpy()
         grid = sample_grid(images, columns=SAMPLES_PER_CLASS, row_names=row_names(plan.classes))
         plan.run.write(round_path(round, "samples.png"), grid)
-        if probe is not None and len(work.ledger.labels().row_ids):
-            _draw_map(work)
+        if work.eyes is not None and len(work.ledger.labels().row_ids):
+            work.eyes.draw_map(plan.given.row_ids, work.ledger.asked())
 
     on_first_rank(work.comm, draw)
     return scores
@@ -284,13 +242,6 @@ def commit(
     result = RoundResult(round, metrics)
     logger.info("round %d committed: %s", round, result.headline())
     return result
-
-
-def _load(plan: RunPlan, comm: Communicator, round: int) -> tuple[Model, dict[str, float]]:
-    files = on_first_rank(comm, partial(read_checkpoint, plan.run, round))
-    shape = (plan.images.image_size, plan.images.channels, len(plan.classes))
-    state = MODELS.find(plan.config.model.kind).from_files(plan.config, files, comm.device, shape)
-    return state, read_losses(plan.run, round, files)
 
 
 def _json(value: Any) -> bytes:

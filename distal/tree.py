@@ -96,7 +96,8 @@ def place_value(tree: dict[str, Any], key: str, value: Any, defaults: Mapping[st
         usual = (defaults or {}).get(parent)
         defaults = usual if isinstance(usual, Mapping) else None
         if tree.get(parent) is None:
-            tree[parent] = copy.deepcopy(dict(defaults or {}))
+            # What is told its kind has that kind's defaults, not those of the usual one.
+            tree[parent] = {} if leaf == "kind" else copy.deepcopy(dict(defaults or {}))
         branch = tree[parent]
         if not isinstance(branch, dict):
             raise ConfigError(f"{key}: '{'.'.join(parents[: depth + 1])}' holds a value, not a section with keys.")

@@ -31,7 +31,7 @@ def trunk(features: int, channels: int) -> nn.Module:
 @contextmanager
 def added() -> Iterator[None]:
     """Register it for a while."""
-    NETWORKS.entries["dcgan"] = Network(
+    NETWORKS.entries["small_dcgan"] = Network(
         lambda net, inputs, size, channels: body(inputs, channels),
         lambda net, size, channels: trunk(net.features, channels),
         convolutional=True,
@@ -39,4 +39,4 @@ def added() -> Iterator[None]:
     try:
         yield
     finally:
-        del NETWORKS.entries["dcgan"]
+        del NETWORKS.entries["small_dcgan"]

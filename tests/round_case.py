@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from distal.config import Config
 from distal.driver.preparation import Preparation
 from distal.oracle import build_oracle
 from distal.plan import RunPlan
+from distal.pool.moments import Moment
 from distal.pool.shard import Scored, Shard, divide_blocks
 from distal.pool.sight import Sight
 from distal.progress import Event
@@ -38,9 +39,16 @@ class Shards:
         self.available = sum(shard.prepare().available for shard in self.shards)
 
     def open_round(
-        self, round: int, strategy: Strategy, scorer: bytes | None, asked: Ids, known: Known, sight: Sight | None = None
+        self,
+        round: int,
+        strategy: Strategy,
+        scorer: bytes | None,
+        asked: Ids,
+        known: Known,
+        sight: Sight | None = None,
+        moments: Sequence[Moment] = (),
     ) -> list[Scored]:
-        return [shard.open_round(round, strategy, scorer, asked, known, None, sight) for shard in self.shards]
+        return [shard.open_round(round, strategy, scorer, asked, known, None, sight, moments) for shard in self.shards]
 
     def look(self, method: str, *args: Any) -> list[Any]:
         return [getattr(shard.sight, method)(*args) for shard in self.shards]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from distal import ActiveLearner, Config, ConfigError, Event, OracleError, RunError, View
+from distal import ActiveLearner, Config, ConfigError, EvaluationError, Event, OracleError, RunError, View
 from distal.driver.preparation import Preparation
 from distal.resolve import print_config
 from distal.run.directory import RunDirectory
@@ -127,3 +127,16 @@ def test_what_a_script_gives_is_checked_when_the_object_is_made(small_config: Ma
 def test_a_wrong_name_is_refused_when_the_object_is_made(small_config: Make) -> None:
     with pytest.raises(ConfigError, match=r"query\.strategy.*did you mean 'badge'"):
         ActiveLearner(small_config(query={"strategy": "bagde"}))
+
+
+def test_a_frozen_network_that_cannot_be_had_is_refused_when_the_object_is_made(
+    small_config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("distal.nets.efficientnet.WHEEL", "no-such-wheel")
+    config = small_config(features={"network": "efficientnet_lite0"})
+    with pytest.raises(ConfigError, match="pip install no-such-wheel"):
+        ActiveLearner(config)
+    assert not RunDirectory.open(config.storage, config.name).exists()
+    with pytest.raises(EvaluationError, match=r"Cannot read torchscript:.*none\.pt"):
+        ActiveLearner(small_config(features={"network": f"torchscript:{tmp_path}/none.pt"}))
+    ActiveLearner(small_config(classifier="head", features={"network": "efficientnet_lite0"}))  # which needs none

@@ -179,7 +179,7 @@ def test_labels_that_there_are_already_are_trained_on_and_never_asked_nor_counte
             super().__init__(*args, **named)
             trained_on.append(sorted(self.labeled_ids.tolist()))
 
-    monkeypatch.setattr("distal.rounds.TrainingRows", Spy)
+    monkeypatch.setattr("distal.learning.TrainingRows", Spy)
     run = Run(small_config(query={"labels": str(mine)}))
     assert run.go().message == "the label budget is spent: 20 of 20"
     asked = Ledger(run.directory).asked().tolist()

@@ -9,8 +9,9 @@ import torch
 
 from distal.communicator import Alone, Communicator
 from distal.config import Config, GanConfig, NetConfig
-from distal.models import GAN
-from distal.train import TrainingRows, train_round
+from distal.models import MODELS
+from distal.resolve import parse_config
+from distal.train import Trainable, TrainingRows, train_round
 
 ROWS = 200
 
@@ -31,10 +32,11 @@ class Stripes:
 def config(net: str = "dense", **train: Any) -> Config:
     plain = {"batch_size": 12, "precision": "fp32", "ema_half_life": 10.0}
     given = plain | train
+    model = given.pop("model", {})
     own = {key: given.pop(key) for key in list(given) if key in GanConfig.model_fields}
     sizes = {"name": net, "width": 4, "features": 8}
     sizes |= {key: given.pop(key) for key in list(given) if key in NetConfig.model_fields}
-    return Config.model_validate({"seed": 4, "net": sizes, "train": given, "model": own})
+    return parse_config({"seed": 4, "net": sizes, "train": given, "model": {**own, **model}})
 
 
 def labeled_rows(n: int = 6, **changes: Any) -> TrainingRows:
@@ -44,13 +46,11 @@ def labeled_rows(n: int = 6, **changes: Any) -> TrainingRows:
 
 def trained(
     c: Config, steps: int, comm: Communicator | None = None, labels: int = 6, begun: int = 0
-) -> tuple[GAN, dict[str, float]]:
-    state = GAN.create(c, image_size=8, channels=1, classes=2)
+) -> tuple[Any, dict[str, float]]:
+    state = MODELS.find(c.model.kind).create(c, image_size=8, channels=1, classes=2)
     state.step = begun
-    losses = train_round(state, labeled_rows(labels), comm or Alone(), steps)
-    return state, losses
+    return train_round(state, labeled_rows(labels), comm or Alone(), steps)
 
 
-def weights(state: GAN) -> torch.Tensor:
-    modules = (state.G, state.D, state.averaged_G, state.averaged_D)
-    return torch.cat([p.detach().flatten() for m in modules for p in m.parameters()])
+def weights(state: Trainable) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for m in state.modules().values() for p in m.parameters()])

@@ -22,7 +22,7 @@ from distal.train.optimizers import build_optimizer, state_by_name
 class VaeConfig(ModelSection):
     """The VAE's own."""
 
-    kind: Literal["vae"] = Field("vae", description="model by name")
+    kind: Literal["flat_vae"] = Field("flat_vae", description="model by name")
     beta: float = Field(0.1, ge=0.0, description="weight of the divergence from the prior")
     learning_rate: float = Field(1e-3, gt=0.0, description="step size")
 
@@ -48,7 +48,7 @@ class VaeScorer:
         self.nets, self.header, self.device = nets.to(device), header, device
 
     def to_bytes(self) -> bytes:
-        return pack(self.nets.state_dict(), {"model": "vae", **self.header})
+        return pack(self.nets.state_dict(), {"model": "flat_vae", **self.header})
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Scores:
@@ -67,6 +67,7 @@ class VAE:
     section: ClassVar[type[ModelSection]] = VaeConfig
     gives: ClassVar[frozenset[str]] = frozenset({"probs", "embeddings", "rebuilt"})
     advice = "Halve model.learning_rate"
+    pace = 1.0
 
     def __init__(
         self, config: Config, image_size: int, channels: int, classes: int, device: torch.device | str
@@ -113,6 +114,11 @@ class VAE:
 
     def modules(self) -> Mapping[str, nn.Module]:
         return {"vae": self.nets}
+
+    def set_pace(self, pace: float) -> None:
+        self.pace = pace
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.own.learning_rate * pace
 
     def advance(self, rows: TrainingRows, comm: Communicator) -> dict[str, Tensor]:
         train, layout = self.config.train, torch.contiguous_format

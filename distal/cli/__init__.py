@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from distal import __version__
-from distal.cli import data, jobs, runs, sweeps
+from distal.cli import data, jobs, judge, label, runs, sweeps
 from distal.cli.ending import end_on_sigterm
 from distal.cli.output import escape_what_has_no_code, log_to_stderr, show, show_error
 from distal.errors import DistalError
@@ -31,7 +31,10 @@ for command in (
     runs.generate,
     runs.evaluate,
     runs.prove,
+    runs.validate,
     runs.report,
+    label.label,
+    judge.judge,
     sweeps.tune,
     jobs.submit,
 ):

@@ -185,6 +185,30 @@ def prove(
     show(prove_run(open_run(path), arguments or [], images, per_class, price, seeds, round, show_step))
 
 
+def validate(
+    arguments: Overrides = None,
+    folds: Annotated[int, typer.Option(min=2, help="How many parts the labels are cut into.")] = 5,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Updates of each model; default: those of the whole run.")
+    ] = None,
+) -> None:
+    """Cross-validate: train anew without each fold of the labels, and say how far distance and accuracy deviate.
+
+    The labels are those of the run of this name, if there is one, else those given (query.labels); of a pool whose
+    labels are all known (oracle.kind=dataset) as many as the run would ask for, drawn at random. The accuracy is that
+    of the labels left out, the distance that to the held-out images. It takes as long as FOLDS trainings.
+
+    \b
+        distal validate mine.yaml --folds 5
+        distal validate mine.yaml model.kind=vae --steps 500
+    """
+    from distal.cli.validate import validate_config
+    from distal.resolve import read_config
+
+    path, overrides = split_arguments(arguments)
+    show(validate_config(read_config(path, overrides), folds, steps, show_step))
+
+
 def report(
     path: RunPath,
     arguments: Annotated[

@@ -11,7 +11,7 @@ from pydantic import Field, SerializeAsAny
 from distal.config.learning import FeaturesConfig, GanConfig, ModelSection, NetConfig, TrainConfig
 from distal.config.pool import DatasetConfig, OracleSection, PoolConfig, QueryConfig
 from distal.config.quality import EvaluateConfig, GoalConfig, StopConfig
-from distal.config.section import EVALUATION_CACHE, Count, Name, Place, Positive, Processes, Section, Weight
+from distal.config.section import EVALUATION_CACHE, Count, ImageSize, Name, Place, Positive, Processes, Section, Weight
 
 __all__ = [
     "EVALUATION_CACHE",
@@ -22,6 +22,7 @@ __all__ = [
     "FeaturesConfig",
     "GanConfig",
     "GoalConfig",
+    "ImageSize",
     "ModelSection",
     "Name",
     "NetConfig",

@@ -6,22 +6,31 @@ from pydantic import AfterValidator, Field
 
 from distal.config.section import Count, Fraction, Positive, Processes, Section, Steps, Weight
 
+Layers = Annotated[list[Annotated[int, Field(ge=1, le=16384)]], Field(min_length=1, max_length=16)]
+"""Units of layers in order."""
+
 
 class NetConfig(Section):
     """The shapes of generator and discriminator."""
 
     name: str = Field(
         "auto",
-        description="network by name: dense, residual, projected (a light generator, and a discriminator that looks "
-        "through a frozen network: for photographs), or auto, which is dense at 8 px and residual above",
+        description="network by name: dense, residual, dcgan, projected (a light generator, and a discriminator that "
+        "looks through a frozen network: for photographs), or auto, which is dense at 8 px and residual above",
     )
     latent_dim: Annotated[int, Field(ge=1, le=4096)] = Field(  # the field takes 64 to 512
         64, description="dimension of the latent z; the class embedding has the same"
     )
     width: Annotated[int, Field(ge=4, le=1024)] = Field(  # at 1024 a level has 4,096 channels, 600 MB a convolution
         32,
-        description="residual: channels at 16 px, doubled with each halving of the side (32: a step of 64 images of "
-        "32 px takes about 0.2 s on two cores); dense: 1/8 of the units of a layer",
+        description="residual, dcgan: channels at 16 px, doubled with each halving of the side (residual, 32: a step "
+        "of 64 images of 32 px takes about 0.2 s on two cores; DCGAN's paper: 256); dense: 1/8 of the units of a layer",
+    )
+    units_g: Layers | None = Field(
+        None, description="dense: units of G's hidden layers, as [128, 128, 1024]; null: one residual block"
+    )
+    units_d: Layers | None = Field(
+        None, description="dense: units of D's hidden layers before its features; null: one residual block"
     )
     features: Annotated[int, Field(ge=1, le=16384)] = Field(  # strategies hold as many floats for each row of a block
         64,
@@ -140,6 +149,19 @@ class TrainConfig(Section):
         default_factory=lambda: ["zoom"],
         description="differentiable augmentations, in order: zoom, translation, flip, cutout, brightness, contrast; "
         "zoom suits scans and centred objects, and at 8 px a shift of one pixel is too much (distance twice as large)",
+    )
+    on_divergence: Literal["stop", "restore"] = Field(
+        "stop",
+        description="what follows a loss that is not finite or explodes: stop ends the run before anything of it is "
+        "committed; restore goes back to the last good state, at most 100 updates, and on with half the steps",
+    )
+    explosion: Annotated[float, Field(ge=2.0)] = Field(
+        1e4, description="a loss explodes where it is this many times its usual size of the last twenty updates, or 1"
+    )
+    checkpoint_s: Positive | None = Field(
+        300.0,
+        description="seconds between two states that are kept within a round, so that a killed run loses minutes and "
+        "not the round; null: none",
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="auto: bf16 autocast where the hardware gains; scoring: where that of every shard does"

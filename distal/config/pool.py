@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from distal.config.section import Count, Fraction, Place, Positive, Processes, Section, Weight
+from distal.config.section import Count, Fraction, ImageSize, Place, Positive, Processes, Section, Weight
 
 
 def _named(given: object) -> object:
@@ -34,8 +34,8 @@ class PoolConfig(Section):
     classes: list[str] | None = Field(
         None, min_length=2, description="class names in label order; taken from the Parquet schema where it has them"
     )
-    image_size: Literal[8, 16, 32, 64] | None = Field(
-        None, description="side in pixels; null: the smallest that holds the first images, at most 64"
+    image_size: ImageSize | None = Field(
+        None, description="side in pixels; null: the smallest of these that holds the first images, at most 64"
     )
     channels: Literal[1, 3] | None = Field(None, description="1 grey, 3 colour; null: as the first images are")
     fit: Literal["resize", "crop", "pad"] = Field(
@@ -90,7 +90,7 @@ class QueryConfig(Section):
 class OracleSection(Section):
     """Who answers, by its kind, with its own keys beside it."""
 
-    kind: str = Field("dataset", description="oracle by name: dataset, callable or files")
+    kind: str = Field("dataset", description="oracle by name: dataset, callable, files or page")
     cost: dict[str, Weight] = Field(
         default_factory=dict, description="cost of one answer by class name; classes not named cost 1"
     )
@@ -108,6 +108,7 @@ class DatasetConfig(OracleSection):
     """Who answers: the pool's hidden label column."""
 
     kind: Literal["dataset"] = Field(
-        "dataset", description="dataset (the hidden column), callable (Python API), files (people), or a package's"
+        "dataset",
+        description="dataset (the hidden column), callable (Python API), files or page (people), or a package's",
     )
     noise: Fraction = Field(0.0, description="probability that an answer is another class, uniformly")

@@ -1,7 +1,7 @@
 """Say what every section of the configuration is: refused where it is wrong, with ranges by name."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -32,6 +32,7 @@ Count = Annotated[int, Field(ge=1, le=10**9)]  # more of anything is a slip of t
 Steps = Annotated[int, Field(ge=0, le=10**9)]
 Processes = Annotated[int, Field(ge=0, le=4096)]  # each is a process of some hundred MB
 Images = Annotated[int, Field(ge=16, le=10**6)]  # their features are held at once; papers take 50,000
+ImageSize = Literal[8, 16, 28, 32, 64, 128, 256]  # side in pixels; what networks halve down to 4 or 7
 Name = AfterValidator(_not_reserved)
 
 

@@ -1,8 +1,10 @@
 """Decide the side and the channels of a pool's images: as configured, else as the first images are."""
 
+from typing import get_args
+
 from PIL import Image
 
-from distal.config import PoolConfig
+from distal.config import ImageSize, PoolConfig
 from distal.data.cache import split_images
 from distal.data.decode import UndecodableError, is_grey, open_header
 from distal.data.rows import RowReader
@@ -11,7 +13,9 @@ from distal.data.source import Source
 from distal.errors import PoolError
 
 _FIRST_IMAGES = 16
-_SIZES = (8, 16, 32, 64)
+_LARGEST = 64
+_SIZES = [size for size in get_args(ImageSize) if size <= _LARGEST]
+"""What is chosen by itself: larger images are asked for, since they cost four times as much with each doubling."""
 
 
 def first_images(source: Source, columns: Columns) -> list[tuple[bytes | None, str]]:

@@ -23,7 +23,14 @@ MAY_CHANGE = (
     "train.threads",
     "train.cpus_per_worker",
     "train.gpus_per_worker",
+    "train.on_divergence",
+    "train.explosion",
+    "train.checkpoint_s",
     "evaluate.path",
+    "oracle.host",
+    "oracle.port",
+    "oracle.repeat",
+    "oracle.wait_s",
 )
 """Keys that a run may change when it is taken up again; the paths only to the same images, and more in the pool."""
 

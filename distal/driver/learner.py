@@ -17,6 +17,7 @@ from distal.checkpoints import open_generator
 from distal.communicator import Alone
 from distal.config import Config
 from distal.data.few import FewRows
+from distal.driver.page import page_beside, require_page
 from distal.driver.preparation import Preparation
 from distal.driver.rank import WRITER_WAIT_S
 from distal.driver.resources import joined_ray
@@ -89,10 +90,12 @@ class ActiveLearner:
         if chosen is not None:
             config = config.model_copy(update={"query": config.query.model_copy(update={"strategy": chosen.name})})
         check_names(config, chosen)
+        require_page(config)
         self.run_directory = RunDirectory.open(config.storage, config.name)
         self._address = address or config.address
         self._opened = Preparation(config, self.run_directory, self._address)
         self._opened.require_memory()
+        self._opened.require_network()
         self._shown = FewRows(self._opened.images)
         self.config = self._opened.config
         self._oracle = guarded(oracle)
@@ -123,7 +126,7 @@ class ActiveLearner:
     def _rounds(self) -> Iterator[RoundResult]:
         run = self.run_directory
         self.results_, self.outcome_, self._report_due = [], None, 0.0
-        with run.lock("driver"), self._reported(run):
+        with run.lock("driver"), self._reported(run), page_beside(self.config, run):
             self._opened.compare(run)
             awaited = self._awaited()
             if awaited is not None:

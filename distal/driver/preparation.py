@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +22,7 @@ from distal.driver.changes import refuse_another
 from distal.driver.environment import environment
 from distal.driver.opening import labels_at_first, open_pool, open_reference, require_classes
 from distal.driver.resources import choose_shards
-from distal.errors import ConfigError, PoolError, RunError
+from distal.errors import ConfigError, PoolError, RunError, UntrainedError
 from distal.features import check_network, network_name
 from distal.metrics import Evaluator
 from distal.metrics.reference import at_most
@@ -32,7 +33,7 @@ from distal.plan import RunPlan
 from distal.pool.sight import Frozen
 from distal.query import STRATEGIES, Strategy
 from distal.resolve import print_config
-from distal.run.artefacts import Folder
+from distal.run.artefacts import Folder, Store
 from distal.run.directory import RunDirectory
 from distal.run.given import GIVEN, facts_of, keep, read_given, to_parquet
 from distal.run.ledger import Ledger
@@ -149,16 +150,35 @@ class Preparation:
                     f"({'pool' if what == 'fingerprint' else 'evaluate'}.path=...), or start under another name."
                 )
 
-    def network(self) -> Frozen | None:
-        """Return the frozen network that looks at the pool; None where the model's own classifier is all there is."""
-        return None if self.config.classifier == "head" else self.eyes()
+    def network(self, store: Store | None = None) -> Frozen | None:
+        """Return the frozen network that looks at the pool; None where the model's own classifier is all there is.
 
-    def eyes(self) -> Frozen:
+        store: where files that cost time are kept; None: beside the run.
+        """
+        return None if self.config.classifier == "head" else self.eyes(store)
+
+    def eyes(self, store: Store | None = None) -> Frozen:
         """Return the frozen network of `features.network`, whether or not the run looks through it."""
         images = self.images
         name = network_name(self.config.features.network, images.image_size)
-        store = self._run.beside(EVALUATION_CACHE) if self._run is not None else Folder(images.cache_folder)
-        return Frozen(name, images.image_size, images.channels, store)
+        if store is None:
+            store = self._run.beside(EVALUATION_CACHE) if self._run is not None else Folder(images.cache_folder)
+        learned_from = f"{images.fingerprint} {images.spec} {self.holdout}"
+        path = self.config.evaluate.extractor_path
+        return Frozen(name, images.image_size, images.channels, store, learned_from, path)
+
+    def require_network(self) -> None:
+        """Make the frozen network once, so that what it lacks is said before any process starts.
+
+        Raises:
+            ConfigError, EvaluationError: a package, a file or weights that it needs cannot be had.
+        """
+        network = self.network()
+        if network is None:
+            return
+        check_network(network.name, self.config.evaluate.extractor_path, "features.network")
+        with suppress(UntrainedError):  # one that learns from the pool, which is not decoded yet
+            network(torch.device("cpu"))
 
     def require_memory(self) -> None:
         """Refuse a model that this process is to train and this machine has no memory for.

@@ -9,7 +9,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from distal.errors import ConfigError
+from distal.errors import ConfigError, UntrainedError
 from distal.features.autoencoder_training import RECIPE, sampled, to_side, train
 from distal.features.network import FeatureNetwork, FeatureRequest, PoolSample, hash_of
 from distal.nets.weights import initialised, pack, unpack
@@ -54,7 +54,10 @@ class Autoencoder(nn.Module):
 
 
 def build_autoencoder(request: FeatureRequest) -> FeatureNetwork:
-    """Load this pool's network from the store, or train it on rank 0 and keep it. ConfigError without a pool."""
+    """Load this pool's network from the store, or train it on rank 0 and keep it.
+
+    Raises ConfigError without a pool, UntrainedError where the store has none and the pool's pixels are not here.
+    """
     pool = request.pool
     if pool is None:
         raise ConfigError(
@@ -62,19 +65,23 @@ def build_autoencoder(request: FeatureRequest) -> FeatureNetwork:
         )
     side = min(request.image_size, LARGEST_SIDE)
     network = initialised(partial(Autoencoder, side, request.channels), 0, "autoencoder", RECIPE)
-    rows = sampled(pool.row_ids)
     device = request.comm.device
-    text = f"{RECIPE} {network} {pool.key} {request.image_size}"
-    key = hash_of(text, rows.tobytes())[:32]
+    path = f"features/autoencoder-{hash_of(f'{RECIPE} {network} {pool.key} {request.image_size}')[:32]}.safetensors"
 
     def make() -> bytes:
+        if pool.rows is None:
+            raise UntrainedError(
+                f"features.network: the autoencoder of this pool is not at {path} in the run's storage.\n"
+                "The driver trains it there before it is needed; the shards must reach the same storage."
+            )
+        rows = sampled(pool.row_ids)
         logger.info("autoencoder: training on %d of the pool's images", len(rows))
         told = partial(request.listen, "extractor")
         left = train(network.to(device), PoolSample(pool.rows, rows, pool.key), side, device, told)
         logger.info("autoencoder: %.1f%% of the variance of the pixels is lost", 100 * left)
         return pack(network.state_dict(), {"left": left})
 
-    data = cached(request.store, f"features/autoencoder-{key}.safetensors", request.comm, make)
+    data = cached(request.store, path, request.comm, make)
     network.load_state_dict(unpack(data))
     network.to(device).eval().requires_grad_(False)
 

@@ -66,6 +66,7 @@ def train(
 
 
 def _read(pool: PoolSample, start: int, side: int) -> Tensor:
+    assert pool.rows is not None
     return to_side(torch.from_numpy(np.array(pool.rows.pixels(pool.row_ids[start : start + READ]))), side)
 
 

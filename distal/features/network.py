@@ -51,11 +51,12 @@ class FeatureNetwork:
 class PoolSample:
     """Hold images of the pool that a network may be trained on.
 
-    rows: gives their pixels. row_ids: int64 [n]; the eyes of a run may learn from all but those held out, those of its
-    evaluation from these. key: hash of the files behind them.
+    rows: gives their pixels; None where the network can only be one that was trained before. row_ids: int64 [n]; the
+    eyes of a run may learn from all but those held out, those of its evaluation from these. key: says which images
+    these are, of which files, and how they were decoded.
     """
 
-    rows: Rows
+    rows: Rows | None
     row_ids: Ids
     key: str
 

@@ -170,13 +170,18 @@ class EmbeddedRows:
                         f"features.network: {self._network.name} gives what is no number (NaN) for images of rows "
                         f"{start} to {stop - 1}.\nMend its weights or arithmetic, or take another feature network."
                     )
-                yield features.clamp(-_LARGEST, _LARGEST).half().cpu().numpy()
+                yield halves(features).cpu().numpy()
 
     def _pixels(self, start: int, stop: int) -> Iterator[npt.NDArray[np.uint8]]:
         if self._own_size:
             return self._images.stream(start, stop)
         rows = self._images.block_rows
         return (np.array(self._images.block(block)) for block in range(start // rows, -(-stop // rows)))
+
+
+def halves(features: torch.Tensor) -> torch.Tensor:
+    """Return features as they are kept, float16; what is beyond its range becomes its end."""
+    return features.clamp(-_LARGEST, _LARGEST).half()
 
 
 def _checksum(crc: int) -> bytes:

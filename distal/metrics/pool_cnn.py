@@ -38,11 +38,11 @@ class PoolCNN(nn.Module):
     def __init__(self, image_size: int, channels: int, classes: int) -> None:
         super().__init__()
         stages: list[nn.Module] = []
-        inputs, width, side = channels, {8: 48, 16: 48, 32: 48}.get(image_size, 16), image_size
+        inputs, width, side = channels, {8: 48, 16: 48, 28: 48, 32: 48}.get(image_size, 16), image_size
         stride = 1 if image_size <= 16 else 2  # large images are halved at once, where a pixel is cheap to lose
         while True:
             stages += [nn.Conv2d(inputs, width, 3, stride, 1), nn.GroupNorm(8, width), nn.ReLU()]
-            side //= stride
+            side = -(-side // stride)
             if side <= 4:
                 break
             inputs, width, stride = width, min(64, 2 * width), 2

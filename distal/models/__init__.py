@@ -1,22 +1,19 @@
 """What learns: models by name behind one protocol, so that rounds, checkpoints and scores know none of them.
 
-gan    gan/    a conditional GAN with a classifier head, semi-supervised
+gan         gan/         a conditional GAN with a classifier head, semi-supervised
+vae         vae/         a conditional variational autoencoder with a classifier head, semi-supervised
+ensemble    ensemble/    several of any of these, by bagging, boosting, seeds or snapshots
 
-A new model is a class that fits `Model`, with one entry here, or in the entry points `distal.models` of a package.
+A new model is a class that fits `Model`, with one entry in `registry`, or in the entry points `distal.models` of a
+package.
 """
 
-from typing import Any
-
+from distal.models.ensemble import Ensemble
 from distal.models.gan import GAN
 from distal.models.protocol import Judging, Model, Scorer
-from distal.nets.weights import header_of
-from distal.registry import Registry
+from distal.models.registry import MODELS, read_scorer
+from distal.models.vae import VAE
 
-__all__ = ["GAN", "MODELS", "Judging", "Model", "Scorer", "read_scorer"]
+__all__ = ["GAN", "MODELS", "VAE", "Ensemble", "Judging", "Model", "Scorer", "read_scorer"]
 
-MODELS: Registry[type[Model]] = Registry("model.kind", "model", "distal.models", {"gan": GAN})
-
-
-def read_scorer(data: bytes, device: Any = "cpu", gains: bool | None = None) -> Scorer:
-    """Rebuild a scorer from its `to_bytes`, whose header says whose it is; see `Model.read_scorer`."""
-    return MODELS.find(header_of(data)["model"]).read_scorer(data, device, gains)
+MODELS.add("ensemble", Ensemble)  # here, for it looks into the registry itself

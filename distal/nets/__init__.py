@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from distal.config import NetConfig
-from distal.nets.dense import DenseBody, DenseTrunk
+from distal.nets.dcgan import DcganBody, DcganTrunk
+from distal.nets.dense import DenseBody, DenseTrunk, LayeredBody, LayeredTrunk
 from distal.nets.discriminator import Discriminator
 from distal.nets.encoder import Encoder
 from distal.nets.generator import Generator
@@ -66,9 +67,23 @@ NETWORKS: Registry[Network] = Registry(
     "distal.networks",
     {
         "dense": Network(
-            body=lambda net, inputs, size, channels: DenseBody(inputs, 8 * net.width, size, channels),
-            trunk=lambda net, size, channels: DenseTrunk(8 * net.width, net.features, size, channels),
+            body=lambda net, inputs, size, channels: (
+                LayeredBody(inputs, net.units_g, size, channels)
+                if net.units_g
+                else DenseBody(inputs, 8 * net.width, size, channels)
+            ),
+            trunk=lambda net, size, channels: (
+                LayeredTrunk(net.units_d, net.features, size, channels)
+                if net.units_d
+                else DenseTrunk(8 * net.width, net.features, size, channels)
+            ),
             convolutional=False,
+        ),
+        "dcgan": Network(
+            body=lambda net, inputs, size, channels: DcganBody(inputs, net.width, size, channels),
+            trunk=lambda net, size, channels: DcganTrunk(net.width, net.features, size, channels),
+            convolutional=True,
+            penalized=False,
         ),
         "residual": Network(
             body=lambda net, inputs, size, channels: ResidualBody(inputs, net.width, size, channels),

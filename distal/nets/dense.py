@@ -1,4 +1,10 @@
-"""Build dense networks: for images so small (8 px) that a convolution has nothing left to share."""
+"""Build dense networks: for images so small (8 px) that a convolution has nothing left to share.
+
+One residual block, or plain layers of asked units, as in the first GANs of MNIST.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -55,3 +61,23 @@ class DenseTrunk(nn.Module):
         h = self.first(x.reshape(len(x), -1))
         h = F.leaky_relu(self.block(h), SLOPE)
         return F.leaky_relu(self.last(h), SLOPE)
+
+
+class LayeredBody(nn.Sequential):
+    """Map the joined latent and class embedding [n, inputs] through plain layers to raw images [n, C, H, W]."""
+
+    def __init__(self, inputs: int, units: Sequence[int], image_size: int, channels: int) -> None:
+        last = nn.Linear([inputs, *units][-1], channels * image_size**2)
+        super().__init__(*layers([inputs, *units]), last, nn.Unflatten(1, (channels, image_size, image_size)))
+
+
+class LayeredTrunk(nn.Sequential):
+    """Map images [n, C, H, W] through plain layers to features [n, F], the last of them."""
+
+    def __init__(self, units: Sequence[int], features: int, image_size: int, channels: int) -> None:
+        super().__init__(nn.Flatten(), *layers([channels * image_size**2, *units, features]))
+
+
+def layers(units: Sequence[int]) -> list[nn.Module]:
+    """Return linear layers from each number of units to the next, each with its rectifier."""
+    return [layer for a, b in pairwise(units) for layer in (nn.Linear(a, b), nn.LeakyReLU(SLOPE))]

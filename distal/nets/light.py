@@ -9,8 +9,9 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from distal.nets.levels import level_sides
+
 SLOPE = 0.2
-BASE = 4  # side in pixels of the coarsest feature map
 FINEST = 16  # fewest channels of a level
 CONTRAST = 0.3  # of the first images: where tanh is saturated from the start, G goes white and stays so
 
@@ -37,21 +38,22 @@ class UpBlock(nn.Module):
 
 
 class LightBody(nn.Module):
-    """Map the joined latent and class embedding [n, inputs] to raw images [n, C, H, W], H = 4, 8, 16, ..., 256."""
+    """Map the joined latent and class embedding [n, inputs] to raw images [n, C, H, W], H = 8, 16, 28, 32, ..., 256."""
 
     def __init__(self, inputs: int, width: int, image_size: int, channels: int) -> None:
         super().__init__()
+        self.base, *finer = level_sides(image_size)
         c = [8 * width]
-        while BASE << len(c) < image_size:  # the last doubling is the pixels' own, four of them a place
+        for _ in finer[:-1]:  # the last doubling is the pixels' own, four of them a place
             c.append(max(min(FINEST, width), c[-1] // 2))
-        self.first = nn.Linear(inputs, 2 * c[0] * BASE * BASE, bias=False)
+        self.first = nn.Linear(inputs, 2 * c[0] * self.base**2, bias=False)
         self.first_norm = nn.BatchNorm2d(2 * c[0])
         self.blocks = nn.ModuleList(UpBlock(a, b) for a, b in pairwise(c))
         self.last = nn.Conv2d(c[-1], 4 * channels, 3, padding=1)
 
     def forward(self, h: Tensor) -> Tensor:
         """Return raw images [n, C, H, W]."""
-        h = F.glu(self.first_norm(self.first(h).view(len(h), -1, BASE, BASE)), 1)
+        h = F.glu(self.first_norm(self.first(h).view(len(h), -1, self.base, self.base)), 1)
         for block in self.blocks:
             h = block(h)
         image: Tensor = CONTRAST * F.pixel_shuffle(self.last(h), 2)

@@ -1,4 +1,4 @@
-"""Build small residual convolutional networks for images of 8 to 64 px, without any normalisation layer.
+"""Build small residual convolutional networks for images of 8 to 256 px, without any normalisation layer.
 
 No layer mixes the images of a batch, so a batch cut over ranks or shards gives the same numbers. Modelled on R3GAN's
 networks (Huang et al. 2024, section 3: ResNet blocks, bilinear resampling, no normalisation, leaky rectifiers, branches
@@ -8,19 +8,10 @@ that start at zero), made small: one block of two 3x3 convolutions a level.
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from distal.nets.levels import level_channels, level_sides
 from distal.nets.weights import RESIDUAL_OUT
 
 SLOPE = 0.2
-BASE = 4  # side in pixels of the coarsest feature map
-FINEST = 16  # fewest channels of a level: below, vector units idle
-
-
-def level_channels(width: int, side: int) -> int:
-    """Return the channels of the level with this side: `width` at 16 px, doubled with every halving of the side.
-
-    So every level costs the same arithmetic; at the fine end there are never fewer than 16 (or `width`, if smaller).
-    """
-    return max(min(FINEST, width), width * 16 // side)
 
 
 class ResidualBlock(nn.Module):
@@ -45,17 +36,16 @@ class ResidualBody(nn.Module):
 
     def __init__(self, inputs: int, width: int, image_size: int, channels: int) -> None:
         super().__init__()
-        sides = [BASE]
-        while sides[-1] < image_size:
-            sides.append(2 * sides[-1])
+        sides = level_sides(image_size)
         c = [level_channels(width, side) for side in sides]
-        self.first = nn.Linear(inputs, c[0] * BASE * BASE)
+        self.first_map = (c[0], sides[0], sides[0])
+        self.first = nn.Linear(inputs, c[0] * sides[0] ** 2)
         self.blocks = nn.ModuleList(ResidualBlock(a, b) for a, b in zip([c[0], *c], c, strict=False))
         self.last = nn.Conv2d(c[-1], channels, 3, padding=1)
 
     def forward(self, h: Tensor) -> Tensor:
         """Return raw images [n, C, H, W]."""
-        h = self.first(h).view(len(h), -1, BASE, BASE)
+        h = self.first(h).view(-1, *self.first_map)
         for level, block in enumerate(self.blocks):
             if level > 0:
                 h = F.interpolate(h, scale_factor=2, mode="bilinear", align_corners=False)
@@ -69,13 +59,11 @@ class ResidualTrunk(nn.Module):
 
     def __init__(self, width: int, features: int, image_size: int, channels: int) -> None:
         super().__init__()
-        sides = [image_size]
-        while sides[-1] > BASE:
-            sides.append(sides[-1] // 2)
+        sides = level_sides(image_size)[::-1]
         c = [level_channels(width, side) for side in sides]
         self.first = nn.Conv2d(channels, c[0], 3, padding=1)
         self.blocks = nn.ModuleList(ResidualBlock(a, b) for a, b in zip([c[0], *c], c, strict=False))
-        self.last = nn.Linear(c[-1] * BASE * BASE, features)
+        self.last = nn.Linear(c[-1] * sides[-1] ** 2, features)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return features [n, F]."""

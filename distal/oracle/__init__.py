@@ -3,6 +3,7 @@
 dataset     dataset.py      the pool's hidden label column, with errors and costs
 callable    callable.py     a Python function in the driver's process
 files       files.py        people, with a folder of PNGs and a CSV
+page        page.py         people, on a page in their browser, which `distal.label` serves
 
 A third party adds one by an entry point of the group ``distal.oracles``: a `Builder`, a function or a class. Where it
 has an attribute `section`, a subclass of `distal.config.OracleSection`, that is what stands under `oracle:`.
@@ -18,6 +19,7 @@ from distal.oracle.callable import CallableOracle, Item, LabelFunction
 from distal.oracle.classes import Classes
 from distal.oracle.dataset import DatasetOracle
 from distal.oracle.files import FilesOracle
+from distal.oracle.page import PageConfig, PageOracle
 from distal.oracle.protocol import Images, Oracle
 from distal.registry import Registry
 from distal.run.directory import RunDirectory
@@ -60,8 +62,21 @@ def _files(s: OracleRequest) -> Oracle:
     return FilesOracle(s.run, s.images, s.classes, s.config.pool.max_pixels)
 
 
+class _Page:
+    """Build the page's oracle; a class, so that it may say its section."""
+
+    section = PageConfig
+
+    def __call__(self, s: OracleRequest) -> Oracle:
+        assert isinstance(s.config.oracle, PageConfig)
+        return PageOracle(s.run, s.classes, s.config.oracle.wait_s)
+
+
 ORACLES: Registry[Builder] = Registry(
-    "oracle.kind", "oracle", "distal.oracles", {"dataset": _Dataset(), "callable": _callable, "files": _files}
+    "oracle.kind",
+    "oracle",
+    "distal.oracles",
+    {"dataset": _Dataset(), "callable": _callable, "files": _files, "page": _Page()},
 )
 
 
@@ -91,6 +106,8 @@ __all__ = [
     "LabelFunction",
     "Oracle",
     "OracleRequest",
+    "PageConfig",
+    "PageOracle",
     "annotate",
     "answered",
     "build_oracle",

@@ -9,6 +9,7 @@ from PIL import Image
 
 from distal.errors import OracleError
 from distal.oracle.classes import Classes
+from distal.oracle.decided import decided, opinions_of
 from distal.oracle.originals import original_images
 from distal.oracle.protocol import Images, RowIds
 from distal.oracle.sheet import SKIP, Sheet, blank_sheet, read_sheet
@@ -69,6 +70,9 @@ class FilesOracle:
             log.warning("not taken: %d more lines", len(self.problems) - _SHOWN)
         when = self._run.modified(_sheet_path(query.round)) if sheet.entries else 0.0
         found = [sheet.entries[row_id] for row_id in pending.tolist() if row_id in sheet.entries]
+        rest = [row_id for row_id in pending.tolist() if row_id not in sheet.entries]
+        if on_the_page := decided(opinions_of(self._run), self._classes, rest):
+            yield on_the_page
         if found:
             yield [
                 Answer(entry.row_id, entry.label, entry.annotator or "files", when, self._classes.cost(entry.label))

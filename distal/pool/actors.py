@@ -3,6 +3,7 @@
 import logging
 import re
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from distal.data.table import ImageTable
 from distal.errors import ClusterError, DistalError
 from distal.logs import label_records
 from distal.pool.allocator import keep_freed_memory
+from distal.pool.moments import Moment
 from distal.pool.placement import place_shards, usable_nodes
 from distal.pool.served import ServedRows
 from distal.pool.shard import Ready, Scored, Shard, divide_blocks, strategy_failed
@@ -146,12 +148,14 @@ class ShardActors:
         asked: npt.NDArray[np.int64],
         known: Known,
         sight: Sight | None = None,
+        moments: Sequence[Moment] = (),
     ) -> list[Scored]:
         """Send the scorer once, as one object reference, and score all shards in parallel."""
         self.journal = [(PREPARED, "prepare", ())]
         self._state = f"{round}-{uuid.uuid4().hex}"
         arguments = (ray.put(strategy), None if scorer is None else ray.put(scorer), ray.put(asked), ray.put(known))
-        return self._everywhere("open_round", round, *arguments, self._gains, None if sight is None else ray.put(sight))
+        looks = None if sight is None else ray.put(sight), ray.put(moments) if moments else ()
+        return self._everywhere("open_round", round, *arguments, self._gains, *looks)
 
     def call(self, method: str, *args: Any) -> list[Any]:
         """Invoke a method of the selection on every shard, results in shard order (`distal.query.ShardGroup`).

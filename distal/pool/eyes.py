@@ -1,7 +1,5 @@
 """Look at the pool through a frozen network, on rank 0: embed it, refit the probe, decide who is believed."""
 
-import hashlib
-import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,31 +9,30 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from distal.communicator import Alone
 from distal.config import Config
 from distal.data.protocol import Rows
 from distal.data.table import ImageTable
 from distal.errors import RunError, StorageError, TrainingError
 from distal.features.committee import Committee
 from distal.features.competition import Answered, Verdict, judge
-from distal.features.plane import laid_out, placed, sampled
+from distal.features.network import FeatureNetwork
+from distal.features.plane import sampled
 from distal.features.probe import Probe
 from distal.features.projection import Projection, sampled_rows
-from distal.features.rows import EmbeddedRows, Halves
-from distal.models import Scorer
+from distal.features.rows import EmbeddedRows, Halves, halves
+from distal.models import MODELS, Scorer
 from distal.nets.threads import one_thread
+from distal.pool.drawn import Generate, draw
 from distal.pool.found import estimate_found
+from distal.pool.mapped import MapOfPool
 from distal.pool.sight import Frozen, Sight
-from distal.progress import Event, Listener
+from distal.progress import Event, Listener, ignore
 from distal.query import Strategy
-from distal.query.view import DRAWS
-from distal.run.artefacts import Folder, cached
+from distal.query.view import DRAWS, OF_DRAWN
+from distal.run.artefacts import Folder
 from distal.run.directory import RunDirectory
 from distal.run.ledger import Labels, Ledger
-from distal.run.map import PoolMap, read_map, write_map
 from distal.run.predictions import Predictions, read_predictions, write_predictions
-
-logger = logging.getLogger(__name__)
 
 Ids = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -60,11 +57,15 @@ class Looking(Protocol):
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Say where the held-out images are: in the pool, whose shards have their features, or elsewhere."""
+    """Say where the held-out images are: in the pool, whose shards have their features, or elsewhere.
+
+    fraction: of the pool that is held out; 0 where they lie elsewhere.
+    """
 
     images: ImageTable
     rows: Ids
     in_pool: bool
+    fraction: float
 
 
 class Eyes:
@@ -90,9 +91,12 @@ class Eyes:
         self._shards, self._network, self._classes, self._skipped = shards, network, classes, skipped
         self._projection: Projection | None = None
         self._held_out_rows: torch.Tensor | None = None
-        self._probe: tuple[int, Probe] | None = None
-        self._verdict: tuple[tuple[int, int], Verdict] | None = None
-        self._map: Floats | None = None
+        self._probe: tuple[str, Probe] | None = None
+        self._verdict: tuple[tuple[int, str], Verdict] | None = None
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._eye: FeatureNetwork | None = None
+        self._as_drawn: tuple[Projection, torch.Tensor] | None = None
+        self._map = MapOfPool(run, Folder(images.cache_folder), self.project)
 
     def open(self, listen: Listener, round: int) -> Projection:
         """Embed the pool, where that is not done, and return the projection, which is the run's from then on.
@@ -101,6 +105,7 @@ class Eyes:
             StorageError: the disk is full, or the run's projection is damaged.
         """
         if self._projection is None:
+            self._made(listen, round)  # first: shards cannot train it
             self._embed(listen, round)
             if not self._run.has(PROJECTION):
                 self._run.write(PROJECTION, self._fit().to_bytes())
@@ -116,30 +121,32 @@ class Eyes:
     def probe(self, labels: Labels) -> Probe:
         """Return the probe of these labels, of which there may be none."""
         assert self._projection is not None
-        if self._probe is None or self._probe[0] != len(labels.row_ids):
+        content = labels.digest()
+        if self._probe is None or self._probe[0] != content:
             rows = self.project(labels.row_ids)
             centred = torch.zeros(rows.shape[1])  # by the projection
             probe = Probe.fit(rows, labels.labels, self._classes, centred, self._config.seed)
-            self._probe = len(labels.row_ids), probe
+            self._probe = content, probe
         return self._probe[1]
 
-    def sight(self, strategy: Strategy, labels: Labels, round: int) -> Sight:
-        """Say how this round's shards are to look."""
+    def sight(self, strategy: Strategy, labels: Labels, round: int, generate: Generate, listen: Listener) -> Sight:
+        """Say how this round's shards are to look. generate: of the model, where the strategy sees what it draws."""
         assert self._projection is not None
         probe = self.probe(labels)
-        committee = None
-        if "committee" in strategy.needs:
+        committee, verdict = None, self.verdict(round, labels)
+        own = DRAWS & MODELS.find(self._config.model.kind).gives if verdict.classifier == "head" else frozenset()
+        if "committee" in strategy.needs and "committee" not in own:
             rows = self.project(labels.row_ids)
             members, seed = self._config.features.members, self._config.seed
             committee = Committee.fit(probe, rows, labels.labels, members, seed).to_bytes()
-        verdict = self.verdict(round, labels)
-        return Sight(verdict, self._projection.to_bytes(), probe.to_bytes(), committee)
+        drawn = self._draw(generate, labels, listen, round) if OF_DRAWN & strategy.tensors else None
+        return Sight(verdict, self._projection.to_bytes(), probe.to_bytes(), committee, own, drawn)
 
     def verdict(self, round: int, labels: Labels) -> Verdict:
         """Say whose class probabilities a round uses, and why: as configured, or who was right before."""
         if self._config.classifier == "probe":
             return Verdict("probe", {}, {"probe": 1.0, "head": 1.0}, "as configured")
-        asked_of = round, len(labels.row_ids)
+        asked_of = round, labels.digest()
         if self._verdict is None or self._verdict[0] != asked_of:
             self._verdict = asked_of, self._judged(round, labels)
         return self._verdict[1]
@@ -209,23 +216,9 @@ class Eyes:
             probs: Floats = self.probe(labels).probs(self._held_out_rows).numpy()
         return probs
 
-    def draw_map(self, row_ids: Ids) -> None:
-        """Keep where a sample of the pool lies in the plane, drawn once, and with it these rows.
-
-        A map that is damaged is drawn again.
-        """
-        base = sampled(self._first_images())
-        if not len(base):
-            return
-        with one_thread():  # the bits of a product depend on the threads, and places on the bits
-            if self._map is None:
-                self._map = self.project(base).numpy()
-            points, kept = self._map, self._read_map(base)
-            drawn = kept or PoolMap(base, self._lay_out(points), np.ones(len(base), dtype=np.bool_))
-            more = np.setdiff1d(row_ids, drawn.row_ids)
-            if kept is None or len(more):
-                places = placed(self.project(more).numpy(), points, drawn.places[drawn.sample])
-                write_map(self._run, drawn.with_rows(more, places))
+    def draw_map(self, given: Ids, asked: Ids) -> None:
+        """Keep where a sample of the pool lies in the plane, and the rows that were asked or given with a label."""
+        self._map.draw(self._first_images(), np.union1d(sampled(given), asked))
 
     def project(self, row_ids: Ids) -> torch.Tensor:
         """Return what the probe sees of these rows of the pool, float32 [m, d]."""
@@ -239,38 +232,55 @@ class Eyes:
     def _project_held_out(self) -> torch.Tensor:
         if self._held_out.in_pool:
             return self.project(self._held_out.rows)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        rows = EmbeddedRows(self._held_out.images, self._network(device), device).take(self._held_out.rows)
+        rows = EmbeddedRows(self._held_out.images, self._made(), self._device).take(self._held_out.rows)
         return self._projected(rows)
 
-    def _raw(self, row_ids: Ids) -> Halves:
+    def _raw(self, row_ids: Ids, as_drawn: bool = False) -> Halves:
         """Fetch features from the shards, each of which has those of its own rows."""
         ascending = np.unique(row_ids)
-        found: Halves = np.concatenate(self._shards.look("raw", ascending))
+        found: Halves = np.concatenate(self._shards.look("raw", ascending, as_drawn))
         return found[np.searchsorted(ascending, row_ids)]
 
-    def _read_map(self, base: Ids) -> PoolMap | None:
-        try:
-            drawn = read_map(self._run)
-        except StorageError as error:
-            logger.warning("the map of the pool is drawn again: %s", error)
-            return None
-        return drawn if drawn is not None and np.array_equal(drawn.row_ids[drawn.sample], base) else None
+    def _draw(self, generate: Generate, labels: Labels, listen: Listener, round: int) -> tuple[bytes, bytes]:
+        """Draw images of the classes that have a label; return how they look, and the projection that they look by.
 
-    def _lay_out(self, points: Floats) -> Floats:
-        """Lay the sample out once a machine: runs that share a pool and its features share it."""
-        name = hashlib.sha256(points.tobytes()).hexdigest()[:32]
-        store = Folder(self._images.cache_folder)
-        data = cached(store, f"maps/{name}.f32", Alone(), lambda: laid_out(points).tobytes())
-        return np.frombuffer(data, dtype=np.float32).reshape(len(points), 2)
+        Both they and the pool are seen from images of the pool's size: on 32 px tiles an original and its small copy
+        lie further apart than two tiles do.
+        """
+        network = self._made()
+        if self._as_drawn is None:
+            self._embed(listen, round, as_drawn=True)
+            raw = self._raw(sampled_rows(self._first_images(), self._config.seed), as_drawn=True)
+            with one_thread():
+                project = Projection.fit(raw, self._config.features.components)
+                self._as_drawn = project, project(torch.from_numpy(raw))
+        project, sample = self._as_drawn
 
-    def _embed(self, listen: Listener, round: int) -> None:
+        def embed(images: torch.Tensor) -> torch.Tensor:
+            return project(halves(network(images.to(self._device))).cpu())
+
+        drawn = draw(generate, self._config.net.latent_dim, np.unique(labels.labels), embed, sample)
+        return drawn.to_bytes(), project.to_bytes()
+
+    def _made(self, listen: Listener = ignore, round: int = 0) -> FeatureNetwork:
+        """Make the frozen network on this rank's device, once; train it where the pool has to teach it."""
+        if self._eye is None:
+            rows = self._first_images()
+            rows = rows[~self._images.held_out(rows, self._held_out.fraction)]
+
+            def told(phase: str, done: int, total: int) -> None:
+                listen(Event(round, phase, done, total))
+
+            self._eye = self._network.taught(self._device, self._shards.rows, rows, told)
+        return self._eye
+
+    def _embed(self, listen: Listener, round: int, as_drawn: bool = False) -> None:
         total = self._images.rows
-        done, began = sum(self._shards.look("embed", 0.0)), time.monotonic()
+        done, began = sum(self._shards.look("embed", 0.0, as_drawn)), time.monotonic()
         known = done
         while done < total:
             first = done == known
-            done = sum(self._shards.look("embed", FIRST_S if first else TELL_S))
+            done = sum(self._shards.look("embed", FIRST_S if first else TELL_S, as_drawn))
             rate = (done - known) / (time.monotonic() - began)
             facts: dict[str, float | str] = {"per_s": rate, "left_s": (total - done) / rate if rate else 0.0}
             if first:

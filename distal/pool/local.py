@@ -1,6 +1,7 @@
 """Hold the whole pool in this process, for runs that share a machine with others: no actor to start, none to leave."""
 
 import traceback
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from distal.data.table import ImageTable
 from distal.errors import DistalError
 from distal.nets.threads import one_thread
+from distal.pool.moments import Moment
 from distal.pool.shard import Ready, Scored, Shard, strategy_failed
 from distal.pool.sight import Frozen, Sight
 from distal.query import Known, Strategy
@@ -39,10 +41,11 @@ class LocalShard:
         asked: npt.NDArray[np.int64],
         known: Known,
         sight: Sight | None = None,
+        moments: Sequence[Moment] = (),
     ) -> list[Scored]:
         """Score all rows."""
         with one_thread():
-            return [self._shard.open_round(round, strategy, scorer, asked, known, None, sight)]
+            return [self._shard.open_round(round, strategy, scorer, asked, known, None, sight, moments)]
 
     def look(self, method: str, *args: Any) -> list[Any]:
         """Call a method of the shard's eyes (`distal.pool.sight.ShardSight`)."""

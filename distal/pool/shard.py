@@ -1,6 +1,7 @@
 """Hold whole blocks of the pool and score them, in one process, without Ray."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -14,8 +15,10 @@ from distal.data.table import ImageTable
 from distal.errors import StrategyError
 from distal.models import read_scorer
 from distal.nets.precision import hardware_gains
+from distal.pool.moments import Moment
 from distal.pool.sight import Frozen, ShardSight, Sight
 from distal.query import Known, Selector, Strategy, View
+from distal.query.view import PAST
 
 Ids = npt.NDArray[np.int64]
 
@@ -73,6 +76,7 @@ class Shard:
         self.usable = ~images.held_out(self.row_ids, holdout)
         self.selector: Selector | None = None
         self.sight = ShardSight(images, first_row, last_row, self.usable, network, self.device)
+        self._realism: dict[bytes, torch.Tensor] = {}  # of the moments of the last round, by their scorers
 
     def prepare(self) -> Ready:
         """Decode the blocks into the cache, where they are not there yet, and leave out what cannot be read."""
@@ -90,6 +94,7 @@ class Shard:
         known: Known,
         gains: bool | None = None,
         sight: Sight | None = None,
+        moments: Sequence[Moment] = (),
     ) -> Scored:
         """Score every row as the strategy needs it and make the shard ready for a selection.
 
@@ -98,14 +103,16 @@ class Shard:
                 pool that were asked before, or whose label was given; they are not asked (again). known: all labels.
             sight: what the frozen features are needed for, None where the model's own eyes serve.
             gains: whether the hardware of every shard gains from bfloat16, so that all score alike; None where this
-            is the only one.
+            is the only one. moments: scorers of the last rounds, where the strategy needs them.
         """
         started = time.perf_counter()
         self.selector = None  # the last round's scores make room for this one's
-        wanted = strategy.tensors if sight is None else sight.of_head(strategy.tensors)
+        wanted = strategy.tensors - PAST if sight is None else sight.of_head(strategy.tensors)
         tensors = {} if scorer is None else self._score(scorer, wanted, gains)
         if sight is not None:
             tensors = self.sight.tensors(sight, strategy.tensors, tensors)
+        if moments:
+            tensors["ldr"] = self._ratios(moments, gains)
         view = View(
             row_ids=self.row_ids,
             available=self.usable & ~np.isin(self.row_ids, asked),
@@ -115,6 +122,7 @@ class Shard:
             round=round,
             tensors=tensors,
             class_counts=known.counts(),
+            constants={} if sight is None else sight.constants(),
             costs=known.costs,
         )
         self.selector = Selector(view, strategy)
@@ -125,6 +133,15 @@ class Shard:
         if self.selector is None:
             raise RuntimeError("select() before open_round(): the shard has no scores yet")
         return getattr(self.selector, method)(*args)
+
+    def _ratios(self, moments: Sequence[Moment], gains: bool | None) -> torch.Tensor:
+        """Return the log density ratios float32 [n, T]; a round's scorer looks at a row once while it is kept."""
+        kept, none = self._realism, torch.empty(0)
+        self._realism = {m.scorer: kept.get(m.scorer, none) for m in moments}
+        for data, realism in self._realism.items():
+            if len(realism) != len(self.row_ids):
+                self._realism[data] = self._score(data, frozenset({"realism"}), gains)["realism"]
+        return torch.stack([self._realism[m.scorer] - m.centre for m in moments], 1)
 
     def _score(self, scorer_bytes: bytes, wanted: frozenset[str], gains: bool | None) -> dict[str, torch.Tensor]:
         scorer = read_scorer(scorer_bytes, self.device, gains)

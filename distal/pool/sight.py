@@ -1,22 +1,25 @@
 """Be a shard's eyes: features of its rows by a frozen network, and what the probe makes of them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from distal.communicator import Alone
+from distal.data.protocol import Rows
 from distal.data.table import ImageTable
-from distal.features import FEATURES, FeatureNetwork, FeatureRequest
+from distal.features import FEATURES, FeatureNetwork, FeatureRequest, PoolSample
 from distal.features.committee import Committee
 from distal.features.competition import Verdict
+from distal.features.network import PhaseListener, unheard
 from distal.features.probe import Probe
 from distal.features.projection import Projection
 from distal.features.rows import EmbeddedRows, Halves
+from distal.pool.drawn import Drawn
 from distal.query.recall import count_odds
-from distal.query.view import BY_FEATURES, DRAWS
+from distal.query.view import BY_FEATURES, ONLY_FEATURES, PAST
 from distal.run.artefacts import Store
 from distal.streams import stream
 
@@ -29,37 +32,71 @@ class Sight:
     """Say how a round looks at the pool; travels to every shard.
 
     verdict: whose class probabilities strategies see. projection, probe, committee: their `to_bytes`; no committee
-    where it is not needed.
+    where it is not needed. own: those of DRAWS that the model gives itself, and is to give here. drawn: what the model
+    draws, and the projection of rows that are seen as it is, their `to_bytes`; None where no strategy sees it.
     """
 
     verdict: Verdict
     projection: bytes
     probe: bytes
     committee: bytes | None = None
+    own: frozenset[str] = frozenset()
+    drawn: tuple[bytes, bytes] | None = None
 
     def of_head(self, wanted: frozenset[str]) -> frozenset[str]:
         """Return those of the tensors for which the model's scorer has to look at the pixels."""
         if self.verdict.classifier == "head":
-            return wanted - DRAWS
-        return wanted - BY_FEATURES - ({"probs"} if self.verdict.classifier == "probe" else frozenset())
+            return wanted - (ONLY_FEATURES - self.own) - PAST
+        return wanted - BY_FEATURES - PAST - ({"probs"} if self.verdict.classifier == "probe" else frozenset())
+
+    def constants(self) -> dict[str, torch.Tensor]:
+        """Return what the view has by name and is the same on every shard: how what was drawn spreads."""
+        return {} if self.drawn is None else Drawn.from_bytes(self.drawn[0]).statistics
 
 
 @dataclass(frozen=True)
 class Frozen:
     """Name a frozen network; whoever needs it makes it on its own device.
 
-    store: where files that cost time are kept. image_size, channels: of the pool.
+    store: where files that cost time are kept. image_size, channels: of the pool. pool: hash of the images that a
+    network may be trained on, and of how they are decoded. path: evaluate.extractor_path, for `inception`.
     """
 
     name: str
     image_size: int
     channels: int
     store: Store
+    pool: str
+    path: str | None = None
 
     def __call__(self, device: torch.device) -> FeatureNetwork:
-        """Make the network."""
-        comm = Alone(device)
-        request = FeatureRequest(image_size=self.image_size, channels=self.channels, comm=comm, store=self.store)
+        """Make the network.
+
+        Raises:
+            UntrainedError: it has to be trained first. ConfigError, EvaluationError: it cannot be had.
+        """
+        return self._made(device, PoolSample(None, np.empty(0, dtype=np.int64), self.pool), unheard)
+
+    def taught(
+        self, device: torch.device, rows: Rows, row_ids: npt.NDArray[np.int64], listen: PhaseListener = unheard
+    ) -> FeatureNetwork:
+        """Make the network; train it where the pool has to teach it and nobody has done so.
+
+        rows: gives pixels. row_ids: int64 [n], all images of the pool as first found but those held out. Raises as
+        above.
+        """
+        return self._made(device, PoolSample(rows, row_ids, self.pool), listen)
+
+    def _made(self, device: torch.device, pool: PoolSample, listen: PhaseListener) -> FeatureNetwork:
+        request = FeatureRequest(
+            image_size=self.image_size,
+            channels=self.channels,
+            comm=Alone(device),
+            store=self.store,
+            path=self.path,
+            pool=pool,
+            listen=listen,
+        )
         return FEATURES.find(self.name)(request)
 
 
@@ -81,20 +118,23 @@ class ShardSight:
     ) -> None:
         self._images, self._network, self._device = images, network, device
         self._first, self._last, self._usable = first_row, last_row, usable
-        self._embedded: EmbeddedRows | None = None
-        self._projected: tuple[bytes, torch.Tensor] | None = None
+        self._embedded: dict[bool, EmbeddedRows] = {}
+        self._projected: dict[bool, tuple[bytes, torch.Tensor]] = {}
 
-    def embed(self, seconds: float) -> int:
-        """Compute features until `seconds` have passed; return how many rows have theirs."""
-        return self._rows().embed(self._first, self._last, seconds)
+    def embed(self, seconds: float, as_drawn: bool = False) -> int:
+        """Compute features until `seconds` have passed; return how many rows have theirs.
+
+        as_drawn: of the pool's own pixels, as what a model draws is seen; else of the originals.
+        """
+        return self._rows(as_drawn).embed(self._first, self._last, seconds)
 
     def width(self) -> int:
         """Return F, the number of the network's own features of a row."""
-        return self._rows().width
+        return self._rows(as_drawn=False).width
 
-    def raw(self, row_ids: npt.NDArray[np.int64]) -> Halves:
+    def raw(self, row_ids: npt.NDArray[np.int64], as_drawn: bool = False) -> Halves:
         """Return the network's own features of those of these rows that lie here, float16 [m, F], in their order."""
-        return self._rows().take(row_ids[(row_ids >= self._first) & (row_ids < self._last)])
+        return self._rows(as_drawn).take(row_ids[(row_ids >= self._first) & (row_ids < self._last)])
 
     def odds(self, projection: bytes, probe: bytes, taken: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Count the rows that may be asked by the probe's log odds of each class, int64 [K, BINS]."""
@@ -107,7 +147,7 @@ class ShardSight:
     ) -> dict[str, torch.Tensor]:
         """Return the wanted tensors of every row; of_head: those that the model's scorer has given."""
         given, believed = dict(of_head), sight.verdict.classifier
-        if believed == "head" and not DRAWS & wanted:
+        if believed == "head" and not (ONLY_FEATURES - sight.own) & wanted:
             return given
         rows = self._project(sight.projection)
         if "embeddings" in wanted and believed != "head":
@@ -119,7 +159,20 @@ class ShardSight:
         if "probs" in wanted and believed != "head":
             probs = self._by_block(rows, Probe.from_bytes(sight.probe).probs)
             given["probs"] = sight.verdict.probs(probs, of_head.get("probs", probs))
+        if sight.drawn is not None:
+            given |= self._beside_drawn(*sight.drawn, wanted, given)
         return given
+
+    def _beside_drawn(
+        self, drawn: bytes, projection: bytes, wanted: frozenset[str], given: Mapping[str, torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
+        """Return what rows are beside what the model draws, seen from their pixels at its size."""
+        rows = self._project(projection, as_drawn=True)
+        found = {"features": rows} if "features" in wanted else {}
+        if "generated_distance" in wanted:
+            distance = Drawn.from_bytes(drawn).distance
+            found["generated_distance"] = self._by_block(rows, distance, given["probs"])
+        return found
 
     def _dropped(self, rows: torch.Tensor, probe: Probe) -> torch.Tensor:
         """Return what the probe says of rows without half of their features, in each of several draws [n, M, K]."""
@@ -127,24 +180,30 @@ class ShardSight:
         masks = torch.from_numpy(kept).to(rows)
         return torch.stack([self._by_block(rows * mask, probe.probs) for mask in masks], 1)
 
-    def _project(self, projection: bytes) -> torch.Tensor:
+    def _project(self, projection: bytes, as_drawn: bool = False) -> torch.Tensor:
         """Project all rows once a launch: a round then costs a product of few columns."""
-        if self._projected is None or self._projected[0] != projection:
+        kept = self._projected.get(as_drawn)
+        if kept is None or kept[0] != projection:
             project = Projection.from_bytes(projection)
-            rows, step, last = self._rows(), self._images.block_rows, self._last
+            rows, step, last = self._rows(as_drawn), self._images.block_rows, self._last
             parts = (rows.between(start, min(start + step, last)) for start in range(self._first, last, step))
             projected = [project(torch.from_numpy(np.array(part)).to(self._device)) for part in parts]
             width = project.matrix.shape[1]
-            self._projected = projection, torch.cat([torch.empty(0, width, device=self._device), *projected])
-        return self._projected[1]
+            kept = projection, torch.cat([torch.empty(0, width, device=self._device), *projected])
+            self._projected[as_drawn] = kept
+        return kept[1]
 
-    def _by_block(self, rows: torch.Tensor, function: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+    def _by_block(self, rows: torch.Tensor, function: Callable[..., torch.Tensor], *more: torch.Tensor) -> torch.Tensor:
         """Apply to whole blocks: products of one shape, so that a row's bits do not depend on the sharding."""
-        return torch.cat([function(part) for part in torch.split(rows, self._images.block_rows)])
+        blocks = zip(*(torch.split(tensor, self._images.block_rows) for tensor in (rows, *more)), strict=True)
+        return torch.cat([function(*parts) for parts in blocks])
 
-    def _rows(self) -> EmbeddedRows:
-        if self._embedded is None:
+    def _rows(self, as_drawn: bool) -> EmbeddedRows:
+        if as_drawn not in self._embedded:
             if self._network is None:
                 raise RuntimeError("the shard was made without a frozen network")
-            self._embedded = EmbeddedRows(self._images, self._network(self._device), self._device)
-        return self._embedded
+            network = self._network(self._device)
+            if as_drawn:
+                network = replace(network, size=None, channels=None)
+            self._embedded[as_drawn] = EmbeddedRows(self._images, network, self._device)
+        return self._embedded[as_drawn]

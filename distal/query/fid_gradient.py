@@ -17,7 +17,7 @@ import torch
 
 from distal.query.nearest import ROWS
 from distal.query.registry import score_strategy
-from distal.query.view import View
+from distal.query.view import STATISTICS, View
 
 
 def frechet_slope(generated_covariance: torch.Tensor, real_covariance: torch.Tensor) -> torch.Tensor:
@@ -32,17 +32,13 @@ def frechet_slope(generated_covariance: torch.Tensor, real_covariance: torch.Ten
     return torch.eye(len(values), dtype=torch.float64, device=values.device) - transport
 
 
-STATISTICS = ("generated_mean", "generated_covariance", "real_mean", "real_covariance")
-"""Constants of the view, [F] and [F, F], all in the space of its embeddings."""
-
-
-@score_strategy("fid_gradient", needs={"embeddings", *STATISTICS})
+@score_strategy("fid_gradient", needs={"features", *STATISTICS})
 def fid_gradient(view: View) -> torch.Tensor:
     """Return -d'(x), float64 [n]: how fast the distance falls when G takes up x.
 
     Products have one shape, so a row's bits do not depend on the rows beside it.
     """
-    x, device = view.need("embeddings"), view.need("embeddings").device
+    x, device = view.need("features"), view.need("features").device
     mean, covariance, real_mean, real_covariance = (view.need(name).to(device).double() for name in STATISTICS)
     slope = frechet_slope(covariance, real_covariance)
     pull = 2.0 * (mean - real_mean)

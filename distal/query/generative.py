@@ -6,10 +6,12 @@ C free: whatever compares rows with one another still holds, what compares C wit
 absolute losses alone (hinge, non_saturating). Every score is a function of its row alone.
 """
 
+from collections.abc import Callable
+
 import torch
 
 from distal.query.registry import score_strategy
-from distal.query.uncertainty import entropy
+from distal.query.uncertainty import CHUNK, entropy
 from distal.query.view import View
 
 
@@ -21,8 +23,11 @@ def realism(view: View) -> torch.Tensor:
 
 @score_strategy("d_uncertainty", needs={"realism"})
 def d_uncertainty(view: View) -> torch.Tensor:
-    """Return -|sigmoid(C(x)) - 1/2|, float64 [n]: uncertainty sampling (Lewis and Gale 1994) of real against drawn."""
-    return -(view.need("realism").double().sigmoid() - 0.5).abs()
+    """Return -|C(x)|, float32 [n]: uncertainty sampling (Lewis and Gale 1994) of real against drawn.
+
+    The order is that of -|sigmoid(C(x)) - 1/2|, and holds where the sigmoid itself is 0 or 1 in floating point.
+    """
+    return -view.need("realism").abs()
 
 
 @score_strategy("gold", needs={"realism", "probs"})
@@ -41,7 +46,7 @@ def ldr_mean(view: View) -> torch.Tensor:
 
     LDRM of Lee et al. 2021, section 3.2: high where a row is underrepresented in what G draws.
     """
-    return _sum(view.need("ldr")) / view.need("ldr").shape[1]
+    return _over_rows(view.need("ldr"), lambda moments: moments.sum(1) / moments.shape[1])
 
 
 @score_strategy("ldr_variance", needs={"ldr"})
@@ -50,10 +55,13 @@ def ldr_variance(view: View) -> torch.Tensor:
 
     LDRV of Lee et al. 2021, section 3.2: high where training has not settled on a row, as in minor groups.
     """
-    ldr = view.need("ldr")
-    moments = ldr.shape[1]
-    centred = ldr - (_sum(ldr) / moments)[:, None]
-    return _sum(centred * centred) / max(moments - 1, 1)
+
+    def score(moments: torch.Tensor) -> torch.Tensor:
+        number = moments.shape[1]
+        centred = moments - (moments.sum(1) / number)[:, None]
+        return centred.mul_(centred).sum(1) / max(number - 1, 1)
+
+    return _over_rows(view.need("ldr"), score)
 
 
 @score_strategy("coverage", needs={"generated_distance"})
@@ -67,9 +75,12 @@ def coverage(view: View) -> torch.Tensor:
     return torch.where(torch.isposinf(distance), torch.finfo(torch.float32).max, distance)
 
 
-def _sum(columns: torch.Tensor) -> torch.Tensor:
-    """Add the columns one after another, so that a row's bits do not depend on the rows beside it."""
-    total = columns[:, 0].float().clone()
-    for column in columns.T[1:]:
-        total += column
-    return total
+def _over_rows(ldr: torch.Tensor, score: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+    """Apply score, from [rows, T] to [rows], to chunks of ldr [n, T] that stay in cache.
+
+    torch adds each row of contiguous numbers up by itself, so its bits do not depend on the rows beside it.
+    """
+    out = torch.empty(len(ldr), dtype=torch.float32, device=ldr.device)
+    for start in range(0, len(ldr), CHUNK):
+        out[start : start + CHUNK] = score(ldr[start : start + CHUNK].float().contiguous())
+    return out

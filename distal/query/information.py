@@ -15,10 +15,11 @@ import numpy.typing as npt
 import torch
 
 from distal.query.batch import Ask, best
-from distal.query.committee import consensus_entropy, over_members, own_entropy, total
+from distal.query.committee import consensus_entropy, over_members, own_entropy
 from distal.query.nearest import Floats
 from distal.query.registry import staged_strategy
 from distal.query.staged import Leaders, lead, merge
+from distal.query.uncertainty import added_up
 from distal.query.view import Doubles, Ints, View
 from distal.streams import row_uniforms, stream
 
@@ -44,7 +45,7 @@ def expected_entropy(weights: Floats, chances: Floats, committee: torch.Tensor) 
             block = torch.nn.functional.pad(block, (0, 0, 0, 0, 0, ROWS - rows))
         mixed = padded @ block.permute(1, 2, 0).reshape(members, classes * ROWS)
         logs = mixed.clamp_min(torch.finfo(torch.float32).tiny).log_().mul_(mixed)
-        out[start : start + ROWS] = total((v @ logs)[0].view(classes, ROWS)).neg_()[:rows]
+        out[start : start + ROWS] = added_up((v @ logs)[0].view(classes, ROWS)).neg_()[:rows]
     return out
 
 

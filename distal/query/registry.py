@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from distal.errors import ConfigError, nearest_name
-from distal.query.view import FACTORS, NEEDS
+from distal.query.view import FACTORS, NEEDS, ROUNDS_BEFORE
 from distal.registry import Registry
 
 Kind = Literal["score", "batch", "staged", "phased"]
@@ -39,6 +39,11 @@ class Strategy:
     def tensors(self) -> frozenset[str]:
         """Return the names of the tensors to show: probs and embeddings for gradients."""
         return frozenset(tensor for need in self.needs for tensor in FACTORS.get(need, (need,)))
+
+    @property
+    def rounds_before(self) -> int:
+        """Return in how many rounds the model must have learned before what is needed says anything."""
+        return max((ROUNDS_BEFORE.get(tensor, 0) for tensor in self.tensors), default=0)
 
 
 Parts = tuple[tuple[float, Strategy], ...]

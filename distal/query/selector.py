@@ -50,8 +50,15 @@ class Selector:
     def __init__(self, view: View, strategy: Strategy) -> None:
         self.view = view
         self.strategy = strategy
-        self.askable: Ints = np.flatnonzero(view.available)
+        self._askable: Ints | None = None
         self._cover: Any = None
+
+    @property
+    def askable(self) -> Ints:
+        """Return the positions of the rows that may be asked, ascending, less what a selection at work has picked."""
+        if self._askable is None:
+            self._askable = np.flatnonzero(self.view.available)
+        return self._askable
 
     def top(self, k: int) -> Top:
         """Return the k available rows of highest score.
@@ -61,10 +68,11 @@ class Selector:
                 not finite either.
         """
         scores = self._scores()
-        if len(self.askable) < len(scores):
-            scores = scores[torch.from_numpy(self.askable).to(scores.device)]
-        positions, values = _best_scores(scores, k)
-        positions = self.askable[positions]
+        if self.view.available.all():  # of a large pool nearly none is not, and then a copy is half the time
+            positions, values = _best_scores(scores, k)
+        else:
+            positions, values = _best_scores(scores[torch.from_numpy(self.askable).to(scores.device)], k)
+            positions = self.askable[positions]
         self._refuse(positions, values, "score")
         return Top(self.view.row_ids[positions], values)
 
@@ -110,7 +118,7 @@ class Selector:
         """Take the picks since the last pass, then propose the `count` rows of largest key in this pass."""
         cover: Cover = self._opened()
         cover.add(picks)
-        self.askable = self.askable[~np.isin(self.view.row_ids[self.askable], picks.row_ids)]
+        self._askable = self.askable[~np.isin(self.view.row_ids[self.askable], picks.row_ids)]
         batch: Batch = self.strategy.make()
         positions, keys = propose(cover, batch.urgency(self.view, number), self.askable, count)
         return Proposal(self.view.row_ids[positions], keys, cover.bound()[positions])

@@ -16,16 +16,28 @@ CHUNK = 16_384  # rows; one column of float32 is 64 KiB and a handful of them fi
 
 
 def entropies(columns: torch.Tensor) -> torch.Tensor:
-    """Return -sum_c p_c ln p_c, float32 [rows], of columns [K, rows], classes added in their order.
+    """Return -sum_c p_c ln p_c, float32 [rows], of columns [K, rows]."""
+    return added_up(weighted_logs(columns)).neg_()
+
+
+def weighted_logs(probs: torch.Tensor) -> torch.Tensor:
+    """Return p ln p of each probability.
 
     One logarithm over the whole chunk, with the smallest normal number for zero: `torch.special.entr` and `xlogy` treat
     every element by itself and take twice as long.
     """
-    terms = columns.clamp_min(torch.finfo(torch.float32).tiny).log_().mul_(columns)
-    total = terms[0]
-    for term in terms[1:]:
-        total += term
-    return total.neg_()
+    return probs.clamp_min(torch.finfo(torch.float32).tiny).log_().mul_(probs)
+
+
+def added_up(terms: torch.Tensor) -> torch.Tensor:
+    """Return the sum over the first axis, half on half: elementwise, and in few calls."""
+    while len(terms) > 1:
+        half = len(terms) // 2
+        folded = terms[:half] + terms[-half:]
+        if len(terms) % 2:
+            folded[0] += terms[half]
+        terms = folded
+    return terms[0]
 
 
 def over_columns(probs: torch.Tensor, score: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:

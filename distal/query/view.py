@@ -14,16 +14,31 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Doubles = npt.NDArray[np.float64]
 
-FACTORS = {"gradients": ("probs", "embeddings")}
+FACTORS = {"gradients": ("probs", "embeddings"), "generated_distance": ("generated_distance", "probs")}
 """Needs that stand for several tensors."""
 
 DRAWS = frozenset({"committee", "dropout_probs"})
 """Class probabilities of several draws of a probe on frozen features."""
 
-BY_FEATURES = frozenset({"embeddings", *DRAWS})
+STATISTICS = ("generated_mean", "generated_covariance", "real_mean", "real_covariance")
+"""Constants of the view, [F] and [F, F], of what the model draws and of the pool, in the space of `features`."""
+
+OF_DRAWN = frozenset({"generated_distance", *STATISTICS})
+"""What images that the model draws are in the eyes of frozen features."""
+
+ONLY_FEATURES = frozenset({"features", *DRAWS, *OF_DRAWN})
+"""What frozen features give whoever classifies."""
+
+BY_FEATURES = frozenset({"embeddings", *ONLY_FEATURES})
 """What frozen features give: themselves, and what the probe's bootstraps and dropout draws say."""
 
-NEEDS = frozenset({*PROVIDERS, *FACTORS, *BY_FEATURES})
+PAST = frozenset({"ldr"})
+"""What the scorers of the last rounds give together, of a model that gives realism."""
+
+ROUNDS_BEFORE = {"ldr": 2, **dict.fromkeys(OF_DRAWN, 1)}
+"""Rounds that a model must have learned in before a need says anything: one moment of training has no spread."""
+
+NEEDS = frozenset({*PROVIDERS, *FACTORS, *BY_FEATURES, *PAST})
 """What the models of distal and frozen features give; another model's scorer may give more, under names of its own."""
 
 
@@ -64,7 +79,9 @@ class View:
     costs: float64 [K], the price of an answer in each class; empty: 1 each.
     tensors: what the strategy needs of what the model says, by name, n rows each, on the shard's device, and as
     attributes: probs float32 [n, K], the class probabilities; embeddings float32 [n, F]; realism float32 [n];
-    committee float32 [n, B, K], those of B members; dropout_probs float32 [n, M, K], of M dropout draws.
+    committee float32 [n, B, K], those of B members; dropout_probs float32 [n, M, K], of M dropout draws; features
+    float32 [n, d], the frozen network's of the pool's own pixels, as what is drawn is seen; generated_distance float32
+    [n]; ldr float32 [n, T], log density ratios by the scorers of the last T rounds, each less its mean over the pool.
     constants: further tensors by name, of any shape, the same on every shard: statistics of what G draws, for example.
     """
 

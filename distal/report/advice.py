@@ -98,6 +98,8 @@ def _going_on(record: RunRecord, config: Config) -> list[Step]:
         if config.oracle.kind == "files":
             folder = f"{record.uri}/rounds/{open_round.round:04d}/to-label"
             begin = f"Fill in {folder}/labels.csv (its index.html shows the images). Then go on"
+        elif config.oracle.kind == "page":
+            begin = f"Label them in a browser: distal label {shlex.quote(record.uri)}, or together with the run"
     else:
         changes, begin = [], "The run was left before its end. To go on"
     how = take_up(config, record.uri, *changes)

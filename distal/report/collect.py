@@ -19,7 +19,8 @@ from distal.report.rows import REAL
 from distal.run.directory import RunDirectory, round_path
 from distal.run.files import without_keys
 from distal.run.given import joined, read_given
-from distal.run.ledger import Ledger
+from distal.run.judgements import KINDS, NAMES, judgements_of, tally
+from distal.run.ledger import Answer, Ledger
 
 PHASES = ("reference", "acquire", "annotate", "train", "evaluate")
 _DRAWABLE = 1e15  # what is larger was not measured, and neither axes nor durations take it
@@ -140,13 +141,14 @@ def collect(run: RunDirectory) -> RunRecord:
     tables = read_tables(run)
     resolved = config.get("resolved") if isinstance(config, dict) else None
     facts = resolved.get("given") if isinstance(resolved, dict) else None
+    corrected = {answer.row_id: answer for answer in ledger.corrected()}
     numbers = sorted(int(name) for name in run.list("rounds") if name.isdecimal() and int(name) > 0)
     return RunRecord(
         name=run.name,
         uri=run.uri,
         config=config if isinstance(config, dict) else {},
         config_text=text,
-        rounds=tuple(_round(run, ledger, number, number in committed) for number in numbers),
+        rounds=tuple(_round(run, ledger, number, number in committed, corrected) for number in numbers),
         environment=_json(run, "environment.json", {}),
         skipped=_skipped(run),
         stopped=_json(run, "stopped.json", {}),
@@ -157,11 +159,13 @@ def collect(run: RunDirectory) -> RunRecord:
     )
 
 
-def _round(run: RunDirectory, ledger: Ledger, number: int, committed: bool) -> RoundRecord:
+def _round(
+    run: RunDirectory, ledger: Ledger, number: int, committed: bool, corrected: dict[int, Answer]
+) -> RoundRecord:
     query = ledger.read_query(number)
     asked: tuple[AskedRow, ...] = ()
     if query is not None:
-        answers = {answer.row_id: answer for answer in ledger.answers(number)}
+        answers = {answer.row_id: corrected.get(answer.row_id, answer) for answer in ledger.answers(number)}
         rows = []
         for row_id, score in zip(query.row_ids.tolist(), query.scores.tolist(), strict=True):
             answer = answers.get(row_id)
@@ -199,13 +203,25 @@ def _metrics(run: RunDirectory, number: int) -> Metrics | None:
             cost=_amount(raw["cost"]),
             steps=_whole(raw["steps"]),
             goal=str(raw["goal"]),
-            scores=tuple(_score(line) for line in raw["scores"]),
+            scores=(*(_score(line) for line in raw["scores"]), *_judged(run, number)),
             losses={str(name): _finite(value) for name, value in raw["losses"].items()},
             seconds={str(phase): _amount(value) for phase, value in raw["seconds"].items()},
             believed=read_verdict(raw.get("classifier")),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise _unreadable(run, path, "the metrics of docs/run-directory.md") from error
+
+
+def _judged(run: RunDirectory, number: int) -> list[ScoreLine]:
+    """Return what people judged of a round's generated images, whenever they did; nothing where nobody has."""
+    judgements = judgements_of(run, number).new()
+    lines = []
+    for kind in KINDS:
+        if (counts := tally(judgements, kind)).judged:
+            by = "1 person" if counts.people == 1 else f"{counts.people} people"
+            note = f"95%: {100 * counts.low:.0f} to {100 * counts.high:.0f}%, by {by}"
+            lines.append(ScoreLine(NAMES[kind], counts.rate, extractor="people", samples=counts.judged, note=note))
+    return lines
 
 
 def read_verdict(raw: Any) -> Verdict | None:

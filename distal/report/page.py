@@ -166,6 +166,7 @@ SHARES = (
     ("accuracy", "Accuracy of the head"),
     ("probe_accuracy", "Accuracy of the probe"),
     ("agreement", "Class agreement"),
+    ("human_error", "Taken for real by people"),
 )
 
 

@@ -17,7 +17,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from distal.errors import OracleError, RunError, StorageError
+from distal.errors import RunError, StorageError
+from distal.run.checks import check_answer, check_query, wrong_in_corrections, wrong_in_labels, wrong_in_query
 from distal.run.directory import RunDirectory, round_path
 from distal.run.seals import sha256
 
@@ -33,6 +34,7 @@ LABELS_SCHEMA = pa.schema(
         ("cost", pa.float64()),
     ]
 )
+CORRECTIONS = "corrections.parquet"
 DIGEST = b"distal.sha256"
 """Key of the Parquet file's own metadata: the SHA-256 of its columns, for neither format nor storage checks all."""
 
@@ -66,6 +68,10 @@ class Labels:
     labels: RowIds
     rounds: RowIds
 
+    def digest(self) -> str:
+        """Return a hash of rows and labels: a label may be corrected while their number stays."""
+        return sha256(self.row_ids.tobytes() + self.labels.tobytes())
+
 
 class Ledger:
     """Keep the queries and answers of a run directory. The caller holds the run's driver lock while it writes.
@@ -78,13 +84,14 @@ class Ledger:
         self._classes = classes
         self._queries: dict[int, Query] = {}  # a query never changes once it is written
         self._complete: dict[int, list[Answer]] = {}  # nor do the answers of a round that are all there
+        self._corrected: dict[int, list[Answer]] = {}  # nor corrections
 
     def write_query(self, query: Query) -> None:
         """Write what will be asked, before anyone is asked. Again with the same rows is fine.
 
         Raises RunError if the round asks for other rows already, or if a row is, or was, asked elsewhere.
         """
-        _check_query(query)
+        check_query(query)
         before = self.read_query(query.round)
         if before is not None:
             if not np.array_equal(before.row_ids, query.row_ids):
@@ -109,7 +116,7 @@ class Ledger:
             if table is None:
                 return None
             row_ids, scores, strategies = (table.column(name) for name in QUERY_SCHEMA.names)
-            if wrong := _wrong_in_query(table):
+            if wrong := wrong_in_query(table):
                 raise self._damaged(round_path(round, "query.parquet"), wrong)
             strategy = strategies[0].as_py() if len(strategies) else ""
             self._queries[round] = Query(
@@ -129,7 +136,7 @@ class Ledger:
         before = len(known)
         asked = {int(row_id) for row_id in query.row_ids}
         for answer in answers:
-            _check_answer(answer, round, asked)
+            check_answer(answer, round, asked)
             known.setdefault(int(answer.row_id), answer)
         if len(known) == before:
             return
@@ -146,14 +153,9 @@ class Ledger:
         query = self.read_query(round)
         if query is None:
             raise self._damaged(round_path(round, "query.parquet"), "it is missing, but has answers in labels.parquet")
-        if wrong := _wrong_in_labels(table, query, self._classes):
+        if wrong := wrong_in_labels(table, query, self._classes):
             raise self._damaged(round_path(round, "labels.parquet"), wrong)
-        microseconds = table.column("time").cast(pa.int64()).to_pylist()
-        columns = [table.column(name).to_pylist() for name in ("row_id", "label", "annotator", "cost")]
-        answers = [
-            Answer(row_id, label, annotator, us / 1e6, cost)
-            for row_id, label, annotator, cost, us in zip(*columns, microseconds, strict=True)
-        ]
+        answers = _answers(table)
         if len(answers) == len(query.row_ids):
             self._complete[round] = answers
         return list(answers)
@@ -164,15 +166,51 @@ class Ledger:
         return query.row_ids[~np.isin(query.row_ids, answered)]
 
     def labels(self) -> Labels:
-        """Return every label of every round, committed or not; declined rows are left out."""
+        """Return every label of every round, committed or not, as corrected since; declined rows are left out."""
+        corrected = self._corrections()
         rows = [
-            (answer.row_id, answer.label, round)
+            (answer.row_id, label, round)
             for round in self._run.rounds()
             for answer in self.answers(round)
-            if answer.label is not None
+            if (label := corrected.get(answer.row_id, answer).label) is not None
         ]
         columns = np.array(rows, dtype=np.int64).reshape(-1, 3)
         return Labels(columns[:, 0].copy(), columns[:, 1].copy(), columns[:, 2].copy())
+
+    def correct(self, round: int, answers: Sequence[Answer]) -> None:
+        """Replace answers of earlier rounds from this round on; they are durable on return.
+
+        Done once in a round, before its query is written: again, or without answers, changes nothing. Raises
+        OracleError if an answer is to a row that has none, or is malformed.
+        """
+        path = round_path(round, CORRECTIONS)
+        if not answers or self._run.has(path):
+            return
+        answered = {answer.row_id for answer in self.corrected()}
+        for answer in answers:
+            check_answer(answer, round, answered)
+        self._run.write(path, _parquet(_labels_table(answers)))
+
+    def corrected(self) -> list[Answer]:
+        """Return the answers of all rounds, each as it was corrected last."""
+        corrected = self._corrections()
+        every = (answer for round in self._run.rounds() for answer in self.answers(round))
+        return [corrected.get(answer.row_id, answer) for answer in every]
+
+    def _corrections(self) -> dict[int, Answer]:
+        found: dict[int, Answer] = {}
+        for round in self._run.rounds():
+            if round not in self._corrected:
+                table = self._table(round, CORRECTIONS, LABELS_SCHEMA)
+                if table is None:
+                    if self.read_query(round) is not None:  # before which they are written
+                        self._corrected[round] = []
+                    continue
+                if wrong := wrong_in_corrections(table, self._classes):
+                    raise self._damaged(round_path(round, CORRECTIONS), wrong)
+                self._corrected[round] = _answers(table)
+            found |= {answer.row_id: answer for answer in self._corrected[round]}
+        return found
 
     def asked(self) -> RowIds:
         """Return every row that any query asks for, int64 ascending; none of them is asked again."""
@@ -212,57 +250,13 @@ class Ledger:
         )
 
 
-def _wrong_in_query(table: Any) -> str:
-    """Say what no query that distal wrote holds; empty where all is well."""
-    if any(table.column(name).null_count for name in ("row_id", "strategy")):
-        return "a row without row_id or strategy"
-    row_ids = table.column("row_id").to_numpy()
-    if len(row_ids) and row_ids.min() < 0:
-        return f"row {row_ids.min()} is asked for, but rows count from 0"
-    return "it asks for a row twice" if len(np.unique(row_ids)) != len(row_ids) else ""
-
-
-def _wrong_in_labels(table: Any, query: Query, classes: int | None) -> str:
-    """Say what no answers that distal wrote hold; empty where all is well."""
-    for name in LABELS_SCHEMA.names:
-        if name != "label" and table.column(name).null_count:
-            return f"an answer without {name}"
-    row_ids, costs = table.column("row_id").to_numpy(), table.column("cost").to_numpy()
-    if len(np.unique(row_ids)) != len(row_ids):
-        return "it answers a row twice"
-    if len(other := np.setdiff1d(row_ids, query.row_ids)):
-        return f"row {other[0]} is answered, but round {query.round} does not ask for it"
-    if not (np.isfinite(costs) & (costs >= 0)).all():
-        return "a cost that is negative or not finite"
-    labels = table.column("label").drop_null().to_numpy()
-    for label in (int(labels.min()), int(labels.max())) if len(labels) else ():
-        if label < 0 or (classes is not None and label >= classes):
-            return f"label {label}; expected 0 {'or more' if classes is None else f'to {classes - 1}'}"
-    return ""
-
-
-def _check_query(query: Query) -> None:
-    ids = query.row_ids
-    if ids.ndim != 1 or ids.dtype != np.int64 or query.scores.shape != ids.shape or (len(ids) and ids.min() < 0):
-        raise RunError(
-            f"round {query.round}: row ids {ids.dtype} {list(ids.shape)}, scores {list(query.scores.shape)} are none\n"
-            "expected: int64 [k], none negative, and float32 [k]"
-        )
-    if len(np.unique(ids)) != len(ids):
-        raise RunError(f"round {query.round} asks for a row twice\nexpected: {len(ids)} different rows")
-
-
-def _check_answer(answer: Answer, round: int, asked: set[int]) -> None:
-    if answer.row_id not in asked:
-        raise OracleError(f"row {answer.row_id} was answered, but round {round} does not ask for it")
-    if answer.label is not None and answer.label < 0:
-        raise OracleError(
-            f"row {answer.row_id}: label {answer.label} is refused\nexpected: 0 or more, or None to decline"
-        )
-    if not (math.isfinite(answer.time) and math.isfinite(answer.cost) and answer.cost >= 0):
-        raise OracleError(
-            f"row {answer.row_id}: time {answer.time} or cost {answer.cost} is refused\nexpected: finite, cost >= 0"
-        )
+def _answers(table: Any) -> list[Answer]:
+    microseconds = table.column("time").cast(pa.int64()).to_pylist()
+    columns = [table.column(name).to_pylist() for name in ("row_id", "label", "annotator", "cost")]
+    return [
+        Answer(row_id, label, annotator, us / 1e6, cost)
+        for row_id, label, annotator, cost, us in zip(*columns, microseconds, strict=True)
+    ]
 
 
 def _labels_table(answers: Sequence[Answer]) -> Any:

@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 DIGEST = "digest"
-ROUND_FILES = ("query.parquet", "labels.parquet", "metrics.json", "samples.png", "predictions.parquet")
+ROUND_FILES = (
+    *("query.parquet", "labels.parquet", "metrics.json", "samples.png"),
+    *("predictions.parquet", "corrections.parquet"),
+)
 """What a committed round holds beside the files of its folder checkpoint."""
 
 _LAST_LINE = f"\n  {DIGEST}: ".encode()

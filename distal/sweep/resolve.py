@@ -261,7 +261,8 @@ def _check_learned_search(sweep: SweepConfig, space: Space) -> None:
 def _check_population(sweep: SweepConfig, base: Config, space: Space) -> None:
     stop = sweep.early_stop
     own = ("train.", "model.")
-    fixed = ("model.kind", "train.optimizer")  # a checkpoint of one is none of another
+    # A checkpoint of one is none of another.
+    fixed = ("model.kind", "train.optimizer", "model.members", "model.member.kind", "model.how")
     fits = [d.key.startswith(own) and d.key not in fixed and d.when is None for d in space.dimensions]
     foreign = [d.key for d, fit in zip(space.dimensions, fits, strict=True) if not fit]
     if sweep.searcher != "random" or len(sweep.seeds) > 1:

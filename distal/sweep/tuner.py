@@ -5,10 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from distal.communicator import Alone
 from distal.config import EVALUATION_CACHE, Config
+from distal.data.chunks import Skipped
+from distal.data.protocol import Rows
 from distal.data.table import ImageTable
 from distal.driver.cluster import cluster, living_nodes
 from distal.driver.node import watched
@@ -17,6 +20,7 @@ from distal.errors import ClusterError, RunError
 from distal.features.rows import EmbeddedRows
 from distal.places import with_absolute_places
 from distal.pool.actors import ShardActors
+from distal.pool.sight import Frozen
 from distal.resolve import differing_keys, make_config, with_values
 from distal.run.directory import RunDirectory
 from distal.sweep.config import SweepConfig
@@ -99,29 +103,38 @@ def share(config: Config, directory: RunDirectory) -> None:
     opened = Preparation(config, directory)
     opened.write_tables(directory, closed=True)
     cache = directory.inside(TRIALS, EVALUATION_CACHE)
+    network = opened.network(cache)
     pool = opened.config.pool  # where null shards have become a number
     if not pool.shards:
-        opened.images.skipped(0, opened.images.blocks)  # which decodes it, on this node
+        skipped = opened.images.skipped(0, opened.images.blocks)  # which decodes it, on this node
         opened.evaluator(cache).prepare(Alone())
+        _teach(opened, network, opened.images, skipped)
         for images in {id(each): each for each in (opened.images, opened.reference)}.values():
-            _embed(opened, images)
+            _embed(network, images)
         return
     needs = (pool.shards, opened.holdout, config.seed, pool.cpus_per_shard or 1.0, pool.gpus_per_shard)
-    shards = ShardActors(opened.images, *needs, name=directory.name, wait_s=config.wait_s, network=opened.network())
+    shards = ShardActors(opened.images, *needs, name=directory.name, wait_s=config.wait_s, network=network)
     try:
         skipped = [s for ready in shards.prepare() for s in ready.skipped]
         opened.evaluator(cache, skipped, shards.rows).prepare(Alone())
-        if opened.network() is not None:
+        if network is not None:
+            _teach(opened, network, shards.rows, skipped)
             shards.look("embed", math.inf)
     finally:
         shards.close()
     if opened.reference is not opened.images:
-        _embed(opened, opened.reference)
+        _embed(network, opened.reference)
 
 
-def _embed(opened: Preparation, images: ImageTable) -> None:
+def _teach(opened: Preparation, network: Frozen | None, rows: Rows, skipped: list[Skipped]) -> None:
+    """Train the network that the pool has to teach, once for all trials; rows: gives the pool's pixels."""
+    if network is not None:
+        row_ids = np.setdiff1d(np.arange(opened.images.first_rows), [s.row_id for s in skipped])
+        network.taught(torch.device("cpu"), rows, row_ids[~opened.images.held_out(row_ids, opened.holdout)])
+
+
+def _embed(network: Frozen | None, images: ImageTable) -> None:
     """Compute the features of images in this process, if trials look at any."""
-    network = opened.network()
     if network is not None:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         EmbeddedRows(images, network(device), device).embed(0, images.rows)

@@ -5,8 +5,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
+from distal.config import NetConfig
 from distal.errors import RunError
 from distal.nets.weights import pack, unpack
 from distal.run.seals import sha256
@@ -21,7 +23,11 @@ def to_files(tensors: Mapping[str, Mapping[str, Tensor]], facts: Mapping[str, An
 
     facts: `step`, `image_size`, `channels` and `classes`, and what else the model wants to compare.
     """
-    files = {f"{name}.safetensors": pack(own) for name, own in tensors.items()}
+    return with_manifest({f"{name}.safetensors": pack(own) for name, own in tensors.items()}, facts)
+
+
+def with_manifest(files: dict[str, bytes], facts: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return the files and a manifest.json of them; facts: see `to_files`."""
     hashes = {name: sha256(data) for name, data in files.items()}
     manifest = {"format": 1, **facts, "sha256": hashes}
     return files | {"manifest.json": json.dumps(manifest, indent=2, sort_keys=True).encode()}
@@ -58,6 +64,15 @@ class Checkpoint:
             return unpack(self.files[file])
         except RunError as error:
             raise damaged(file, str(error)) from None
+
+    def require_net(self, net: NetConfig) -> None:
+        """Raise RunError where the networks that were saved are not those of `net`."""
+        try:
+            same = NetConfig.model_validate(self.manifest.get("net")) == net
+        except ValidationError:
+            same = False
+        if not same:
+            raise RunError("checkpoint: it was written with another `net` configuration; resume with the run's own.")
 
     def load_weights(self, name: str, module: nn.Module) -> None:
         """Put the weights and buffers of this name into a module."""

@@ -17,7 +17,8 @@ def decay(step: int, half_life: float) -> float:
 @torch.no_grad()
 def average_(mean: nn.Module, module: nn.Module, beta: float) -> None:
     """Replace mean by beta mean + (1 - beta) module, by parameter and by buffer; counts are copied."""
-    means, weights = list(mean.parameters()), list(module.parameters())
+    means: list[torch.Tensor] = list(mean.parameters())
+    weights: list[torch.Tensor] = list(module.parameters())
     torch._foreach_lerp_(means, weights, 1.0 - beta)
     for kept, buffer in zip(mean.buffers(), module.buffers(), strict=True):
         if kept.is_floating_point():

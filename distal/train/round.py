@@ -1,11 +1,10 @@
-"""Train any model for one round: update, check, report."""
+"""Train any model for one round: update, watch, report, keep; go back to the last good state where that is asked."""
 
 import logging
 import time
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,20 +15,38 @@ from distal.config import Config
 from distal.errors import ConfigError, TrainingError
 from distal.nets.batchnorm import connect
 from distal.nets.threads import one_thread
+from distal.train.kept import Forgetful, Keeper, Kept
 from distal.train.rows import TrainingRows
+from distal.train.watch import Watch
 
 logger = logging.getLogger(__name__)
 
 REPORT_STEPS = 20
-"""Updates between two reports: fetching losses from a GPU waits for it, so not at every update."""
+"""Updates between two reports. There weights are checked as well: the last update spoils them, not the losses."""
+
+GOOD_STEPS = 100
+"""Updates between two states that a round may go back to; to keep one takes about as long as an update."""
+
+RESTORES = 5
+"""How often a round goes back before it gives up: steps are then a thirty-second of what was asked for."""
+
+SMALLER = 0.5
+"""What the steps shrink by each time."""
+
+M = TypeVar("M", bound="Trainable")
 
 
 class Trainable(Protocol):
-    """Be a model as far as a round's updates go. advice: what to do where its losses are not finite, in a line."""
+    """Be a model as far as a round's updates go.
+
+    step: updates done. pace: see `set_pace`. advice: what to do where its losses are not finite, in a line.
+    """
 
     config: Config
     step: int
+    pace: float
     advice: str
+    device: torch.device
 
     def advance(self, rows: TrainingRows, comm: Communicator) -> dict[str, Tensor]:
         """Make one update on every rank; return the losses of the global batch by name, on the device."""
@@ -37,70 +54,131 @@ class Trainable(Protocol):
     def modules(self) -> Mapping[str, nn.Module]:
         """Return all networks by name."""
 
+    def set_pace(self, pace: float) -> None:
+        """Make all further steps this multiple of what the configuration asks for; `to_files` keeps it."""
+
+    def to_files(self) -> dict[str, bytes]:
+        """Return everything as files by name."""
+
+    @classmethod
+    def from_files(cls: type[M], config: Config, files: Mapping[str, bytes], device: torch.device | str = "cpu") -> M:
+        """Restore `to_files` exactly."""
+
 
 def train_round(
-    model: Trainable,
+    model: M,
     rows: TrainingRows,
     comm: Communicator,
     steps: int,
     on_progress: Callable[[int, dict[str, float]], None] = lambda done, losses: None,
-) -> dict[str, float]:
-    """Make `steps` updates and return the means of the losses over their last quarter.
+    keeper: Keeper | None = None,
+    kept: Kept | None = None,
+) -> tuple[M, dict[str, float]]:
+    """Make a round's `steps` updates; return the model and the means of the losses over their last quarter.
 
     Every rank calls this with the same model and rows; on_progress(done, losses) hears of every REPORT_STEPS updates on
-    every rank, with the means since it last heard. TrainingError when a loss is not finite.
+    every rank, with the means since it last heard. The model that is returned is the given one, unless a loss that was
+    not finite or exploded made the round go back (train.on_divergence).
+
+    Args:
+        keeper: keeps the state whenever it says that this is due; None keeps nothing.
+        kept: what it kept last, where the round goes on from there; the model is that of its files.
+
+    Raises:
+        TrainingError: a loss or a weight is not finite, or a loss exploded, once more than the round may go back.
     """
     if comm.size > model.config.train.batch_size // 2:
         raise ConfigError(
             f"train.batch_size: {model.config.train.batch_size} rows cannot be divided among {comm.size} workers; "
             f"expected at least {2 * comm.size}."
         )
-    for module in model.modules().values():
-        connect(module, comm)
     layers = [layer for module in model.modules().values() for layer in module.modules()]
     # A second thread gains dense networks nothing (measured at 8 px: 11 ms a step either way), and where another
     # process wants the core, waiting for it costs 30 times the step.
     with nullcontext() if any(isinstance(layer, _ConvNd) for layer in layers) else one_thread():
-        return _train(model, rows, comm, steps, on_progress)
+        return _Round(model, rows, comm, steps, keeper or Forgetful(), kept).train(on_progress)
 
 
-def _train(
-    model: Trainable,
-    rows: TrainingRows,
-    comm: Communicator,
-    steps: int,
-    on_progress: Callable[[int, dict[str, float]], None],
-) -> dict[str, float]:
-    started = time.monotonic()
-    recent: dict[str, list[Tensor]] = defaultdict(list)
-    last: dict[str, list[Tensor]] = defaultdict(list)
-    for done in range(1, steps + 1):
-        for name, value in model.advance(rows, comm).items():
-            recent[name].append(value)
-            if done > steps - max(steps // 4, 1):
-                last[name].append(value)
-        if done % REPORT_STEPS == 0 or done == steps:
-            means = _means(recent)
-            require_finite(model, means, f"{done} of this round's {steps}")
-            on_progress(done, means)
-            recent.clear()
-    seconds = time.monotonic() - started
-    logger.info("%d updates in %.1f s, labels %d", steps, seconds, len(rows.labels))
-    return _means(last)
+class _Round:
+    """Own a round under training: the model, how many updates are done, its losses, and the state to go back to."""
 
+    def __init__(
+        self, model: Any, rows: TrainingRows, comm: Communicator, steps: int, keeper: Keeper, kept: Kept | None
+    ) -> None:
+        self.rows, self.comm, self.steps, self.keeper = rows, comm, steps, keeper
+        train = model.config.train
+        self.goes_back, self.explosion = train.on_divergence == "restore", train.explosion
+        self._begin(model, kept)
+        self.good = self._state() if self.goes_back else None
 
-def require_finite(model: Trainable, losses: Mapping[str, float], round_steps: str) -> None:
-    """Raise TrainingError unless every loss and weight is finite: the last update spoils weights, not losses."""
-    bad = [f"{name}={value:.3g}" for name, value in losses.items() if not abs(value) < float("inf")]
-    for name, module in model.modules().items():
-        if not all(bool(t.isfinite().all()) for t in module.state_dict().values()):
-            bad.append(f"weights of {name.replace('_', ' ')}")
-    if bad:
-        raise TrainingError(
-            f"training: not finite by update {model.step} ({round_steps}): {', '.join(bad)}.\n{model.advice};\n"
-            "if precision is bf16, try train.precision=fp32. The last committed round is intact: distal resume."
+    def _begin(self, model: Any, kept: Kept | None) -> None:
+        self.model = model
+        for module in model.modules().values():
+            connect(module, self.comm)
+        averaged_from = self.steps - max(self.steps // 4, 1) + 1
+        self.done, self.restored = (0, 0) if kept is None else (kept.done, kept.restored)
+        losses = {"recent": {}, "last": {}, "usual": {}} if kept is None else kept.losses
+        self.watch = Watch.from_json(self.explosion, averaged_from, losses)
+
+    def _state(self) -> Kept:
+        return Kept(self.done, self.restored, self.model.to_files(), self.watch.to_json())
+
+    def train(self, on_progress: Callable[[int, dict[str, float]], None]) -> tuple[Any, dict[str, float]]:
+        started = time.monotonic()
+        while self.done < self.steps:
+            wrong = self.watch.see(self.done + 1, self.model.advance(self.rows, self.comm))
+            self.done += 1
+            reports = self.done % REPORT_STEPS == 0 or self.done == self.steps
+            if reports and not wrong:
+                wrong = self.watch.settle() or spoiled(self.model)
+            if wrong:
+                self._go_back(wrong)
+            elif reports:
+                on_progress(self.done, self.watch.report())
+                self._keep()
+        seconds = time.monotonic() - started
+        logger.info("%d updates in %.1f s, labels %d", self.steps, seconds, len(self.rows.labels))
+        return self.model, self.watch.means()
+
+    def _keep(self) -> None:
+        """Keep a state that is known to be good; a round that may go back is kept where it would go back to."""
+        if self.done == self.steps or (self.goes_back and self.done % GOOD_STEPS):
+            return
+        if self.goes_back:
+            self.good = self._state()
+        if self.keeper.due():
+            self.keeper.keep(self.good or self._state())
+
+    def _go_back(self, wrong: list[str]) -> None:
+        where, good = f"{self.done} of this round's {self.steps}", self.good
+        if good is None or self.restored == RESTORES:
+            raise diverged(self.model, wrong, where, self.restored)
+        model, restored = self.model, self.restored + 1
+        logger.warning(
+            "update %d (%s): %s; back to update %d of the round with steps of %g",
+            *(model.step, where, ", ".join(wrong), good.done, SMALLER**restored),
         )
+        # What is good has the steps of its time, which may have been smaller than the first already.
+        model = type(model).from_files(model.config, good.files, model.device)
+        model.set_pace(model.pace * SMALLER ** (restored - good.restored))
+        self._begin(model, good)
+        self.restored = restored
 
 
-def _means(losses: dict[str, list[Tensor]]) -> dict[str, float]:
-    return {name: float(torch.stack(values).float().mean()) for name, values in losses.items()}
+def spoiled(model: Trainable) -> list[str]:
+    """Name the networks of which a weight or a buffer is not finite."""
+    return [
+        f"weights of {name.replace('_', ' ')}"
+        for name, module in model.modules().items()
+        if not all(bool(t.isfinite().all()) for t in module.state_dict().values())
+    ]
+
+
+def diverged(model: Trainable, wrong: list[str], where: str, restored: int) -> TrainingError:
+    """Return the error that says which losses or weights went wrong, when, and what to do."""
+    tried = f" {restored} times smaller steps did not help;" if restored else ""
+    return TrainingError(
+        f"training: not finite, or exploded, by update {model.step} ({where}): {'; '.join(wrong)}.\n"
+        f"{model.advice};{tried}\nif precision is bf16, try train.precision=fp32. The last committed round is intact: "
+        "distal resume, with train.on_divergence=restore to go back and on with smaller steps."
+    )

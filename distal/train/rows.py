@@ -1,5 +1,6 @@
 """Draw the rows of each step: labeled ones balanced by class, unlabeled ones uniformly, in O(labels) memory."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -37,6 +38,8 @@ class TrainingRows:
     labeled, 1 every class as often as any other; between, a class of c rows has the weight c^(1 - balance).
     """
 
+    candidates: Callable[[np.random.Generator, int], Ids] | None = None
+
     def __init__(
         self,
         images: Rows,
@@ -54,8 +57,27 @@ class TrainingRows:
         self.labeled_ids, self.labels = labeled_ids[order], labels[order]
         _, which, counts = np.unique(self.labels, return_inverse=True, return_counts=True)
         weights = counts[which] ** -float(balance) if len(labels) else np.zeros(0)
+        self._weights = weights
         self._cumulative = np.cumsum(weights / weights.sum()) if len(labels) else weights
         self._asked: dict[tuple[int, ...], Slice] = {}
+
+    def reweighted(
+        self,
+        seed: int,
+        times: npt.NDArray[np.float64] | None,
+        candidates: Callable[[np.random.Generator, int], Ids] | None,
+    ) -> "TrainingRows":
+        """Return the same rows, drawn under another seed, and otherwise.
+
+        times: float64 [n], how often each labeled row, in the order of `labels`, counts; None: once. candidates: draws
+        about so many unlabeled rows, usable or not; None: uniformly.
+        """
+        other = copy.copy(self)
+        other.seed, other.candidates, other._asked = seed, candidates, {}
+        if times is not None and len(times):
+            weights = self._weights * times
+            other._cumulative = np.cumsum(weights / weights.sum())
+        return other
 
     def slice(self, step: int, total: int, labeled: int, rank: int, size: int) -> Slice:
         """Return what this rank of `size` trains on at a step: `total` rows, `labeled` of them if any label is known.
@@ -88,14 +110,20 @@ class TrainingRows:
         return self.labeled_ids[chosen], self.labels[chosen]
 
     def unlabeled(self, step: int, n: int) -> Ids:
-        """Return n rows drawn uniformly from all that are neither excluded nor held out, int64 [n].
+        """Return the n unlabeled rows of a step; see `drawn`."""
+        return self.drawn(streams.stream(self.seed, "unlabeled rows", step), n)
+
+    def drawn(self, source: np.random.Generator, n: int) -> Ids:
+        """Return n rows drawn from all that are neither excluded nor held out, int64 [n].
 
         By rejection, so that nothing of the pool's size is ever held. Rows that are labeled may be among them.
         """
-        source = streams.stream(self.seed, "unlabeled rows", step)
         found = np.zeros(0, np.int64)
         for _ in range(1000):
-            candidates = source.integers(0, self.total_rows, size=2 * n + 8)
+            if self.candidates is None:
+                candidates = source.integers(0, self.total_rows, size=2 * n + 8)
+            else:
+                candidates = self.candidates(source, 2 * n + 8)
             found = np.concatenate([found, candidates[self.usable(candidates)]])
             if len(found) >= n:
                 return found[:n]

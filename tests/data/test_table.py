@@ -103,7 +103,7 @@ def test_plain_binary_columns_and_missing_label_columns_are_accepted(tmp_path, p
     assert table.labels(np.arange(5)).tolist() == [-1] * 5
 
 
-@pytest.mark.parametrize(("side", "expected"), [(5, 8), (8, 8), (9, 16), (28, 32), (33, 64), (300, 64)])
+@pytest.mark.parametrize(("side", "expected"), [(5, 8), (8, 8), (9, 16), (28, 28), (29, 32), (33, 64), (300, 64)])
 def test_the_size_is_the_smallest_that_holds_the_first_images(tmp_path, pool, side, expected):
     write_pool(tmp_path / "a.parquet", [png(each) for each in noise(2, side)])
     assert open_images(pool()).image_size == expected

@@ -22,7 +22,7 @@ def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def build(folder: Path, rows: np.ndarray, comm: Communicator | None = None, **other: object) -> FeatureNetwork:
-    pool = PoolSample(FakeImages(PIXELS), rows, "digits")
+    pool = PoolSample(FakeImages(PIXELS), rows, f"digits {rows.min()} to {rows.max()}")
     request = {"image_size": 8, "channels": 1, "comm": comm or Alone(), "store": Folder(folder), "pool": pool} | other
     return build_autoencoder(FeatureRequest(**request))  # type: ignore[arg-type]
 

@@ -8,11 +8,11 @@ import torch
 from training_case import config, labeled_rows, trained, weights
 
 from distal.communicator import Alone
-from distal.errors import ConfigError, RunError, TrainingError
+from distal.errors import ConfigError, RunError
 from distal.models import GAN
 from distal.nets.weights import pack, unpack
 from distal.train import train_round
-from distal.train.round import require_finite
+from distal.train.round import spoiled
 
 
 @pytest.mark.parametrize("net", ["dense", "residual"])
@@ -29,7 +29,7 @@ def test_saved_restored_and_continued_equals_unbroken_bit_for_bit(net: str) -> N
 
 def test_a_network_with_batchnorm_is_restored_whole_and_generates_by_its_averages() -> None:
     with dcgan.added():
-        c = config("dcgan", regularizers={"r1": 0, "r2": 0})
+        c = config("small_dcgan", regularizers={"r1": 0, "r2": 0})
         unbroken, _ = trained(c, 6)
         broken, _ = trained(c, 3)
         restored = GAN.from_files(c, broken.to_files())
@@ -42,7 +42,7 @@ def test_a_network_with_batchnorm_is_restored_whole_and_generates_by_its_average
 
 def test_a_penalty_on_each_rows_gradient_refuses_a_discriminator_that_mixes_rows() -> None:
     with dcgan.added(), pytest.raises(ConfigError, match="r1, r2 need a discriminator whose rows do not mix"):
-        GAN.create(config("dcgan"), 8, 1, 2)
+        GAN.create(config("small_dcgan"), 8, 1, 2)
 
 
 def test_a_restored_state_learns_at_the_rates_and_weights_of_the_configuration_it_is_given() -> None:
@@ -175,9 +175,9 @@ def test_the_scorer_is_a_copy_that_later_training_does_not_change() -> None:
     assert scorer.to_bytes() == before
 
 
-def test_weights_spoiled_by_the_last_update_are_named() -> None:
-    state, losses = trained(config(), 1)
+def test_weights_that_are_not_finite_are_named() -> None:
+    state, _ = trained(config(), 1)
+    assert spoiled(state) == []
     with torch.no_grad():
         next(state.averaged_G.parameters()).fill_(float("nan"))
-    with pytest.raises(TrainingError, match=r"not finite by update 1 .*: weights of averaged generator\."):
-        require_finite(state, losses, "1 of 1")
+    assert spoiled(state) == ["weights of averaged generator"]

@@ -16,7 +16,7 @@ def test_each_kind_builds_its_oracle(run):
     assert isinstance(build(run), DatasetOracle)
     assert isinstance(build(run, lambda item: 0, kind="callable"), CallableOracle)
     assert isinstance(build(run, kind="files"), FilesOracle)
-    assert set(ORACLES) == {"dataset", "callable", "files"}
+    assert set(ORACLES) == {"dataset", "callable", "files", "page"}
 
 
 @pytest.mark.parametrize(

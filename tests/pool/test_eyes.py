@@ -6,11 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from round_case import Run
 
 from distal.config import Config
+from distal.errors import UntrainedError
+from distal.features import autoencoder_training
+from distal.plan import eyes_of
 from distal.pool.eyes import PROJECTION
 from distal.pool.found import least_recall
+from distal.query import phases
 from distal.run.ledger import Ledger
 from distal.run.predictions import read_predictions
 
@@ -48,6 +53,23 @@ def test_a_run_by_the_head_alone_makes_no_features(small_config: Callable[..., C
     assert not [event for event in run.events if event.phase == "features"]
 
 
+def test_an_autoencoder_is_trained_once_before_the_shards_look_through_it(
+    small_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(autoencoder_training, "STEPS", 20)
+    run = Run(small_config(rounds=1, features={"network": "autoencoder"}))
+    assert run.plan.network is not None
+    with pytest.raises(UntrainedError, match="not at features/autoencoder-"):
+        run.plan.network(torch.device("cpu"))
+    eyes = eyes_of(run.plan, run.shards)
+    assert eyes is not None
+    eyes.open(run.events.append, 1)
+    heard = [event.phase for event in run.events]
+    assert heard.index("extractor") < heard.index("features")
+    monkeypatch.setattr("distal.features.autoencoder.train", None)
+    assert run.plan.network(torch.device("cpu")).width == 64
+
+
 def test_what_is_found_of_each_class_lies_in_the_interval_that_is_stated(small_config: Callable[..., Config]) -> None:
     run = Run(small_config(query={"batch": 30, "strategy": "search"}))
     run.go()
@@ -61,17 +83,21 @@ def test_what_is_found_of_each_class_lies_in_the_interval_that_is_stated(small_c
     assert all(each["low"] <= each["total"] <= each["high"] for each in estimates)
 
 
-def test_auto_searches_while_a_class_has_no_label_and_then_refines(small_config: Callable[..., Config]) -> None:
+def test_auto_covers_the_pool_and_refines_where_labels_are_uneven(
+    small_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(phases, "COVERED", 0.5)
+    monkeypatch.setattr(phases, "EXPLORED", 0.0)
     run = Run(small_config(rounds=8, query={"batch": 4, "strategy": "auto"}))
     run.go(lambda result: result.round < 3)
     first, second, third = (metrics(run, round)["phase"] for round in (1, 2, 3))
     assert first is None  # the cold start chose
-    assert (second["name"], second["strategy"]) == ("search", "coreset")
-    assert "classes have no label yet" in second["why"]
-    assert third["name"] == "refine"
+    assert (second["name"], second["strategy"]) == ("cover", "uherding")
+    assert second["why"].startswith("4 labels are fewer than")
+    assert (third["name"], third["strategy"]) == ("refine", "cluster_margin")
     ledger = Ledger(run.directory)
     asked = [ledger.read_query(round) for round in (2, 3)]
-    assert [query.strategy for query in asked if query] == ["coreset", third["strategy"]]
+    assert [query.strategy for query in asked if query] == ["uherding", "cluster_margin"]
 
 
 @pytest.mark.parametrize(

@@ -29,14 +29,14 @@ def frechet(mean, covariance, real_mean, real_covariance) -> float:
 
 
 def with_statistics(pool: View, seed: int = 0) -> View:
-    return dataclasses.replace(pool, constants=statistics(seed))
+    return dataclasses.replace(pool, tensors={"features": pool.embeddings}, constants=statistics(seed))
 
 
 def test_scores_are_minus_the_finite_differences_of_the_distance_in_the_share_of_a_row():
     pool = with_statistics(make_pool(30))
     m, S, r, R = (pool.constants[name].numpy() for name in statistics(0))
     scores = STRATEGIES.find("fid_gradient").make(pool).numpy()
-    for i, x in enumerate(pool.embeddings.double().numpy()):
+    for i, x in enumerate(pool.features.double().numpy()):
 
         def distance(e, x=x):  # the mixture of (1 - e) parts of what G draws and e parts of the row
             return frechet(m + e * (x - m), (1 - e) * (S + e * np.outer(x - m, x - m)), r, R)
@@ -61,12 +61,11 @@ def test_equal_statistics_have_no_slope_and_every_row_ties():
 
 
 def test_features_that_do_not_vary_and_too_few_images_give_finite_scores():
-    pool = make_pool(50)
-    given = statistics(1)
+    pool, given = with_statistics(make_pool(50)), statistics(1)
     given["real_covariance"][0] = given["real_covariance"][:, 0] = 0.0
     few = torch.randn(3, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     given["generated_covariance"] = torch.cov(few.T)
-    pool.embeddings[:, 0] = 1.0
+    pool.features[:, 0] = 1.0
     assert np.isfinite(choose("fid_gradient", [dataclasses.replace(pool, constants=given)], 50).scores).all()
 
 

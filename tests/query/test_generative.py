@@ -32,7 +32,7 @@ def by_loops(name: str, pool: View, i: int) -> float:
     if name == "realism":
         return c
     if name == "d_uncertainty":
-        return -abs(1.0 / (1.0 + math.exp(-c)) - 0.5)
+        return -abs(c)
     if name == "gold":
         return c - sum(p * math.log(p) for p in (float(v) for v in pool.probs[i]) if p > 0)
     if name == "ldr_mean":
@@ -77,6 +77,16 @@ def test_a_nan_of_the_model_is_refused_and_the_row_is_named(name):
         tensor[row] = torch.nan
     with pytest.raises(TrainingError, match=f"row {row} is nan"):
         choose(name, cut(pool, [2]), 3)
+
+
+def test_d_uncertainty_orders_rows_as_the_sigmoid_does_and_goes_on_where_that_is_one():
+    pool = drawn_pool(300)
+    scores = STRATEGIES.find("d_uncertainty").make(pool).numpy()
+    by_sigmoid = -np.abs(1.0 / (1.0 + np.exp(-pool.realism.double().numpy())) - 0.5)
+    assert np.array_equal(np.argsort(scores, kind="stable"), np.argsort(by_sigmoid, kind="stable"))
+    far = dataclasses.replace(pool, tensors={"realism": torch.linspace(60.0, 90.0, 300)})
+    free = np.flatnonzero(pool.available)
+    assert choose("d_uncertainty", [far], 5).row_ids.tolist() == free[:5].tolist()
 
 
 def test_one_moment_of_training_has_no_variance():

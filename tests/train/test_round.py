@@ -19,10 +19,13 @@ STEPS = 6
 
 
 CASES = {"dense": {"net": "dense"}, "residual": {"net": "residual"}}
-CASES |= {"dcgan": {"net": "dcgan", "regularizers": {"r1": 0, "r2": 0}}}
+CASES |= {"dcgan": {"net": "small_dcgan", "regularizers": {"r1": 0, "r2": 0}}}
 CASES |= {"projected": {"net": "projected", "backbone": "tiny", "class_judged": 0.5, "class_fade": [1, 4]}}
 # Behind its normalisation nearly every gradient of the first steps is a rounding error's: see below on Adam.
 CASES["projected"] |= {"optimizer": "sgd", "learning_rate_g": 0.05, "learning_rate_d": 0.05}
+for how in ("bagging", "boosting"):
+    CASES[how] = {"net": "dense", "steps": STEPS, "model": {"kind": "ensemble", "members": 2, "how": how}}
+CASES |= {f"vae, {how}": {"net": "dense", "model": {"kind": "vae", "unlabeled": how}} for how in ("sum", "sample")}
 CASES |= {name: {"regularizers": weights} for name, weights in FAMILIES.items()} | OPTIONS
 
 
@@ -77,7 +80,7 @@ def test_training_learns_the_two_classes_from_six_labels() -> None:
 
 def test_losses_that_are_not_finite_end_training_with_advice() -> None:
     c = config(learning_rate_d=1e20, learning_rate_g=1e20)
-    with pytest.raises(TrainingError, match=r"not finite by update.*\n.*learning_rate") as caught:
+    with pytest.raises(TrainingError, match=r"not finite, or exploded, by update.*\n.*learning_rate") as caught:
         trained(c, 40)
     assert str(caught.value).count("\n") == 2
 

@@ -3,6 +3,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from training_case import labeled_rows
 
 from distal.errors import TrainingError
 from distal.train.rows import PREFETCH_STEPS, TrainingRows
@@ -110,3 +111,13 @@ def test_no_more_is_held_than_the_steps_that_are_near() -> None:
     for step in (0, 1, 2, 9, 3):
         source.slice(step, 8, 2, 0, 1)
         assert [key[0] for key in source._asked] == [step, step + 1, step + 2]
+
+
+def test_reweighted_rows_are_drawn_otherwise_and_leave_the_first_ones_as_they_were() -> None:
+    rows = labeled_rows(6)
+    before = rows.unlabeled(3, 20), rows.labeled(3, 6)[0]
+    other = rows.reweighted(9, np.array([0.0, 2, 1, 1, 1, 1]), lambda source, n: source.integers(0, 10, size=n))
+    assert other.unlabeled(3, 50).max() < 10
+    assert rows.labeled_ids[0] not in np.concatenate([other.labeled(step, 6)[0] for step in range(20)])
+    for kept, again in zip(before, (rows.unlabeled(3, 20), rows.labeled(3, 6)[0]), strict=True):
+        assert np.array_equal(kept, again)

@@ -12,6 +12,13 @@ from distal.communicator import Communicator, summed
 from distal.nets import Discriminator, Generator
 from distal.nets.precision import autocast
 
+REACH = 0.1
+"""Sigma of `squared_slopes`: a value's step, of the 2 between black and white.
+
+In bfloat16 logits are known to 1/256, so that the penalty of a D at 32 px came out 47 times too large with a step of
+0.003 and 6 times with 0.01; in float32 any step from 0.003 to 0.3 gave it right (`docs/training.md`).
+"""
+
 
 class Augment(Protocol):
     """Augment as the step does."""
@@ -80,7 +87,8 @@ class StepTensors:
 
     def normals(self, name: str, draws: int) -> Tensor:
         """Return standard normal numbers, float32 [n, draws], all finite, from the same stream as `uniforms`."""
-        return torch.special.ndtri(self.draw(name, draws).double() * (1 - 2**-24) + 2**-25).float()
+        numbers: Tensor = torch.special.ndtri(self.draw(name, draws).double() * (1 - 2**-24) + 2**-25).float()
+        return numbers
 
     def generate(self, latents: Tensor) -> Tensor:
         """Return other generated images [n, C, H, W] of the step's classes, augmented as the step's own were."""
@@ -107,6 +115,17 @@ class StepTensors:
         layer mixes a batch.
         """
         return squared_gradients(self.logits, self.images)
+
+    @cached_property
+    def squared_slopes(self) -> Tensor:
+        """Return ((D(x + sigma e, y) - D(x, y)) / sigma)^2 of each row, float32 [2 n], e a sign for each value of x.
+
+        One pass of D serves `r1_fd` and `r2_fd`. Its mean over e is |grad_x D(x, y)|^2 + O(sigma^2).
+        """
+        x = self.images.detach()
+        u = torch.cat(self.uniforms("signs", 2 * x[0].numel()).chunk(2, 1)).view(x.shape)
+        steps = torch.where(u < 0.5, -REACH, REACH).to(x)
+        return ((self.judge(x + steps, self.y) - self.logits) / REACH).square()
 
 
 def squared_gradients(logits: Tensor, images: Tensor) -> Tensor:

@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 
 from distal.communicator import Communicator
-from distal.config import Config, GanConfig, ModelSection, NetConfig
+from distal.config import Config, GanConfig, ModelSection
 from distal.errors import ConfigError, RunError
 from distal.losses import ADVERSARIAL, REGULARIZERS
 from distal.losses.supervised import one_hot
@@ -62,7 +61,7 @@ class GAN:
             for name, (r, _) in self.objective.regularizers.items()
             if r.state
         }
-        self.step = 0
+        self.step, self.pace = 0, 1.0
         shape = (image_size, channels, classes, config.seed)
         self.G = self._placed(build_generator(config.net, *shape))
         self.D = self._placed(build_discriminator(config.net, *shape))
@@ -110,11 +109,15 @@ class GAN:
                     f"Name an augmentation that suits the images, or set model.regularizers.{name}=0."
                 )
 
+    def set_pace(self, pace: float) -> None:
+        """Make all further steps this multiple of what the configuration asks for."""
+        self.pace = pace
+
     def advance(self, rows: TrainingRows, comm: Communicator) -> dict[str, Tensor]:
         """Make one update of G and D and of their averages; return the losses of the global batch, on the device."""
         train, own = self.config.train, self.objective.own
         for optimizer, rate in zip(self.optimizers, (own.learning_rate_g, own.learning_rate_d), strict=True):
-            set_rate(optimizer, rate, self.config, self.step)
+            set_rate(optimizer, rate * self.pace, self.config, self.step)
         first = self.step * own.d_steps * train.accumulate
         batches = [
             [self._batch(rows, comm, first + phase * train.accumulate + piece) for piece in range(train.accumulate)]
@@ -200,6 +203,8 @@ class GAN:
             "classes": self.classes,
             "net": self.config.net.model_dump(mode="json"),
         }
+        if self.pace != 1:
+            facts["pace"] = self.pace
         if self.D.frozen_hash is not None:
             facts["frozen"] = self.D.frozen_hash
         if self.G.encoder is not None:
@@ -219,8 +224,7 @@ class GAN:
         expected: image size, channels and number of classes; with it, nothing of another size is built.
         """
         saved = Checkpoint(files, NAMES, expected)
-        if not _same_net(saved.manifest.get("net"), config.net):
-            raise RunError("checkpoint: it was written with another `net` configuration; resume with the run's own.")
+        saved.require_net(config.net)
         state = cls(config, *saved.shape, device)
         if saved.manifest.get("frozen") != state.D.frozen_hash:
             raise RunError(
@@ -235,6 +239,7 @@ class GAN:
                 "Resume with the run's own, or start a new run."
             )
         state.step = saved.manifest["step"]
+        state.set_pace(saved.manifest.get("pace", 1.0))
         for name, module in state.modules().items():
             saved.load_weights(name, module)
         for name, module, optimizer in state._optimized():
@@ -251,10 +256,3 @@ class GAN:
 
     def _optimized(self) -> list[tuple[str, nn.Module, torch.optim.Optimizer]]:
         return [("generator", self.G, self.optimizers[0]), ("discriminator", self.D, self.optimizers[1])]
-
-
-def _same_net(written: Any, net: NetConfig) -> bool:
-    try:
-        return NetConfig.model_validate(written) == net
-    except ValidationError:
-        return False

@@ -158,18 +158,19 @@ class Step:
     @cached_property
     def codes(self) -> Codes | None:
         """Return the latents of the real images that are reconstructed; None where none is."""
-        encoder, y = self.G.encoder, self.judged[1]
-        return None if encoder is None else Codes.of(encoder, self.D, self.batch, y, self.objective)
+        G, D, y = self.G, self.D, self.judged[1]
+        return None if G.encoder is None else Codes.of(G.encoder, D, self.batch, y, self.objective)
 
     def generate(self) -> Tensor:
         """Return the generated images float32 [n, C, H, W], with the graph that reaches G where one is kept."""
         with autocast(self.objective.arithmetic, self.objective.device):
-            return self.G(self.latents, self.shown * self.classes.y_fake).float()
+            images: Tensor = self.G(self.latents, self.shown * self.classes.y_fake).float()
+        return images
 
     def as_seen(self, images: Tensor) -> Tensor:
         """Augment generated images as D sees them: what is reconstructed as its real image is."""
-        u, codes = self.batch.augment_fake, self.codes
-        u = u if codes is None else codes.into(u, self.batch.augment_real[codes.rows])
+        u, real, codes = self.batch.augment_fake, self.batch.augment_real, self.codes
+        u = u if codes is None else codes.into(u, real[codes.rows])
         return augment(images, u, self.objective.augmentations)
 
     def again(self, images: Tensor, name: str) -> Tensor:
@@ -283,11 +284,8 @@ def generator_losses(step: Step, views: Views) -> tuple[Tensor, dict[str, Tensor
     terms = {"g": judged * share}
     loss = terms["g"]
     if due:
-        both = [
-            torch.cat(pair)
-            for pair in ((views.real, views.fake), (real_features, features), (real_logits, fake_logits))
-        ]
-        for name, (term, weight) in step.penalties("G", *both).items():
+        pairs = (views.real, views.fake), (real_features, features), (real_logits, fake_logits)
+        for name, (term, weight) in step.penalties("G", *map(torch.cat, pairs)).items():
             terms[f"{name}_g"] = term
             loss = loss + weight * term
     if own.class_weight and batch.labeled_total:

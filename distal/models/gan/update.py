@@ -1,6 +1,6 @@
 """Make one update: D as often as is wanted, each time on a batch of its own, then G, over the pieces of a batch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -50,9 +50,10 @@ def update(
         steps = [begin(batch) for batch in pieces]
         if phase == len(batches) and len(steps) == 1:
             views = Views.of(steps[0], steps[0].generate())
-            of_d, of_g = [partial(discriminator_losses, steps[0], views)], [partial(generator_losses, steps[0], views)]
+            of_d: list[Callable[[], Losses]] = [partial(discriminator_losses, steps[0], views)]
+            of_g: list[Callable[[], Losses]] = [partial(generator_losses, steps[0], views)]
         else:
-            of_d, of_g = [partial(judged, step) for step in steps], [partial(asked, step) for step in steps]
+            of_d, of_g = [partial(judged, each) for each in steps], [partial(asked, each) for each in steps]
         done |= descend(D, optimizers[1], of_d, comm, clip_norm)
     D.requires_grad_(False)
     done |= descend(G, optimizers[0], of_g, comm, clip_norm)

@@ -27,8 +27,10 @@ def rejection(z: Tensor, y: Tensor, feedback: Feedback, draw: Draw, share: float
     BURN_IN images of that class, whose latents are always the same, so that a row depends on itself alone.
     """
     highest, gamma = torch.zeros(len(z), device=z.device), torch.zeros(len(z), device=z.device, dtype=torch.float64)
-    for c in y.argmax(1).unique():
+    for c in range(y.shape[1]):
         rows = y.argmax(1) == c
+        if not rows.any():
+            continue
         known = feedback.logits(
             normal((BURN_IN, z.shape[1]), 0, "burn-in").to(z.device), y[rows][:1].expand(BURN_IN, -1)
         )

@@ -146,4 +146,5 @@ def find_selector(text: str, key: str) -> Chosen | None:
 
 def normals(uniforms: Tensor) -> Tensor:
     """Return standard normal numbers for uniforms in [0, 1), all finite."""
-    return torch.special.ndtri(uniforms.double() * (1 - 2**-24) + 2**-25).float()
+    numbers: Tensor = torch.special.ndtri(uniforms.double() * (1 - 2**-24) + 2**-25).float()
+    return numbers

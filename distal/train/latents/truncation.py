@@ -14,4 +14,5 @@ def truncation(z: Tensor, y: Tensor, feedback: Feedback, draw: Draw, bound: floa
     """
     edge = torch.special.ndtr(torch.tensor(bound, dtype=torch.float64))
     inside = 1 - edge + torch.special.ndtr(z.double()) * (2 * edge - 1)
-    return torch.special.ndtri(inside).clamp(-bound, bound)
+    bounded: Tensor = torch.special.ndtri(inside).clamp(-bound, bound)
+    return bounded

@@ -1,0 +1,211 @@
+"""Hold the members of an ensemble under training, in one process, as one model: updated, drawn from, scored, kept."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from distal.communicator import Communicator, on_first_rank
+from distal.config import Config, ModelSection
+from distal.errors import ConfigError
+from distal.models.ensemble.rows import Reweighted, bagged, boosted, seeded
+from distal.models.ensemble.scorer import GIVES, NEEDED, EnsembleScorer
+from distal.models.ensemble.section import EnsembleConfig, ensemble_section, member_config
+from distal.models.protocol import Model
+from distal.models.registry import MODELS
+from distal.nets.weights import pack
+from distal.train.checkpoint import Checkpoint, with_manifest
+from distal.train.rows import TrainingRows
+
+SAMPLED = "reweighted"
+"""The sample of the pool that a member learns from by boosting."""
+
+
+class Ensemble:
+    """Own the members, and the number of updates done.
+
+    shown: what draws and scores, with snapshots those that were kept of the one member that learns. turn: by boosting,
+    the part of the round, counted from the first, whose rows are in use.
+    """
+
+    advice = "Halve the learning rates under model.member"
+    section: ClassVar[type[ModelSection]] = EnsembleConfig
+    gives: ClassVar[frozenset[str]] = GIVES
+
+    def __init__(self, config: Config, members: list[Model], shape: tuple[int, int, int]) -> None:
+        self.config, self.own, self.members, self.shape = config, ensemble_section(config), members, shape
+        self.device, self.step, self.pace = members[0].device, 0, 1.0
+        self.snapshots: list[Model] = []
+        self.turn, self.reweighted = -1, Reweighted(np.zeros(0, np.int64), np.zeros(0))
+        self._rows: dict[int, TrainingRows] = {}
+        self._of: TrainingRows | None = None
+
+    @classmethod
+    def check(cls, config: Config) -> None:
+        """Raise ConfigError where a member's section names what is not known, or a member cannot be one."""
+        own = ensemble_section(config)
+        kind = MODELS.find(own.member.kind, "model.member.kind")
+        missing = NEEDED - kind.gives
+        if own.member.kind == "ensemble" or missing:
+            raise ConfigError(
+                f"model.member.kind: {own.member.kind} "
+                f"{'is an ensemble itself' if not missing else 'does not give ' + ', '.join(sorted(missing))}.\n"
+                "Take gan, vae, or a package's model whose scorer gives probs, embeddings and realism."
+            )
+        if own.how in ("boosting", "snapshots") and config.train.steps < own.members:
+            raise ConfigError(
+                f"model.members: {own.members} members cannot share train.steps={config.train.steps} updates.\n"
+                "Raise train.steps, or lower model.members."
+            )
+        kind.check(member_config(config, 0))
+
+    @classmethod
+    def create(
+        cls, config: Config, image_size: int, channels: int, classes: int, device: torch.device | str = "cpu"
+    ) -> "Ensemble":
+        """Start untrained, all weights a function of config.seed. ConfigError for unknown names in config."""
+        cls.check(config)
+        shape = (image_size, channels, classes)
+        own = ensemble_section(config)
+        learning = 1 if own.how == "snapshots" else own.members
+        kind = MODELS.find(own.member.kind)
+        return cls(config, [kind.create(member_config(config, i), *shape, device) for i in range(learning)], shape)
+
+    @property
+    def shown(self) -> list[Model]:
+        """Return the members that draw and score."""
+        return self.snapshots or self.members
+
+    def set_pace(self, pace: float) -> None:
+        """Make all further steps this multiple of what the configuration asks for."""
+        self.pace = pace
+        for member in self.members:
+            member.set_pace(pace)
+
+    def advance(self, rows: TrainingRows, comm: Communicator) -> dict[str, Tensor]:
+        """Make one update of each member, or of the one whose turn it is; return the mean losses by name."""
+        if self._of is not rows:
+            self._of, self._rows = rows, {}
+        if self.own.how == "snapshots":
+            losses = self._fall(rows, comm)
+        elif self.own.how == "boosting":
+            losses = self._boost(rows, comm)
+        else:
+            done = [member.advance(self._rows_of(rows, i), comm) for i, member in enumerate(self.members)]
+            losses = {name: torch.stack([own[name] for own in done]).mean(0) for name in done[0]}
+        self.step += 1
+        return losses
+
+    def _rows_of(self, rows: TrainingRows, member: int) -> TrainingRows:
+        if member not in self._rows:
+            chosen = bagged if self.own.how == "bagging" else seeded
+            self._rows[member] = chosen(rows, self.config.seed, member)
+        return self._rows[member]
+
+    def _fall(self, rows: TrainingRows, comm: Communicator) -> dict[str, Tensor]:
+        """Update the one member by a step of its cycle, and keep a copy at its end (Huang et al. 2017, equation 2)."""
+        cycle = self.config.train.steps // self.own.members
+        model = self.members[0]
+        model.set_pace(self.pace * 0.5 * (1 + math.cos(math.pi * (self.step % cycle) / cycle)))
+        losses = model.advance(rows, comm)
+        if (self.step + 1) % cycle == 0:
+            copied = type(model).from_files(model.config, model.to_files(), self.device, self.shape)
+            self.snapshots = [*self.snapshots, copied][-self.own.members :]
+        return losses
+
+    def _boost(self, rows: TrainingRows, comm: Communicator) -> dict[str, Tensor]:
+        """Update the member whose part of the round it is, once its part has begun from rows that the others miss."""
+        steps, count = self.config.train.steps, self.own.members
+        member = self.step % steps * count // steps
+        turn = self.step // steps * count + member
+        if turn != self.turn:
+            before, shape = self.members[:member], (self.shape[2], self.config.net.latent_dim)
+            if before:
+                reweigh = (rows, before, *shape, self.config.seed, turn)
+                self.reweighted = on_first_rank(comm, lambda: boosted(*reweigh))
+            self.turn, self._rows = turn, {}
+        if member not in self._rows:
+            seed = self.config.seed
+            learned = seeded(rows, seed, member) if member == 0 else self.reweighted.of(rows, seed, member)
+            self._rows = {member: learned}
+        return self.members[member].advance(self._rows[member], comm)
+
+    @torch.no_grad()
+    def generate(self, latents: Tensor, labels: Tensor) -> Tensor:
+        """Return uint8 images [n, C, H, W]; which member draws a row is a function of its latent alone."""
+        which, latents = chosen(latents, len(self.shown))
+        size, channels, _ = self.shape
+        images = torch.zeros(len(labels), channels, size, size, dtype=torch.uint8, device=self.device)
+        for i, member in enumerate(self.shown):
+            mine = which == i
+            if bool(mine.any()):
+                images[mine.to(self.device)] = member.generate(latents[mine], labels[mine])
+        return images
+
+    def scorer(self) -> EnsembleScorer:
+        """Return what scores by all members together."""
+        return EnsembleScorer([member.scorer() for member in self.shown], self.own.combine)
+
+    @classmethod
+    def read_scorer(cls, data: bytes, device: torch.device | str = "cpu", gains: bool | None = None) -> EnsembleScorer:
+        """Rebuild a scorer from its `to_bytes`."""
+        return EnsembleScorer.from_bytes(data, device, gains)
+
+    def modules(self) -> dict[str, nn.Module]:
+        """Return the networks of the members that learn, by member and name."""
+        return {f"member{i}.{name}": m for i, member in enumerate(self.members) for name, m in member.modules().items()}
+
+    def to_files(self) -> dict[str, bytes]:
+        """Return the whole state as files by name: each member's own, before whose names its own stands."""
+        kept = [*((f"member{i:02d}", member) for i, member in enumerate(self.members))]
+        kept += [(f"snapshot{i:02d}", snapshot) for i, snapshot in enumerate(self.snapshots)]
+        files = {f"{prefix}.{name}": data for prefix, member in kept for name, data in member.to_files().items()}
+        sample = {"row_ids": self.reweighted.row_ids, "weights": self.reweighted.weights}
+        files[f"{SAMPLED}.safetensors"] = pack({name: torch.from_numpy(array) for name, array in sample.items()})
+        size, channels, classes = self.shape
+        facts: dict[str, Any] = {"step": self.step, "image_size": size, "channels": channels, "classes": classes}
+        return with_manifest(files, facts | {"pace": self.pace, "turn": self.turn, "snapshots": len(self.snapshots)})
+
+    @classmethod
+    def from_files(
+        cls,
+        config: Config,
+        files: Mapping[str, bytes],
+        device: torch.device | str = "cpu",
+        expected: tuple[int, int, int] | None = None,
+    ) -> "Ensemble":
+        """Restore `to_files` exactly. RunError where a file is missing or damaged or a member cannot be restored.
+
+        expected: image size, channels and number of classes; with it, nothing of another size is built.
+        """
+        saved, own = Checkpoint(files, [SAMPLED], expected), ensemble_section(config)
+        kind = MODELS.find(own.member.kind)
+
+        def restored(prefix: str, i: int) -> Model:
+            start = f"{prefix}{i:02d}."
+            its = {name.removeprefix(start): data for name, data in files.items() if name.startswith(start)}
+            return kind.from_files(member_config(config, i), its, device, saved.shape)
+
+        learning = 1 if own.how == "snapshots" else own.members
+        model = cls(config, [restored("member", i) for i in range(learning)], saved.shape)
+        model.snapshots = [restored("snapshot", i) for i in range(saved.manifest["snapshots"])]
+        model.step, model.pace, model.turn = (saved.manifest[name] for name in ("step", "pace", "turn"))
+        sample = saved.tensors(SAMPLED)
+        model.reweighted = Reweighted(sample["row_ids"].numpy(), sample["weights"].numpy())
+        return model
+
+
+def chosen(latents: Tensor, members: int) -> tuple[Tensor, Tensor]:
+    """Return the member of each row, int64 [n], and latents [n, z] that are standard normal given it.
+
+    The first entry's distribution function, cut into as many equal parts as there are members, is both: which part it
+    lies in, and where in that part.
+    """
+    u = torch.special.ndtr(latents[:, 0].double()) * members
+    which = u.floor().clamp(0, members - 1)
+    within = (u - which).clamp(1e-7, 1 - 1e-7)
+    first = torch.special.ndtri(within).to(latents.dtype)
+    return which.long(), torch.cat([first[:, None], latents[:, 1:]], 1)

@@ -1,0 +1,56 @@
+"""Score images with several scorers: what each says, as a committee, and what they say together."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from distal.models.protocol import Scorer
+from distal.models.registry import read_scorer
+from distal.nets.scorer import Scores
+from distal.nets.weights import header_of, pack, unpack
+
+NEEDED = frozenset({"probs", "embeddings", "realism"})
+"""What each member gives."""
+
+GIVES = NEEDED | {"committee"}
+
+
+class EnsembleScorer:
+    """Own the scorers of the members. combine: see `EnsembleConfig`."""
+
+    def __init__(self, members: Sequence[Scorer], combine: str) -> None:
+        self.members, self.combine = members, combine
+
+    @classmethod
+    def from_bytes(cls, data: bytes, device: torch.device | str = "cpu", gains: bool | None = None) -> "EnsembleScorer":
+        """Rebuild a scorer from `to_bytes`."""
+        packed = unpack(data)
+        members = [read_scorer(packed[name].numpy().tobytes(), device, gains) for name in sorted(packed)]
+        return cls(members, header_of(data)["combine"])
+
+    def to_bytes(self) -> bytes:
+        """Return safetensors bytes that hold those of the members; nothing in them is executed when they are read."""
+        packed = {
+            f"member{i:02d}": torch.frombuffer(bytearray(member.to_bytes()), dtype=torch.uint8)
+            for i, member in enumerate(self.members)
+        }
+        return pack(packed, {"model": "ensemble", "combine": self.combine})
+
+    def __call__(self, images: Tensor) -> Scores:
+        """Score uint8 images [n, C, H, W].
+
+        committee: float32 [n, B, K], the members' class probabilities. probs: float32 [n, K], their mean, or the share
+        of members that find a class the likeliest. embeddings: float32 [n, sum F], the members' side by side, as long
+        as one of them. realism: float32 [n], the mean of theirs.
+        """
+        said = [member(images) for member in self.members]
+        committee = torch.stack([scores["probs"] for scores in said], 1)
+        votes = one_hot(committee.argmax(2), committee.shape[2]).float() if self.combine == "voting" else committee
+        return {
+            "committee": committee,
+            "probs": votes.mean(1),
+            "embeddings": torch.cat([scores["embeddings"] for scores in said], 1) / len(said) ** 0.5,
+            "realism": torch.stack([scores["realism"] for scores in said], 1).mean(1),
+        }

@@ -1,0 +1,14 @@
+"""Hold the models by name; what is made of other models looks for them here."""
+
+from distal.models.gan import GAN
+from distal.models.protocol import Model, Scorer
+from distal.models.vae import VAE
+from distal.nets.weights import header_of
+from distal.registry import Registry
+
+MODELS: Registry[type[Model]] = Registry("model.kind", "model", "distal.models", {"gan": GAN, "vae": VAE})
+
+
+def read_scorer(data: bytes, device: object = "cpu", gains: bool | None = None) -> Scorer:
+    """Rebuild a scorer from its `to_bytes`, whose header says whose it is; see `Model.read_scorer`."""
+    return MODELS.find(header_of(data)["model"]).read_scorer(data, device, gains)  # type: ignore[arg-type]

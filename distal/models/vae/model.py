@@ -1,0 +1,176 @@
+"""Hold a VAE under training, whole: networks, their average, the optimizer and the step, which is the random state."""
+
+import copy
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from distal.communicator import Communicator
+from distal.config import Config, ModelSection
+from distal.errors import ConfigError
+from distal.losses.supervised import one_hot
+from distal.models.vae.networks import LEAST_NOISE, Nets, build_nets
+from distal.models.vae.scorer import GIVES, VaeScorer
+from distal.models.vae.step import Objective, VaeConfig, losses
+from distal.nets import get_network
+from distal.nets.precision import autocast, resolve
+from distal.nets.scorer import to_bytes_image
+from distal.train.augment import AUGMENTATIONS, draws
+from distal.train.batch import Batch, draw_batch
+from distal.train.checkpoint import Checkpoint, to_files
+from distal.train.descent import descend, set_rate
+from distal.train.ema import average_, decay
+from distal.train.optimizers import build_optimizer, state_by_name
+from distal.train.rows import TrainingRows
+
+GENERATE_ROWS = 256
+MEASURED = 0.05
+"""Share of the last step's error in the noise: that of some twenty steps."""
+
+
+class VAE:
+    """Own the networks, their average, the optimizer and the number of steps done.
+
+    Every random number of step t comes from streams named by the seed and t, so this is all there is to save.
+    """
+
+    advice = "Halve model.learning_rate"
+    section: ClassVar[type[ModelSection]] = VaeConfig
+    gives: ClassVar[frozenset[str]] = GIVES
+
+    def __init__(
+        self, config: Config, image_size: int, channels: int, classes: int, device: torch.device | str = "cpu"
+    ) -> None:
+        own = _section(config)
+        self.config, self.image_size, self.channels, self.classes = config, image_size, channels, classes
+        self.device, self.step, self.pace = torch.device(device), 0, 1.0
+        convolutional = get_network(config.net.name, image_size).convolutional
+        self.layout = torch.channels_last if convolutional else torch.contiguous_format
+        arithmetic = resolve(config.train.precision, self.device, convolutional)
+        augmentations = list(map(AUGMENTATIONS.find, config.train.augment))
+        self.objective = Objective(own, augmentations, arithmetic, self.device)
+        nets = build_nets(config.net, image_size, channels, classes, config.seed)
+        self.nets: Nets = nets.to(self.device, memory_format=self.layout)  # type: ignore[call-overload]
+        self.averaged: Nets = copy.deepcopy(self.nets).requires_grad_(False).eval()
+        train, parameters = config.train, self.nets.parameters()
+        self.optimizer = build_optimizer(
+            train.optimizer, parameters, own.learning_rate, train.momentum, train.weight_decay
+        )
+
+    @classmethod
+    def check(cls, config: Config) -> None:
+        """Raise ConfigError where the section is another model's; nothing in it is a name."""
+        _section(config)
+
+    @classmethod
+    def create(
+        cls, config: Config, image_size: int, channels: int, classes: int, device: torch.device | str = "cpu"
+    ) -> "VAE":
+        """Start untrained, all weights a function of config.seed. ConfigError for a network that cannot be used."""
+        return cls(config, image_size, channels, classes, device)
+
+    def set_pace(self, pace: float) -> None:
+        """Make all further steps this multiple of what the configuration asks for."""
+        self.pace = pace
+
+    def advance(self, rows: TrainingRows, comm: Communicator) -> dict[str, Tensor]:
+        """Make one update of the networks and of their average; return the losses of the global batch."""
+        train, nets = self.config.train, self.nets
+        set_rate(self.optimizer, self.objective.own.learning_rate * self.pace, self.config, self.step)
+        first = self.step * train.accumulate
+        batches = [self._batch(rows, comm, first + piece) for piece in range(train.accumulate)]
+        pieces = [partial(losses, nets, batch, self.objective) for batch in batches]
+        done = descend(nets, self.optimizer, pieces, comm, train.clip_norm)
+        # The best sigma^2 is the error itself (Rybkin, Daniilidis, Levine 2021), here that of the last steps.
+        self.nets.noise.lerp_(done["pixel_error"].to(self.nets.noise), MEASURED).clamp_min_(LEAST_NOISE)
+        self.step += 1
+        average_(self.averaged, self.nets, decay(self.step, train.ema_half_life))
+        return done
+
+    def _batch(self, rows: TrainingRows, comm: Communicator, number: int) -> Batch:
+        """Return this rank's rows of batch `number` of all that training draws."""
+        train = self.config.train
+        return draw_batch(
+            rows,
+            number,
+            train.batch_size,
+            train.labeled_fraction,
+            self.config.net.latent_dim,
+            draws(self.objective.augmentations),
+            comm.rank,
+            comm.size,
+            self.device,
+            self.layout,
+            train.full_labels,
+        )
+
+    @torch.no_grad()
+    def generate(self, latents: Tensor, labels: Tensor) -> Tensor:
+        """Return uint8 images [n, C, H, W], the means of p(x | y, z), for latents [n, latent_dim] and labels [n]."""
+        images = []
+        for z, y in zip(torch.split(latents, GENERATE_ROWS), torch.split(labels, GENERATE_ROWS), strict=True):
+            with autocast(self.objective.arithmetic, self.device):
+                decoded = self.averaged.decode(z.to(self.device), one_hot(y.to(self.device), self.classes))
+            images.append(to_bytes_image(decoded))
+        empty = torch.zeros(0, self.channels, self.image_size, self.image_size, dtype=torch.uint8, device=self.device)
+        return torch.cat([empty, *images])
+
+    def scorer(self) -> VaeScorer:
+        """Return a scorer with a copy of the averaged networks."""
+        shape, precision = (self.image_size, self.channels), self.config.train.precision
+        return VaeScorer(copy.deepcopy(self.averaged), self.config.net, *shape, precision, self.device)
+
+    @classmethod
+    def read_scorer(cls, data: bytes, device: torch.device | str = "cpu", gains: bool | None = None) -> VaeScorer:
+        """Rebuild a scorer from its `to_bytes`."""
+        return VaeScorer.from_bytes(data, device, gains)
+
+    def modules(self) -> dict[str, nn.Module]:
+        """Return the networks and their average by name."""
+        return {"vae": self.nets, "averaged_vae": self.averaged}
+
+    def to_files(self) -> dict[str, bytes]:
+        """Return the whole state as files by name: safetensors, and manifest.json with the SHA-256 of each."""
+        tensors: dict[str, dict[str, Tensor]] = {name: m.state_dict() for name, m in self.modules().items()}
+        tensors["optimizer"] = state_by_name(self.nets, self.optimizer)
+        facts: dict[str, Any] = {
+            "step": self.step,
+            "image_size": self.image_size,
+            "channels": self.channels,
+            "classes": self.classes,
+            "net": self.config.net.model_dump(mode="json"),
+        }
+        if self.pace != 1:
+            facts["pace"] = self.pace
+        return to_files(tensors, facts)
+
+    @classmethod
+    def from_files(
+        cls,
+        config: Config,
+        files: Mapping[str, bytes],
+        device: torch.device | str = "cpu",
+        expected: tuple[int, int, int] | None = None,
+    ) -> "VAE":
+        """Restore `to_files` exactly. RunError where a file is missing or damaged or the networks differ.
+
+        expected: image size, channels and number of classes; with it, nothing of another size is built.
+        """
+        saved = Checkpoint(files, ["vae", "averaged_vae", "optimizer"], expected)
+        saved.require_net(config.net)
+        model = cls(config, *saved.shape, device)
+        model.step = saved.manifest["step"]
+        model.set_pace(saved.manifest.get("pace", 1.0))
+        for name, module in model.modules().items():
+            saved.load_weights(name, module)
+        saved.load_optimizer("optimizer", model.nets, model.optimizer)
+        return model
+
+
+def _section(config: Config) -> VaeConfig:
+    if not isinstance(config.model, VaeConfig):
+        raise ConfigError(f"model.kind: {config.model.kind} is no VAE.")
+    return config.model

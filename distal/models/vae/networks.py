@@ -1,0 +1,104 @@
+"""Build the distributions of a conditional VAE from any network of the registry: its trunk encodes, its body draws.
+
+Kingma, Mohamed, Rezende, Welling 2014, "Semi-supervised learning with deep generative models", call it M2: p(x | y, z)
+decodes, q(z | x, y) and q(y | x) encode. Here both encoders share the trunk, whose features strategies see.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from distal.config import NetConfig
+from distal.errors import ConfigError
+from distal.nets import Discriminator, Generator, assembled, get_network
+from distal.nets.weights import initialised
+
+WIDEST = 12.0
+"""Largest logarithm of a latent's variance, either way: exp of more is no number that training gains from."""
+
+LEAST_NOISE = (2 / 255) ** 2 / 12
+"""Of sigma^2: what rounding an image in [-1, 1] to uint8 adds, so that nothing is known better."""
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """Hold q(z | x, y) = N(mean, diag exp log_variance), float32 [n, z] each."""
+
+    mean: Tensor
+    log_variance: Tensor
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """Return z = mean + deviation * noise for standard normal noise [n, z] (Kingma & Welling 2014)."""
+        return self.mean + (0.5 * self.log_variance).exp() * noise
+
+    def divergence(self) -> Tensor:
+        """Return KL(q || N(0, 1)) in nats, float32 [n]."""
+        return 0.5 * (self.mean.square() + self.log_variance.exp() - 1 - self.log_variance).sum(1)
+
+
+class Nets(nn.Module):
+    """Encode images [n, C, H, W] in [-1, 1] to features, classes and latents, and decode latents and classes.
+
+    noise: sigma^2 of p(x | y, z) = N(decoded, sigma^2), one number for all pixels; not trained but measured.
+    """
+
+    noise: Tensor
+
+    def __init__(self, trunk: nn.Module, features: int, decoder: Generator) -> None:
+        super().__init__()
+        self.trunk, self.decoder = trunk, decoder
+        self.posterior_of_features = nn.Linear(features, 2 * decoder.latent_dim)
+        self.posterior_of_class = nn.Linear(decoder.classes, 2 * decoder.latent_dim, bias=False)
+        self.head = nn.Linear(features, decoder.classes)
+        self.register_buffer("noise", torch.ones(()))
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return what both encoders see of images, float [n, F]."""
+        phi: Tensor = self.trunk(x)
+        return phi
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Return the logits of q(y | x), float32 [n, K]."""
+        logits: Tensor = self.head(features)
+        return logits.float()
+
+    def posterior(self, features: Tensor, y: Tensor) -> Posterior:
+        """Return q(z | x, y) for features [n, F] and classes y [n, K], one-hot or soft."""
+        both = (self.posterior_of_features(features) + self.posterior_of_class(y)).float()
+        mean, log_variance = both.chunk(2, 1)
+        return Posterior(mean, log_variance.clamp(-WIDEST, WIDEST))
+
+    def decode(self, z: Tensor, y: Tensor) -> Tensor:
+        """Return the mean of p(x | y, z), float32 [n, C, H, W] in [-1, 1]."""
+        images: Tensor = self.decoder(z, y)
+        return images.float()
+
+    def reconstruction(self, x: Tensor, decoded: Tensor) -> Tensor:
+        """Return -ln p(x | y, z) in nats, float32 [n], under the noise as it is known."""
+        values = x[0].numel()
+        error = (x - decoded).square().flatten(1).sum(1)
+        return 0.5 * (values * torch.log(2 * math.pi * self.noise) + error / self.noise)
+
+    def forward(self, x: Tensor, y: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return (-ln p(x | y, z) [n], KL [n], decoded images) for one z of the posterior."""
+        posterior = self.posterior(self.features(x), y)
+        decoded = self.decode(posterior.sample(noise), y)
+        return self.reconstruction(x, decoded), posterior.divergence(), decoded
+
+
+def build_nets(net: NetConfig, image_size: int, channels: int, classes: int, seed: int = 0) -> Nets:
+    """Build the networks of `net.name`, their first weights a function of the seed.
+
+    Raises:
+        ConfigError: an unknown network, or one whose trunk looks through frozen maps, which say too little of pixels.
+    """
+    network = get_network(net.name, image_size)
+    if network.discriminator is not Discriminator:
+        raise ConfigError(
+            f"net.name: '{net.name}' looks at images through a frozen network, which does not keep what a decoder "
+            "needs.\nA VAE takes dense, residual or dcgan."
+        )
+    decoder = assembled(net, image_size, channels, classes)[0]
+    return initialised(lambda: Nets(network.trunk(net, image_size, channels), net.features, decoder()), seed, "vae")

@@ -1,0 +1,75 @@
+"""Score images with a VAE that is not trained any more: classes, features, and how well it explains an image."""
+
+import torch
+from torch import Tensor
+
+from distal.config import NetConfig
+from distal.models.vae.networks import Nets, build_nets
+from distal.nets import get_network
+from distal.nets.precision import autocast, resolve
+from distal.nets.scorer import Scores, to_unit
+from distal.nets.weights import header_of, pack, unpack
+
+GIVES = frozenset({"probs", "embeddings", "realism"})
+
+
+class VaeScorer:
+    """Own networks on one device, in one precision.
+
+    gains: whether "auto" may count on bfloat16 hardware, where several devices must score alike; None asks this one's.
+    """
+
+    def __init__(
+        self,
+        nets: Nets,
+        net: NetConfig,
+        image_size: int,
+        channels: int,
+        precision: str = "auto",
+        device: torch.device | str = "cpu",
+        gains: bool | None = None,
+    ) -> None:
+        self.net, self.image_size, self.channels = net, image_size, channels
+        self.precision, self.device = precision, torch.device(device)
+        convolutional = get_network(net.name, image_size).convolutional
+        self._format = torch.channels_last if convolutional else torch.contiguous_format
+        self._arithmetic = resolve(precision, self.device, convolutional, gains)
+        self.nets = nets.to(self.device, memory_format=self._format).eval().requires_grad_(False)  # type: ignore[call-overload]
+
+    @classmethod
+    def from_bytes(cls, data: bytes, device: torch.device | str = "cpu", gains: bool | None = None) -> "VaeScorer":
+        """Rebuild a scorer from `to_bytes`."""
+        header = header_of(data)
+        net = NetConfig.model_validate(header["net"])
+        size, channels = header["image_size"], header["channels"]
+        nets = build_nets(net, size, channels, header["classes"])
+        nets.load_state_dict(unpack(data))
+        return cls(nets, net, size, channels, header["precision"], device, gains)
+
+    def to_bytes(self) -> bytes:
+        """Return safetensors bytes with a JSON header; nothing in them is executed when they are read."""
+        header = {
+            "model": "vae",
+            "net": self.net.model_dump(mode="json"),
+            "image_size": self.image_size,
+            "channels": self.channels,
+            "classes": self.nets.decoder.classes,
+            "precision": self.precision,
+        }
+        return pack(self.nets.state_dict(), header)
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor) -> Scores:
+        """Score uint8 images [n, C, H, W] from any device; the results are on the scorer's device.
+
+        probs: float32 [n, K]. embeddings: float32 [n, F]. realism: float32 [n], the bound on ln p(x | y) of a pixel, in
+        nats, by the mean of the posterior under the predicted classes.
+        """
+        x = to_unit(images.to(self.device)).contiguous(memory_format=self._format)
+        with autocast(self._arithmetic, self.device):
+            features = self.nets.features(x)
+            probs = self.nets.classify(features).softmax(1)
+            posterior = self.nets.posterior(features, probs)
+            decoded = self.nets.decode(posterior.mean, probs)
+        bound = self.nets.reconstruction(x, decoded) + posterior.divergence()
+        return {"probs": probs, "embeddings": features.float(), "realism": -bound / x[0].numel()}
