@@ -40,12 +40,12 @@ class NetConfig(Section):
     class_scale: Positive | None = Field(
         None,
         description="weight of a class's embedding against the noise in G: a heavy one makes one image of a class; "
-        "null: 1, projected 0.25",
+        "null: 1",
     )
     class_judged: Weight | None = Field(
         None,
         description="weight of an image's class in D's logit; 0: D judges the images of all classes together, and the "
-        "head alone tells G of classes (model.class_weight); null: 1, projected 0",
+        "head alone tells G of classes (model.class_weight); null: 1, projected 0.3",
     )
     spectral_norm: bool = Field(
         False,
@@ -233,7 +233,20 @@ class GanConfig(ModelSection):
         None,
         description="steps from which, and until which, classes are faded in, in G, in D's logit and in class_weight: "
         "a generator that has learned variety first keeps it (Shahbazi et al. 2022); [0, 0]: classes from the first "
-        "step; null: [0, 0], projected [250, 450]",
+        "step; null: [0, 0]",
+    )
+    reconstruction: Weight | None = Field(
+        None,
+        description="weight in G's loss of how far real images are from what G makes of their own latents, so that a "
+        "class of few images does not become one image; 0: no latents of real images; null: 0, projected 50",
+    )
+    reconstructed: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        0.5, description="share of a step's images that G makes from the latents of real ones, with reconstruction"
+    )
+    code_weight: Weight = Field(
+        0.1,
+        description="weight in G's loss of a nat of what the latents of real images say beyond the normal distribution "
+        "that latents are drawn from: more makes drawn images more alike real ones, and all of them softer",
     )
     class_weight: Weight = Field(
         0.1, description="weight in G's loss of the head's cross-entropy for the class asked (AC-GAN)"

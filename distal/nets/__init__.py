@@ -9,12 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
 
 from distal.config import NetConfig
 from distal.nets.dcgan import DcganBody, DcganTrunk
 from distal.nets.dense import DenseBody, DenseTrunk, LayeredBody, LayeredTrunk
 from distal.nets.discriminator import Discriminator
+from distal.nets.encoder import Encoder
 from distal.nets.generator import Generator
 from distal.nets.light import LightBody
 from distal.nets.projected import ProjectedDiscriminator, ProjectedTrunk
@@ -30,6 +32,7 @@ __all__ = [
     "Network",
     "assembled",
     "build_discriminator",
+    "build_encoder",
     "build_generator",
     "get_network",
 ]
@@ -42,9 +45,9 @@ class Network:
     body: (net, inputs, image_size, channels) to a module [n, inputs] -> raw images [n, C, H, W] (tanh follows).
     trunk: (net, image_size, channels) to a module [n, C, H, W] -> features [n, net.features].
     convolutional: channels-last layout, and bfloat16 where the hardware gains. discriminator: (trunk, net.features,
-    classes, class_judged) to what judges by the trunk. class_scale, class_judged, class_fade: what null means at
-    net.class_scale, net.class_judged and model.class_fade. penalized: whether a regularizer of weight null on the
-    gradient of D has its default weight, not 0.
+    classes, class_judged) to what judges by the trunk. class_scale, class_judged, class_fade, reconstruction: what null
+    means at net.class_scale, net.class_judged, model.class_fade and model.reconstruction. penalized: whether a
+    regularizer of weight null on the gradient of D has its default weight, not 0.
     """
 
     body: Callable[[NetConfig, int, int, int], nn.Module]
@@ -54,6 +57,7 @@ class Network:
     class_scale: float = 1.0
     class_judged: float = 1.0
     class_fade: tuple[int, int] = (0, 0)
+    reconstruction: float = 0.0
     penalized: bool = True
 
 
@@ -91,9 +95,8 @@ NETWORKS: Registry[Network] = Registry(
             trunk=lambda net, size, channels: ProjectedTrunk(net.backbone, net.features),
             convolutional=True,
             discriminator=ProjectedDiscriminator,
-            class_scale=0.25,
-            class_judged=0.0,
-            class_fade=(250, 450),
+            class_judged=0.3,
+            reconstruction=50.0,
             penalized=False,
         ),
     },
@@ -136,3 +139,13 @@ def build_generator(net: NetConfig, image_size: int, channels: int, classes: int
 def build_discriminator(net: NetConfig, image_size: int, channels: int, classes: int, seed: int = 0) -> Discriminator:
     """Build D with features(x), logits(features, y) and classify(features), its weights a function of the seed."""
     return initialised(assembled(net, image_size, channels, classes)[1], seed, "discriminator")
+
+
+def build_encoder(
+    discriminator: Discriminator, image_size: int, channels: int, classes: int, seed: int, latent_dim: int
+) -> Encoder:
+    """Build what maps what this discriminator sees of images to their latents, its weights a function of the seed."""
+    with torch.no_grad():
+        seen = discriminator.see(torch.zeros(1, channels, image_size, image_size))
+    shapes = [s.shape[1:] for s in seen]
+    return initialised(lambda: Encoder(shapes, channels, classes, latent_dim), seed, "encoder")

@@ -1,4 +1,4 @@
-"""Build a light generator after FastGAN's (Liu et al. 2021): nearest upsampling, gated convolutions, BatchNorm.
+"""Build a light generator after FastGAN's (Liu et al. 2021): gated convolutions, BatchNorm, sums with what was coarser.
 
 3 million weights at a width of 32. Its BatchNorms are over the global batch while it trains, and by their averages when
 it generates, so that an image depends on its own latent alone.
@@ -21,7 +21,8 @@ class UpBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.gated = nn.Conv2d(inputs, 2 * outputs, 3, padding=1, bias=False)  # a BatchNorm takes any bias away
+        # Four products a pixel where a 3x3 convolution of an enlarged map has nine. A BatchNorm takes any bias away.
+        self.gated = nn.ConvTranspose2d(inputs, 2 * outputs, 4, stride=2, padding=1, bias=False)
         self.gated_norm = nn.BatchNorm2d(2 * outputs)
         self.plain = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
         self.plain_norm = nn.BatchNorm2d(outputs)
@@ -31,8 +32,7 @@ class UpBlock(nn.Module):
         """Return float [n, outputs, 2 H, 2 W]."""
         # A 1x1 convolution of the small map is that of the large one at a quarter of the cost.
         shortcut = F.interpolate(self.shortcut(x), scale_factor=2, mode="nearest")
-        h = F.interpolate(x, scale_factor=2, mode="nearest")
-        h = F.glu(self.gated_norm(self.gated(h)), 1)
+        h = F.glu(self.gated_norm(self.gated(x)), 1)
         joined: Tensor = (F.leaky_relu(self.plain_norm(self.plain(h)), SLOPE) + shortcut) * 0.5**0.5
         return joined
 
@@ -44,17 +44,17 @@ class LightBody(nn.Module):
         super().__init__()
         self.base, *finer = level_sides(image_size)
         c = [8 * width]
-        for _ in finer:
+        for _ in finer[:-1]:  # the last doubling is the pixels' own, four of them a place
             c.append(max(min(FINEST, width), c[-1] // 2))
         self.first = nn.Linear(inputs, 2 * c[0] * self.base**2, bias=False)
         self.first_norm = nn.BatchNorm2d(2 * c[0])
         self.blocks = nn.ModuleList(UpBlock(a, b) for a, b in pairwise(c))
-        self.last = nn.Conv2d(c[-1], channels, 3, padding=1)
+        self.last = nn.Conv2d(c[-1], 4 * channels, 3, padding=1)
 
     def forward(self, h: Tensor) -> Tensor:
         """Return raw images [n, C, H, W]."""
         h = F.glu(self.first_norm(self.first(h).view(len(h), -1, self.base, self.base)), 1)
         for block in self.blocks:
             h = block(h)
-        image: Tensor = CONTRAST * self.last(h)
+        image: Tensor = CONTRAST * F.pixel_shuffle(self.last(h), 2)
         return image

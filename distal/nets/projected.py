@@ -40,7 +40,7 @@ class ScaleHead(nn.Module):
         super().__init__()
         self.register_buffer("projection", torch.randn(units, inputs, 1, 1) * (2 / inputs) ** 0.5)
         steps = [SpectralConv(units, units, 4, stride=2) for _ in range(halvings)]
-        self.layers = nn.ModuleList([SpectralConv(units, units, 3), *steps])
+        self.layers = nn.ModuleList(steps or [SpectralConv(units, units, 3)])
 
     def forward(self, x: Tensor) -> Tensor:
         """Return float [n, units]."""

@@ -11,6 +11,9 @@ from distal.errors import ConfigError
 from distal.query import STRATEGIES
 from distal.report.collect import RunRecord
 
+ENOUGH = 50
+"""Confirmed images of a class from which its generator is more than a guess: below 20 to 50 published ones harm."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -36,6 +39,15 @@ def next_steps(record: RunRecord, at_work: bool = False) -> list[Step]:
         out = shlex.quote(f"{record.name}-weakest.png")
         look = f"distal generate {shlex.quote(record.uri)} --out {out} --class {shlex.quote(name)} --per-class 40"
         steps.append(Step(f"Weakest class: {name} ({why}). Give it more labels; look at more of its images:", look))
+    few = _few(record) if record.measured else ""
+    if few:
+        steps.append(
+            Step(
+                f"Fewer than {ENOUGH} confirmed images: {few}. Images generated of so few are often near copies, "
+                "and more often harm a classifier than help it. Before you use them, see whether they do:",
+                f"distal prove {shlex.quote(record.uri)}",
+            )
+        )
     if record.measured and not at_work:
         steps.append(
             Step(
@@ -104,6 +116,14 @@ def _weakest(record: RunRecord) -> tuple[str, str] | None:
         return None
     value, name = min(known)
     return str(name), f"{100 * value:.0f}% of its generated images are taken for it"
+
+
+def _few(record: RunRecord) -> str:
+    """Name the classes of fewer than ENOUGH confirmed images, with their numbers, the fewest first."""
+    resolved = record.config.get("resolved")
+    names = resolved.get("classes") if isinstance(resolved, dict) else None
+    counts = [(record.confirmed.get(label, 0), str(name)) for label, name in enumerate(names or [])]
+    return ", ".join(f"{name} ({count})" for count, name in sorted(counts) if count < ENOUGH)
 
 
 def _is_foreign(strategy: str) -> bool:

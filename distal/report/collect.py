@@ -5,6 +5,7 @@ Labels count from the moment they are on disk; metrics and samples count only in
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ from distal.features.competition import Verdict
 from distal.report.rows import REAL
 from distal.run.directory import RunDirectory, round_path
 from distal.run.files import without_keys
+from distal.run.given import joined, read_given
 from distal.run.judgements import KINDS, NAMES, judgements_of, tally
 from distal.run.ledger import Answer, Ledger
 
@@ -100,7 +102,7 @@ class RoundRecord:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """Hold all that a report says of a run."""
+    """Hold all that a report says of a run. confirmed: labels on disk by class, those that it began with included."""
 
     name: str
     uri: str
@@ -113,6 +115,7 @@ class RunRecord:
     has_real: bool = False
     growth: str = ""
     references: str = ""
+    confirmed: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def measured(self) -> list[tuple[int, Metrics]]:
@@ -153,6 +156,7 @@ def collect(run: RunDirectory) -> RunRecord:
         has_real=run.has(REAL),
         growth=describe_growth(tables),
         references=describe_references(run, tables.tables, facts),
+        confirmed=Counter(joined(read_given(run, facts), ledger.labels()).labels.tolist()),
     )
 
 

@@ -14,7 +14,7 @@ from distal.losses import ADVERSARIAL, REGULARIZERS
 from distal.losses.supervised import one_hot
 from distal.models.gan.step import Objective, gan_section
 from distal.models.gan.update import update
-from distal.nets import Discriminator, Generator, build_discriminator, build_generator, get_network
+from distal.nets import Discriminator, Generator, build_discriminator, build_encoder, build_generator, get_network
 from distal.nets.batchnorm import mixes_batch
 from distal.nets.precision import autocast, resolve
 from distal.nets.scorer import PROVIDERS, Scorer, to_bytes_image
@@ -65,6 +65,8 @@ class GAN:
         shape = (image_size, channels, classes, config.seed)
         self.G = self._placed(build_generator(config.net, *shape))
         self.D = self._placed(build_discriminator(config.net, *shape))
+        if self.objective.reconstruction:
+            self.G.encoder = self._placed(build_encoder(self.D, *shape, config.net.latent_dim))
         if mixes_batch(self.D):
             self.objective.require_no_gradient_of_a_row(config.net.name)
         self.averaged_G: Generator = copy.deepcopy(self.G).requires_grad_(False).eval()
@@ -205,6 +207,8 @@ class GAN:
             facts["pace"] = self.pace
         if self.D.frozen_hash is not None:
             facts["frozen"] = self.D.frozen_hash
+        if self.G.encoder is not None:
+            facts["encoder"] = True
         return to_files(tensors, facts)
 
     @classmethod
@@ -227,6 +231,12 @@ class GAN:
                 f"checkpoint: its discriminator looked through weights {str(saved.manifest.get('frozen'))[:8]}..., "
                 f"net.backbone={config.net.backbone} has {str(state.D.frozen_hash)[:8]}... here.\n"
                 "Install the version of the package of weights that the run began with."
+            )
+        if bool(saved.manifest.get("encoder")) != (state.G.encoder is not None):
+            here, then = ("above 0", "0, or by an older distal") if state.G.encoder is not None else ("0", "above 0")
+            raise RunError(
+                f"checkpoint: model.reconstruction is {here} here, and it was written with {then}.\n"
+                "Resume with the run's own, or start a new run."
             )
         state.step = saved.manifest["step"]
         state.set_pace(saved.manifest.get("pace", 1.0))

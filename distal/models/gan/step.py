@@ -20,6 +20,7 @@ from distal.errors import ConfigError
 from distal.losses.adversarial import ADVERSARIAL, AdversarialLoss
 from distal.losses.regularizers import Regularizer, StepTensors, get_regularizers
 from distal.losses.supervised import cross_entropy, one_hot, pseudo_label, sample_classes
+from distal.models.gan.reconstruction import Codes
 from distal.models.gan.top_k import best_rows, falling
 from distal.nets import Discriminator, Generator, get_network
 from distal.nets.precision import autocast
@@ -46,6 +47,7 @@ class Objective:
     arithmetic: str
     device: torch.device
     fade: tuple[int, int]
+    reconstruction: float
     selector: Chosen | None
 
     @classmethod
@@ -60,6 +62,7 @@ class Objective:
             arithmetic,
             device,
             network.class_fade if own.class_fade is None else own.class_fade,
+            network.reconstruction if own.reconstruction is None else own.reconstruction,
             find_selector(own.latents, "model.latents"),
         )
 
@@ -146,11 +149,17 @@ class Step:
     @cached_property
     def latents(self) -> Tensor:
         """Return the latents [n, z] of the generated images: the batch's, or what a selector makes of them."""
-        selector, batch = self.objective.selector, self.batch
-        if selector is None:
-            return batch.latents
-        feedback = Feedback(self.G, self.D, self.objective.arithmetic, self.objective.adversarial.ratio)
-        return selector.latents(batch.latents, self.shown * self.classes.y_fake, feedback, batch.uniforms)
+        selector, batch, z = self.objective.selector, self.batch, self.batch.latents
+        if selector is not None:
+            feedback = Feedback(self.G, self.D, self.objective.arithmetic, self.objective.adversarial.ratio)
+            z = selector.latents(z, self.shown * self.classes.y_fake, feedback, batch.uniforms)
+        return z if self.codes is None else self.codes.into(z, self.codes.latents)
+
+    @cached_property
+    def codes(self) -> Codes | None:
+        """Return the latents of the real images that are reconstructed; None where none is."""
+        G, D, y = self.G, self.D, self.judged[1]
+        return None if G.encoder is None else Codes.of(G.encoder, D, self.batch, y, self.objective)
 
     def generate(self) -> Tensor:
         """Return the generated images float32 [n, C, H, W], with the graph that reaches G where one is kept."""
@@ -159,8 +168,10 @@ class Step:
         return images
 
     def as_seen(self, images: Tensor) -> Tensor:
-        """Augment generated images as D sees them."""
-        return augment(images, self.batch.augment_fake, self.objective.augmentations)
+        """Augment generated images as D sees them: what is reconstructed as its real image is."""
+        u, real, codes = self.batch.augment_fake, self.batch.augment_real, self.codes
+        u = u if codes is None else codes.into(u, real[codes.rows])
+        return augment(images, u, self.objective.augmentations)
 
     def again(self, images: Tensor, name: str) -> Tensor:
         """Augment real and generated images [2 n, C, H, W] by uniforms of this name."""
@@ -203,23 +214,24 @@ class Step:
 class Views:
     """Hold what D sees in both phases, augmented: images float [n, C, H, W], and what `Discriminator.see` returns.
 
-    fake and fake_seen: with the graph that reaches G.
+    made: generated images as they were before. made, fake and fake_seen: with the graph that reaches G.
     """
 
+    made: Tensor
     real: Tensor
     fake: Tensor
     real_seen: tuple[Tensor, ...]
     fake_seen: tuple[Tensor, ...]
 
     @classmethod
-    def of(cls, step: Step, fake: Tensor) -> "Views":
+    def of(cls, step: Step, made: Tensor) -> "Views":
         """Augment real and generated images and look at them, once for both phases: a frozen network is not cheap."""
-        D, batch, objective, fake = step.D, step.batch, step.objective, step.as_seen(fake)
+        D, batch, objective, fake = step.D, step.batch, step.objective, step.as_seen(made)
         with autocast(objective.arithmetic, objective.device):
             with torch.no_grad():
                 real = augment(batch.images, batch.augment_real, objective.augmentations)
                 real_seen = D.see(real)
-            return cls(real, fake, real_seen, D.see(fake))
+            return cls(made, real, fake, real_seen, D.see(fake))
 
 
 def discriminator_losses(step: Step, views: Views) -> tuple[Tensor, dict[str, Tensor]]:
@@ -272,14 +284,15 @@ def generator_losses(step: Step, views: Views) -> tuple[Tensor, dict[str, Tensor
     terms = {"g": judged * share}
     loss = terms["g"]
     if due:
-        both = [
-            torch.cat(pair)
-            for pair in ((views.real, views.fake), (real_features, features), (real_logits, fake_logits))
-        ]
-        for name, (term, weight) in step.penalties("G", *both).items():
+        pairs = (views.real, views.fake), (real_features, features), (real_logits, fake_logits)
+        for name, (term, weight) in step.penalties("G", *map(torch.cat, pairs)).items():
             terms[f"{name}_g"] = term
             loss = loss + weight * term
     if own.class_weight and batch.labeled_total:
         terms["class"] = cross_entropy(class_logits, classes.y_fake).sum() / batch.total
         loss = loss + own.class_weight * step.shown * terms["class"]
+    if step.codes is not None:
+        terms["apart"] = step.codes.difference(views, batch.images, D.frozen_hash is not None)
+        terms["code"] = step.codes.divergence()
+        loss = loss + objective.reconstruction * terms["apart"] + own.code_weight * terms["code"]
     return loss, terms

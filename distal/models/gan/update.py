@@ -1,6 +1,7 @@
 """Make one update: D as often as is wanted, each time on a batch of its own, then G, over the pieces of a batch."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -41,6 +42,7 @@ def update(
         return discriminator_losses(step, views)
 
     def asked(step: Step) -> Losses:
+        step = replace(step)  # what the other phase knew of it has no graph
         return generator_losses(step, Views.of(step, step.generate()))
 
     done: dict[str, Tensor] = {}
