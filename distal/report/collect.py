@@ -259,10 +259,9 @@ def _finite(value: Any) -> float | None:
 
 
 def _amount(value: Any) -> float:
-    number = float(value)
-    if not 0 <= number < _DRAWABLE:
-        raise ValueError(f"{number} is no amount")
-    return number
+    if not 0 <= float(value) < _DRAWABLE:
+        raise ValueError(f"{value} is no amount")
+    return float(value)
 
 
 def _whole(value: Any) -> int:
