@@ -287,7 +287,7 @@ def _too_few_to_evaluate(rows: int) -> PoolError:
 def _named(
     run: RunDirectory | None, references: References | None, table: Sequence[GivenRow]
 ) -> tuple[str, ...] | None:
-    """Return the classes of a pool that names none: those of a run that has begun, else what examples and labels say."""
+    """Return the classes of a pool that names none: a begun run's, else what examples and labels say."""
     if run is not None:
         return read_saved(run).classes
     first = () if references is None else references.classes
