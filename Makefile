@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 export PYTHONDONTWRITEBYTECODE :=  # hundreds of processes read what the first has compiled; some machines write none
 
-.PHONY: demo test check format clean
+.PHONY: demo test check label-studio format clean
 
 demo: $(STAMP)  ## run the default job on the embedded digits and write its report
 	$(BIN)/distal run
@@ -19,6 +19,9 @@ check: $(STAMP)  ## lint, format, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+label-studio: $(STAMP)  ## label a run on a real Label Studio server, which is installed and started for it: ten minutes
+	$(BIN)/python tests/by_hand/label_studio.py
 
 format: $(STAMP)
 	$(BIN)/ruff format .

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from distal.cli.display import show_progress
     from distal.driver.cluster import connect
     from distal.driver.learner import ActiveLearner
-    from distal.oracle import Item
+    from distal.notebook.labeling import label_widget
+    from distal.oracle import Asked, Item
     from distal.query import View, score_strategy
     from distal.run.ledger import Answer, Query
     from distal.run.results import RoundResult
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ActiveLearner",
     "Answer",
+    "Asked",
     "ClusterError",
     "Config",
     "ConfigError",
@@ -54,6 +56,7 @@ __all__ = [
     "View",
     "__version__",
     "connect",
+    "label_widget",
     "score_strategy",
     "show_progress",
     "tune",
@@ -63,12 +66,14 @@ if not TYPE_CHECKING:  # a type checker that saw a __getattr__ would take any na
     _PLACES = {
         "ActiveLearner": "distal.driver.learner",
         "Answer": "distal.run.ledger",
+        "Asked": "distal.oracle",
         "Item": "distal.oracle",
         "Outcome": "distal.stopping",
         "Query": "distal.run.ledger",
         "RoundResult": "distal.run.results",
         "View": "distal.query",
         "connect": "distal.driver.cluster",
+        "label_widget": "distal.notebook.labeling",
         "score_strategy": "distal.query",
         "show_progress": "distal.cli.display",
         "tune": "distal.sweep.tuner",

@@ -170,13 +170,18 @@ class TrainedGenerator:
     round: int
 
     def images(
-        self, labels: npt.NDArray[np.int64], seed: int = 0, selector: Chosen | None = None
+        self,
+        labels: npt.NDArray[np.int64],
+        seed: int = 0,
+        selector: Chosen | None = None,
+        first: int = 0,
     ) -> npt.NDArray[np.uint8]:
         """Generate one image for each label.
 
         Args:
-            labels: int64 [n] class indices. seed: names the latents; image i depends on seed, i and its label alone.
-            selector: chooses the latents; None leaves them as they are drawn.
+            labels: int64 [n] class indices. seed: names the latents; image i depends on seed, first + i and its label
+                alone. selector: chooses the latents; None leaves them as they are drawn. first: the ordinal of the
+                first latent, a multiple of BLOCK.
 
         Returns:
             uint8 [n, C, H, W].
@@ -187,9 +192,10 @@ class TrainedGenerator:
         parts = []
         for start in range(0, len(labels), BLOCK):
             block = torch.from_numpy(labels[start : start + BLOCK])
-            latents = asked_latents(seed, start // BLOCK, self.saved.config.net.latent_dim)[: len(block)]
+            number = (first + start) // BLOCK
+            latents = asked_latents(seed, number, self.saved.config.net.latent_dim)[: len(block)]
             if selector is not None:
-                latents = self._chosen(selector, latents, block, seed, start // BLOCK)
+                latents = self._chosen(selector, latents, block, seed, number)
             parts.append(self.state.generate(latents, block).cpu().numpy())
         size, channels = self.saved.resolved["image_size"], self.saved.resolved["channels"]
         return np.concatenate(parts) if parts else np.zeros((0, channels, size, size), np.uint8)

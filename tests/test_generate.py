@@ -11,19 +11,24 @@ import pytest
 from PIL import Image
 
 from distal.cli import generate
-from distal.cli.generate import write_generated
+from distal.cli.generate import Origin, write_chosen
 from distal.data.importers import import_images
+from distal.driver.choosing import Chosen
 from distal.errors import ConfigError, StorageError
 
 CLASSES = ("cat", "../dog", ".hidden/löwe")
 
 
 def write(target: str, classes: tuple[int, ...] = (0, 1, 2)) -> int:
-    def images(labels: Any, seed: int, selector: Any) -> Any:
-        return np.repeat(labels.astype(np.uint8), 64).reshape(-1, 1, 8, 8) * 80
-
-    made: Any = SimpleNamespace(saved=SimpleNamespace(classes=CLASSES), round=3, images=images)
-    return write_generated(made, classes, 2, 7, target)
+    labels = np.repeat(classes, 2)
+    images = np.repeat(labels.astype(np.uint8), 64).reshape(-1, 1, 8, 8) * 80
+    unknown = np.full(len(labels), np.nan)
+    write_chosen(
+        Chosen(images, labels, np.arange(len(labels)), unknown, unknown),
+        Origin("runs/a", 3, 7, "drawn", CLASSES),
+        target,
+    )
+    return len(labels)
 
 
 @pytest.mark.parametrize("there", [True, False])

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from distal import __version__
-from distal.cli import data, jobs, judge, label, runs, sweeps
+from distal.cli import data, jobs, judge, label, labels, learned, runs, sweeps
 from distal.cli.ending import end_on_sigterm
 from distal.cli.output import escape_what_has_no_code, log_to_stderr, show, show_error
 from distal.errors import DistalError
@@ -28,11 +28,13 @@ for command in (
     runs.resume,
     runs.status,
     runs.config,
-    runs.generate,
-    runs.evaluate,
-    runs.prove,
+    learned.generate,
+    learned.evaluate,
+    learned.prove,
     runs.validate,
     runs.report,
+    labels.export_tasks,
+    labels.import_labels,
     label.label,
     judge.judge,
     sweeps.tune,

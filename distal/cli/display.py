@@ -1,4 +1,4 @@
-"""Show a run's progress on a terminal: the phase at work, its bar, the time left, a line for each finished phase."""
+"""Show a run's progress: the phase at work, its bar, the time left, a line for each finished phase."""
 
 import time
 from collections import defaultdict
@@ -9,6 +9,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.table import Column
 from rich.text import Text
 
+from distal.notebook.bar import NotebookBar
 from distal.progress import Event
 
 UNITS = {
@@ -24,10 +25,15 @@ UNITS = {
 PHASES_OF_A_ROUND = ("acquire", "annotate", "train", "evaluate")
 BAR_LEAST = 8
 """Columns that the bar keeps however much there is to say."""
+NOTEBOOK_COLUMNS = 80
+"""Room beside a notebook's bar, whose own width the page knows alone."""
 
 
 class Display:
-    """Listen to a run's events and draw them with rich; without a terminal, print one line for each finished phase."""
+    """Listen to a run's events and draw them, on a terminal with rich, in a notebook in the cell that runs.
+
+    Elsewhere print one line for each finished phase.
+    """
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True, highlight=False)
@@ -35,6 +41,7 @@ class Display:
 
     def _begin(self) -> None:
         self.live: Progress | None = None
+        self._bar: NotebookBar | None = None
         self._last: Event | None = None
         self._rounds = 0
         self._started = time.monotonic()
@@ -61,6 +68,8 @@ class Display:
             self._start(event)
         if self.live is not None:
             self.live.update(self.live.task_ids[0], completed=event.done, total=event.total or None)
+        if self._bar is not None and self._last is not None:
+            self._bar.draw(self._title(event), event.done, event.total, self._facts(NOTEBOOK_COLUMNS))
 
     def time_left(self) -> float | None:
         """Estimate the seconds that the label budget takes, from the phases so far; None before the first round."""
@@ -81,6 +90,8 @@ class Display:
             self.live = Progress(title, bar, facts, console=self.console, transient=True, expand=True)
             self.live.add_task(self._title(event), total=event.total or None)
             self.live.start()
+        elif self.console.is_jupyter:
+            self._bar = self._bar or NotebookBar()
 
     def _announce(self, event: Event) -> None:
         """Say before what is done once for a pool how much it takes, where an event tells."""
@@ -127,6 +138,8 @@ class Display:
         if self.live is not None:
             self.live.stop()
             self.live = None
+        if self._bar is not None:
+            self._bar.clear()
 
     def _print(self, line: str | Text) -> None:
         self.console.print(line, soft_wrap=True, markup=False)

@@ -1,8 +1,12 @@
 """Write generated images: a PNG grid, a folder by class, or Parquet in the convention that pools are read in."""
 
+import csv
+import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,36 +14,50 @@ import pyarrow as pa
 import pyarrow.fs
 import pyarrow.parquet as pq
 
-from distal.checkpoints import TrainedGenerator
 from distal.data.digits import encode_png
 from distal.data.writer import pool_schema
+from distal.driver.choosing import Chosen
 from distal.errors import ConfigError, StorageError
 from distal.places import absolute
 from distal.report.grid import sample_grid
 from distal.report.rows import row_names
 from distal.run.directory import with_options
 from distal.run.files import ObjectFiles, without_keys
-from distal.train.latents import find_selector
 
 Images = npt.NDArray[np.uint8]
-Labels = npt.NDArray[np.int64]
+
+MANIFEST = "manifest.csv"
+PROVENANCE = {
+    "run": pa.string(),
+    "round": pa.int64(),
+    "seed": pa.int64(),
+    "latents": pa.string(),
+    "latent": pa.int64(),
+    "confidence": pa.float64(),
+    "closeness": pa.float64(),
+}
+"""Where an image comes from: the run's URI, round and seed, how latents are chosen, and which of the seed's it is; the
+judge's probability of its class, and how close it is to a training image, below 1 for a copy; null without a filter."""
 
 
-def write_generated(
-    generator: TrainedGenerator,
-    classes: Sequence[int],
-    per_class: int,
-    seed: int,
-    target: str,
-    latents: str = "drawn",
-) -> int:
-    """Generate `per_class` images of each class and write them; return how many.
+@dataclass(frozen=True)
+class Origin:
+    """Say where all images come from. run: its URI. latents: how they are chosen. classes: names in label order."""
 
-    latents: how they are chosen, by name: see `distal.train.latents`.
+    run: str
+    round: int
+    seed: int
+    latents: str
+    classes: tuple[str, ...]
+
+
+def write_chosen(chosen: Chosen, origin: Origin, target: str) -> None:
+    """Write generated images with where they come from.
+
     target: a local path or a URI that pyarrow.fs reaches. A `.png` holds one row of images for each class; a `.parquet`
     holds columns `image` (struct<bytes, path>, PNG) and `label`, with the class names in its schema, so that it can be
-    read as a pool; a folder (it ends in `/`, or is there) gets a subfolder of PNGs for each class, as
-    `distal data import` takes them.
+    read as a pool, and the columns of PROVENANCE; a folder (it ends in `/`, or is there) gets a subfolder of PNGs for
+    each class, as `distal data import` takes them, and manifest.csv, which has a row for each.
 
     Raises:
         ConfigError: another ending. StorageError: it cannot be written.
@@ -53,23 +71,20 @@ def write_generated(
             f"--out: '{without_keys(target)}' ends in neither .png nor .parquet nor /.\n"
             "Give a .png for a grid, a .parquet for rows, or a folder for an image each."
         )
-    selector = find_selector(latents, "--latents")
     files = _open(place.removesuffix(name).rstrip("/"), mark + options)
-    labels = np.repeat(np.asarray(classes, dtype=np.int64), per_class)
-    images, saved = generator.images(labels, seed, selector), generator.saved
     try:
         if folder:
-            for path, data in _by_class(images, labels, saved.classes, generator.round, seed):
+            for path, data in _by_class(chosen, origin):
                 files.write(path, data)
+            files.write(MANIFEST, _manifest(chosen, origin))
         elif ending == ".png":
-            files.write(name, sample_grid(images, per_class, row_names=row_names(saved.classes, classes)))
+            files.write(name, _grid(chosen, origin))
         else:
             rows = pa.BufferOutputStream()
-            pq.write_table(_as_table(images, labels, saved.classes, generator.round, seed), rows)
+            pq.write_table(_as_table(chosen, origin), rows)
             files.write(name, rows.getvalue().to_pybytes())
     except StorageError as error:
         raise StorageError(f"{str(error).splitlines()[0]}\nGive another --out.") from None
-    return len(labels)
 
 
 def _open(folder: str, options: str) -> ObjectFiles:
@@ -91,20 +106,68 @@ def _open(folder: str, options: str) -> ObjectFiles:
         ) from None
 
 
-def _by_class(
-    images: Images, labels: Labels, classes: Sequence[str], round: int, seed: int
-) -> Iterator[tuple[str, bytes]]:
+def _grid(chosen: Chosen, origin: Origin) -> bytes:
+    """Draw a row of images for each class; where one has fewer than another, cells stay white."""
+    labels = np.unique(chosen.labels)
+    widest = max(int((chosen.labels == label).sum()) for label in labels)
+    sheet = np.full((len(labels), widest, *chosen.images.shape[1:]), 255, np.uint8)
+    for row, label in zip(sheet, labels, strict=True):
+        own = chosen.images[chosen.labels == label]
+        row[: len(own)] = own
+    names = row_names(origin.classes, labels.tolist())
+    return sample_grid(sheet.reshape(-1, *chosen.images.shape[1:]), widest, row_names=names)
+
+
+def _by_class(chosen: Chosen, origin: Origin) -> Iterator[tuple[str, bytes]]:
     """Yield each image as PNG, with its path: the class's folder, then a name that no other round or seed has."""
-    folders = [re.sub(r"^\.|[/\\%\x00-\x1f]", lambda found: f"%{ord(found[0]):02X}", name) for name in classes]
-    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
-        yield f"{folders[label]}/round-{round:04d}-seed-{seed}-{i:07d}.png", _png(image)
+    for image, path in zip(chosen.images, _paths(chosen, origin), strict=True):
+        yield path, _png(image)
 
 
-def _as_table(images: Images, labels: Labels, classes: Sequence[str], round: int, seed: int) -> pa.Table:
+def _paths(chosen: Chosen, origin: Origin) -> list[str]:
+    folders = [re.sub(r"^\.|[/\\%\x00-\x1f]", lambda found: f"%{ord(found[0]):02X}", name) for name in origin.classes]
+    name = f"round-{origin.round:04d}-seed-{origin.seed}"
+    return [f"{folders[label]}/{name}-{i:07d}.png" for label, i in zip(chosen.labels, chosen.latents, strict=True)]
+
+
+def _provenance(chosen: Chosen, origin: Origin) -> dict[str, list[Any]]:
+    """Return the columns of PROVENANCE; what is not known is null."""
+    n = len(chosen.labels)
+    scores = [[None if np.isnan(v) else float(v) for v in of] for of in (chosen.confidence, chosen.closeness)]
+    columns = (
+        [origin.run] * n,
+        [origin.round] * n,
+        [origin.seed] * n,
+        [origin.latents] * n,
+        chosen.latents.tolist(),
+        *scores,
+    )
+    return dict(zip(PROVENANCE, columns, strict=True))
+
+
+def _manifest(chosen: Chosen, origin: Origin) -> bytes:
+    columns = {
+        "path": _paths(chosen, origin),
+        "class": [origin.classes[label] for label in chosen.labels],
+        **_provenance(chosen, origin),
+    }
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(columns)
+    writer.writerows(zip(*columns.values(), strict=True))
+    return text.getvalue().encode()
+
+
+def _as_table(chosen: Chosen, origin: Origin) -> pa.Table:
+    folder = f"round-{origin.round:04d}/seed-{origin.seed}"
     rows = [
-        {"bytes": _png(image), "path": f"round-{round:04d}/seed-{seed}/{i:07d}.png"} for i, image in enumerate(images)
+        {"bytes": _png(image), "path": f"{folder}/{i:07d}.png"}
+        for image, i in zip(chosen.images, chosen.latents, strict=True)
     ]
-    return pa.table({"image": rows, "label": labels}, schema=pool_schema(tuple(classes)))
+    table = pa.table({"image": rows, "label": chosen.labels}, schema=pool_schema(origin.classes))
+    for name, values in _provenance(chosen, origin).items():
+        table = table.append_column(name, pa.array(values, PROVENANCE[name]))
+    return table
 
 
 def _png(image: Images) -> bytes:

@@ -145,12 +145,12 @@ def _until_input_ends(serving: Any) -> None:
 def _look(run: "RunDirectory", saved: "SavedRun", images: "ImageTable") -> Any:
     """Return what tells images that look alike: the features of the run, once it has any."""
     from distal.config import EVALUATION_CACHE
-    from distal.features import network_name
+    from distal.data.split import holdout_fraction
     from distal.label.groups import looks
     from distal.pool.eyes import PROJECTION
     from distal.pool.sight import Frozen
 
     if not run.has(PROJECTION):
         return looks(images, None)
-    name = network_name(saved.config.features.network, images.image_size)
-    return looks(images, Frozen(name, images.image_size, images.channels, run.beside(EVALUATION_CACHE)))
+    holdout = holdout_fraction(saved.config.evaluate, images.first_rows)
+    return looks(images, Frozen.of(saved.config, images, holdout, run.beside(EVALUATION_CACHE)))

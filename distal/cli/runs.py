@@ -98,93 +98,6 @@ def config(arguments: Overrides = None) -> None:
     sys.stdout.write(text if can_be_encoded(text) else describe_config(config, ascii=True))
 
 
-def generate(
-    path: RunPath,
-    out_path: Annotated[str, typer.Option("--out", "-o", help="A .png for a grid, a .parquet for rows, or a folder/.")],
-    classes: Annotated[
-        list[str] | None, typer.Option("--class", "-c", help="Class by name or number; repeat it; default all.")
-    ] = None,
-    per_class: Annotated[int, typer.Option("--per-class", "-n", min=1, help="Images of each class.")] = 10,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the latents.")] = 0,
-    latents: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME[:NUMBER]",
-            help="How latents are chosen: drawn, truncation, latent_optimization, rejection, mh, ddls.",
-        ),
-    ] = "drawn",
-    round: Round = None,
-) -> None:
-    """Generate images of the asked classes with a run's generator.
-
-    \b
-        distal generate runs/digits --out threes.png --class 3 --per-class 40
-        distal generate runs/digits --out more.parquet --per-class 1000
-        distal generate runs/digits --out surer.parquet --per-class 1000 --latents rejection
-        distal generate runs/digits --out s3://bucket/threes/ --class 3
-    """
-    from distal.checkpoints import open_generator
-    from distal.cli.generate import write_generated
-    from distal.run.files import without_keys
-
-    generator = open_generator(open_run(path), round)
-    names = classes or list(generator.saved.classes)
-    labels = [generator.class_index(name) for name in names]
-    count = write_generated(generator, labels, per_class, seed, out_path, latents)
-    show(f"wrote {count} images of {len(names)} classes from round {generator.round} to {without_keys(out_path)}")
-
-
-def evaluate(
-    path: RunPath,
-    arguments: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="KEY=VALUE", help="Keys under evaluate., and pool.path where the pool has moved."),
-    ] = None,
-    round: Round = None,
-) -> None:
-    """Score a committed round again, with more samples, other images or another extractor; print JSON.
-
-    \b
-        distal evaluate runs/digits evaluate.path=held-out.parquet evaluate.samples=5000
-    """
-    from distal.cli.evaluate import evaluate_round
-
-    scores = evaluate_round(open_run(path), arguments or [], round)
-    sys.stdout.write(json.dumps([score.to_json() for score in scores], indent=1) + "\n")
-
-
-def prove(
-    path: RunPath,
-    arguments: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="KEY=VALUE", help="evaluate.path=..., labeled images to test on; pool.path=..., moved."),
-    ] = None,
-    images: Annotated[
-        str | None,
-        typer.Option(metavar="FOLDER|PARQUET", help="Another tool's images, by class, in place of generated ones."),
-    ] = None,
-    price: Annotated[
-        int | None, typer.Option(min=0, help="Labels that the images' making would buy; default: one more query.")
-    ] = None,
-    per_class: Annotated[
-        int | None, typer.Option(min=1, help="Images and labels of a class together; default: twice the largest class.")
-    ] = None,
-    seeds: Annotated[int, typer.Option(min=2, help="How often each classifier is trained.")] = 5,
-    round: Round = None,
-) -> None:
-    """Prove whether generated images pay: for a classifier of the classes, on held-out images, at no more labels.
-
-    Prints a table, a sentence a class and a verdict, and writes them into <run>/prove.json.
-
-    \b
-        distal prove runs/digits --price 30
-        distal prove runs/digits --images diffused/ evaluate.path=test.parquet
-    """
-    from distal.cli.prove import prove_run
-
-    show(prove_run(open_run(path), arguments or [], images, per_class, price, seeds, round, show_step))
-
-
 def validate(
     arguments: Overrides = None,
     folds: Annotated[int, typer.Option(min=2, help="How many parts the labels are cut into.")] = 5,
@@ -243,12 +156,16 @@ def run_config(config: "Config") -> None:
     """Run a checked configuration, show its progress and its end."""
     from distal.cli.display import show_progress
     from distal.driver.learner import ActiveLearner
+    from distal.report.proof import proof_view
     from distal.run.directory import RunDirectory
 
     uri = RunDirectory.open(config.storage, config.name).uri
     with ending(f"distal resume {shlex.quote(uri)}"):
         outcome = ActiveLearner(config, listen=show_progress).run()
     show(outcome.message)
+    if outcome.kind == "stopped" and config.prove.enabled:
+        proof = proof_view(RunDirectory.open(config.storage, config.name))
+        show("" if proof is None else proof.sentence)
     if outcome.kind == "stopped":
         show(f"report: {uri}/report.html")
 

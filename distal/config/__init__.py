@@ -10,7 +10,7 @@ from pydantic import Field, SerializeAsAny
 
 from distal.config.learning import FeaturesConfig, GanConfig, ModelSection, NetConfig, TrainConfig
 from distal.config.pool import DatasetConfig, OracleSection, PoolConfig, QueryConfig
-from distal.config.quality import EvaluateConfig, GoalConfig, StopConfig
+from distal.config.quality import EvaluateConfig, GoalConfig, ProveConfig, StopConfig
 from distal.config.section import EVALUATION_CACHE, Count, ImageSize, Name, Place, Positive, Processes, Section, Weight
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "PoolConfig",
     "Positive",
     "Processes",
+    "ProveConfig",
     "QueryConfig",
     "Section",
     "StopConfig",
@@ -74,6 +75,7 @@ class Config(Section):
     model: SerializeAsAny[GanConfig | ModelSection] = Field(default_factory=GanConfig)
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
     stop: StopConfig = Field(default_factory=StopConfig)
+    prove: ProveConfig = Field(default_factory=ProveConfig)
 
     @property
     def label_budget(self) -> int:

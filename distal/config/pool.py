@@ -90,7 +90,7 @@ class QueryConfig(Section):
 class OracleSection(Section):
     """Who answers, by its kind, with its own keys beside it."""
 
-    kind: str = Field("dataset", description="oracle by name: dataset, callable, files or page")
+    kind: str = Field("dataset", description="oracle by name: dataset, callable, files, page, told or label_studio")
     cost: dict[str, Weight] = Field(
         default_factory=dict, description="cost of one answer by class name; classes not named cost 1"
     )
@@ -109,6 +109,7 @@ class DatasetConfig(OracleSection):
 
     kind: Literal["dataset"] = Field(
         "dataset",
-        description="dataset (the hidden column), callable (Python API), files or page (people), or a package's",
+        description="dataset (the hidden column), callable (a Python function), files, page or label_studio (people), "
+        "told (ask and tell from Python, imported files), or a package's",
     )
     noise: Fraction = Field(0.0, description="probability that an answer is another class, uniformly")

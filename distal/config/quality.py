@@ -26,11 +26,26 @@ class EvaluateConfig(Section):
         None, description="inception: path or URL of the TorchScript file; it runs code, so give one you trust"
     )
     metrics: list[str] = Field(
-        default_factory=list, description="metrics of installed packages to measure beside the standard ones"
+        default_factory=list,
+        description="metrics to measure beside the standard ones: cmmd, mind, precision, recall, density, "
+        "coverage, inception_score, cas, or an installed package's",
     )
     samples: Images = Field(2000, description="generated images that are scored")
     reference: Images = Field(10_000, description="held-out images compared with, at most")
     allow_overlap: bool = Field(False, description="accept an evaluation set that is the pool itself")
+
+
+class ProveConfig(Section):
+    """Whether a run that has ended asks if its generated images pay; `distal prove` asks at any time."""
+
+    enabled: bool = Field(False, description="prove it when the run ends: two classifiers, minutes of one CPU core")
+    seeds: Annotated[int, Field(ge=2, le=1000)] = Field(5, description="how often each classifier is trained")
+    per_class: Count | None = Field(
+        None, description="images and labels of a class together; null: twice the labels of the largest class"
+    )
+    price: Annotated[int, Field(ge=0, le=10**9)] | None = Field(
+        None, description="labels that the images' making would have bought; null: one more query.batch"
+    )
 
 
 class GoalConfig(Section):

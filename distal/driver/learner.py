@@ -1,10 +1,7 @@
 """The driver's object: hold the pool, run the rounds here or have them run by workers, hand out what they commit."""
 
-import json
-import logging
 import os
-import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,15 +14,18 @@ from distal.checkpoints import open_generator
 from distal.communicator import Alone
 from distal.config import Config
 from distal.data.few import FewRows
+from distal.driver.alongside import Leavable, alongside
 from distal.driver.page import page_beside, require_page
 from distal.driver.preparation import Preparation
 from distal.driver.rank import WRITER_WAIT_S
+from distal.driver.reports import Reports
 from distal.driver.resources import joined_ray
-from distal.errors import ClusterError, ConfigError, DistalError, RunError, StorageError
+from distal.errors import ConfigError
 from distal.models import MODELS
 from distal.nets.threads import threads
-from distal.oracle import Oracle, annotate, build_oracle
+from distal.oracle import Asked, Classes, Oracle, annotate, build_oracle
 from distal.oracle.guarded import GuardedOracle, guarded
+from distal.oracle.told import require_people, tell
 from distal.plan import RunPlan, Shards
 from distal.pool.allocator import keep_freed_memory
 from distal.pool.local import LocalShard
@@ -39,11 +39,6 @@ from distal.run.ledger import Ledger
 from distal.run.results import RoundResult
 from distal.stopping import Outcome
 
-logger = logging.getLogger(__name__)
-
-REPORT_EVERY = 10.0
-"""Times as long as the report took pass before it is written again."""
-
 
 class Pool(Shards, Protocol):
     """Hold the pool in this process or in actors."""
@@ -53,7 +48,7 @@ class Pool(Shards, Protocol):
 
 
 class ActiveLearner:
-    """Grow a generator from few labels: run, iterate over rounds, generate.
+    """Grow a generator from few labels: run, iterate over rounds, ask and tell, generate.
 
     Args:
         config: a Config, a mapping, a YAML file, or None for the defaults (the embedded digits).
@@ -96,12 +91,13 @@ class ActiveLearner:
         self._opened = Preparation(config, self.run_directory, self._address)
         self._opened.require_memory()
         self._opened.require_network()
-        self._shown = FewRows(self._opened.images)
         self.config = self._opened.config
+        self._reports = Reports(self.run_directory, FewRows(self._opened.images), self._opened.classes)
+        self._ledger = Ledger(self.run_directory, len(self._opened.classes))
         self._oracle = guarded(oracle)
         self._build_oracle()  # where the rounds run it is built again; here, so that it refuses at once
         self._strategy = chosen
-        self._listen: Listener = listen
+        self._listen = Leavable(listen)
         self.outcome_: Outcome | None = None
         self.results_: list[RoundResult] = []
 
@@ -116,17 +112,54 @@ class ActiveLearner:
         assert self.outcome_ is not None
         return self.outcome_
 
-    def rounds(self) -> Iterator[RoundResult]:
+    def rounds(self) -> Generator[RoundResult, None, None]:
         """Run rounds one by one; the next begins when it is asked for, so leaving the loop ends the run cleanly."""
         try:
             yield from self._rounds()
         finally:
             self._listen(Event(self.results_[-1].round if self.results_ else 0, "end"))
 
-    def _rounds(self) -> Iterator[RoundResult]:
+    def rounds_async(self) -> AsyncIterator[RoundResult]:
+        """Run rounds one by one in a thread, for `async for`: an event loop, as of a notebook, goes on meanwhile.
+
+        Leaving the loop, or cancelling its task, ends the run at its next step; the listener is called in that thread.
+        """
+        return alongside(self.rounds(), self._listen)
+
+    def query(self) -> Asked | None:
+        """Go on until labels are awaited and return the rows that await them; None once the run has ended.
+
+        For `oracle.kind=told`, or any other that people answer. Asking again before they are answered returns the same.
+
+        Raises:
+            ConfigError: the oracle answers by itself. DistalError: as `run()`.
+        """
+        require_people(self.config.oracle.kind)
+        if self.run().kind == "stopped":
+            return None
+        query = self._ledger.read_query(len(self.run_directory.committed()) + 1)
+        assert query is not None  # what is awaited was asked
+        opened = self._opened
+        return Asked(query, self._ledger.pending(query), opened.images, opened.classes, self.config.pool.max_pixels)
+
+    def answer(self, row_ids: Iterable[int], labels: Sequence[int | str | None], annotator: str = "python") -> None:
+        """Tell labels of rows that were asked: durable on return, all or none of them.
+
+        Args:
+            labels: one a row, a class name, a class index, or None to decline the row.
+
+        Raises:
+            OracleError: a row was not asked, or has another answer already; or a label is none. RunLockedError: the
+                run is at work.
+        """
+        classes = Classes(self._opened.classes, self.config.oracle.cost)
+        with self.run_directory.lock("driver"):
+            tell(self._ledger, classes, list(row_ids), list(labels), annotator)
+
+    def _rounds(self) -> Generator[RoundResult, None, None]:
         run = self.run_directory
-        self.results_, self.outcome_, self._report_due = [], None, 0.0
-        with run.lock("driver"), self._reported(run), page_beside(self.config, run):
+        self.results_, self.outcome_ = [], None
+        with run.lock("driver"), self._reports.reported(lambda: self.outcome_), page_beside(self.config, run):
             self._opened.compare(run)
             awaited = self._awaited()
             if awaited is not None:
@@ -135,6 +168,10 @@ class ActiveLearner:
             with self._pool() as shards:
                 plan = self._prepare(shards)
                 self.outcome_ = yield from self._kept(plan, shards)
+            if self.config.prove.enabled and self.outcome_.kind == "stopped":
+                from distal.driver.proving import prove_at_end
+
+                prove_at_end(run, self.config, self._listen)
 
     def generate(self, classes: Iterable[str | int], seed: int = 0) -> npt.NDArray[np.uint8]:
         """Generate one image for each class, given by name or index, from the last committed round.
@@ -202,7 +239,7 @@ class ActiveLearner:
                     telemetry.committed(result)
                 yield result
                 if not self.config.train.workers:
-                    self._report_at_work()
+                    self._reports.at_work()
 
     def _started(self, plan: RunPlan, shards: Pool, listen: Listener) -> Generator[RoundResult, None, Outcome]:
         """Run the rounds on training workers, or here, in the thread that iterates."""
@@ -210,7 +247,7 @@ class ActiveLearner:
             from distal.driver.serve import Driver
 
             build = None if self._oracle is None else self._build_oracle
-            return (yield from Driver(plan, shards, build, listen, self._report_at_work).rounds())
+            return (yield from Driver(plan, shards, build, listen, self._reports.at_work).rounds())
         keep_freed_memory()
         comm = Alone("cuda" if torch.cuda.is_available() else "cpu")
         with plan.run.lock("writer", wait_s=WRITER_WAIT_S):  # workers of a killed driver may be about to end
@@ -240,49 +277,17 @@ class ActiveLearner:
     def _awaited(self) -> str | None:
         """Take what answers there are to an open question, before anything is started; say what is still awaited."""
         run = self.run_directory
-        ledger = Ledger(run, len(self._opened.classes))
-        query = ledger.read_query(len(run.committed()) + 1)
-        if query is None or len(ledger.pending(query)) == 0:
+        query = self._ledger.read_query(len(run.committed()) + 1)
+        if query is None or len(self._ledger.pending(query)) == 0:
             return None
         self._opened.write(run)
-        return annotate(ledger, self._build_oracle(), query, self._listen)
+        return annotate(self._ledger, self._build_oracle(), query, self._listen)
 
     def _build_oracle(self) -> Oracle:
         if isinstance(self._oracle, GuardedOracle):
             return self._oracle
         opened = self._opened
         return build_oracle(self.config, opened.images, opened.classes, self.run_directory, self._oracle)
-
-    @contextmanager
-    def _reported(self, run: RunDirectory) -> Iterator[None]:
-        """Leave the page as the run is left: at its end, by an error or Ctrl-C, or by whoever leaves the loop."""
-        try:
-            yield
-            outcome = self.outcome_
-            if outcome is not None and outcome.kind == "stopped":
-                run.write("stopped.json", json.dumps({"reason": outcome.reason, "message": outcome.message}).encode())
-        except (ClusterError, StorageError, RunError):
-            raise  # what refused this would refuse the page; where only Ray did, the page of the last round stands
-        except BaseException:
-            self._report(run)
-            raise
-        self._report(run)
-
-    def _report_at_work(self) -> None:
-        """Write the page of a run that goes on; where that takes long, less often: a tenth of the time."""
-        if time.monotonic() >= self._report_due:
-            self._report(self.run_directory, at_work=True)
-
-    def _report(self, run: RunDirectory, at_work: bool = False) -> None:
-        from distal.report.write import write_report  # which imports matplotlib: half a second that only a page pays
-
-        began = time.monotonic()
-        try:
-            if run.exists():
-                write_report(run, self._shown, self._opened.classes, at_work)
-        except DistalError as error:
-            logger.warning("the report could not be written: %s", error)
-        self._report_due = time.monotonic() + REPORT_EVERY * (time.monotonic() - began)
 
 
 def _config(config: Config | Mapping[str, Any] | str | Path | None) -> Config:

@@ -23,7 +23,7 @@ from distal.driver.environment import environment
 from distal.driver.opening import labels_at_first, open_pool, open_reference, require_classes
 from distal.driver.resources import choose_shards
 from distal.errors import ConfigError, PoolError, RunError, UntrainedError
-from distal.features import check_network, network_name
+from distal.features import check_network
 from distal.metrics import Evaluator
 from distal.metrics.reference import at_most
 from distal.oracle import Classes
@@ -159,13 +159,9 @@ class Preparation:
 
     def eyes(self, store: Store | None = None) -> Frozen:
         """Return the frozen network of `features.network`, whether or not the run looks through it."""
-        images = self.images
-        name = network_name(self.config.features.network, images.image_size)
         if store is None:
-            store = self._run.beside(EVALUATION_CACHE) if self._run is not None else Folder(images.cache_folder)
-        learned_from = f"{images.fingerprint} {images.spec} {self.holdout}"
-        path = self.config.evaluate.extractor_path
-        return Frozen(name, images.image_size, images.channels, store, learned_from, path)
+            store = self._run.beside(EVALUATION_CACHE) if self._run is not None else Folder(self.images.cache_folder)
+        return Frozen.of(self.config, self.images, self.holdout, store)
 
     def require_network(self) -> None:
         """Make the frozen network once, so that what it lacks is said before any process starts.
@@ -291,10 +287,7 @@ def _too_few_to_evaluate(rows: int) -> PoolError:
 def _named(
     run: RunDirectory | None, references: References | None, table: Sequence[GivenRow]
 ) -> tuple[str, ...] | None:
-    """Return the classes of a pool that names none: those that the run began with, else what examples and labels say.
-
-    run: one that has begun.
-    """
+    """Return the classes of a pool that names none: a begun run's, else what examples and labels say."""
     if run is not None:
         return read_saved(run).classes
     first = () if references is None else references.classes

@@ -71,9 +71,11 @@ class Trials:
     def image(self, trial: Trial, side: int) -> Pixels:
         """Return the image that stands at this side, uint8 [C, H, W]."""
         if trial.sides[side]:
-            return self._bank[trial.generated]
+            bank: Pixels = self._bank[trial.generated]
+            return bank
         assert trial.real is not None
-        return self._pixels(np.array([trial.real], dtype=np.int64))[0]
+        image: Pixels = self._pixels(np.array([trial.real], dtype=np.int64))[0]
+        return image
 
     @cached_property
     def _bank(self) -> Pixels:

@@ -1,10 +1,14 @@
 """The metric ``fd``: the Frechet distance of all images, of each class, their mean and the worst."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
+from distal.communicator import on_first_rank
 from distal.metrics.frechet import bias_note, floor
+from distal.metrics.frechet_error import frechet_error
 from distal.metrics.metric import Evaluation, Metric
 from distal.metrics.pool_cnn import learns_labels
 from distal.metrics.score import Score
@@ -41,7 +45,7 @@ def _class_scores(e: Evaluation, name: str) -> list[Score]:
     scores = []
     for label in range(len(e.split.class_names)):
         n, m = int(e.generated.counts[label]), int(np.count_nonzero(e.split.labels == label))
-        value: float | None = None
+        value, error = None, None
         if e.generated.broken:
             note = e.generated.broken_note
         elif m < MIN_CLASS_REFERENCE:
@@ -50,8 +54,10 @@ def _class_scores(e: Evaluation, name: str) -> list[Score]:
             note = f"{n} generated images of the class: no distance; raise evaluate.samples"
         else:
             value = e.generated.distance(e.reference.by_class[label], label)
+            x, y = e.reference.class_rows(label), e.generated.class_rows(label)
+            error = on_first_rank(e.comm, partial(frechet_error, x, y))
             note = bias_note(n, m, e.generated.features.shape[1])
-        scores.append(e.score(name, value, note, label))
+        scores.append(replace(e.score(name, value, note, label), error=error))
     return scores + _mean_and_worst(name, scores)
 
 

@@ -1,8 +1,8 @@
 """Say what a metric is: its name and title, which way is better, what it needs, and the function that measures it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,8 @@ from torch import Tensor
 
 from distal.communicator import Communicator
 from distal.features import FeatureNetwork
+from distal.metrics.kernel import Estimate
+from distal.metrics.neighbours import DENSITY_K, Neighbours
 from distal.metrics.pool_cnn import Judge
 from distal.metrics.reference import ReferenceSplit
 from distal.metrics.samples import GeneratedFeatures
@@ -30,7 +32,8 @@ class Evaluation:
     split: the held-out images. reference: they in the extractor's features. generated: the scored images in the same
     features, and their classes as the judge sees them. judge: a classifier of the held-out images' labels. head: uint8
     images to a mapping with `probs` float32 [N, K], the model's own classifier. probe: float32
-    [n, K], class probabilities of the held-out images by the classifier on frozen features.
+    [n, K], class probabilities of the held-out images by the classifier on frozen features. found: what several metrics
+    share, once one has asked for it.
     """
 
     split: ReferenceSplit
@@ -41,6 +44,7 @@ class Evaluation:
     head: HeadScorer | None
     probe: Floats | None
     comm: Communicator
+    found: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def has(self, need: Need) -> bool:
         """Say whether what a metric needs is there; held-out images may be without labels."""
@@ -56,6 +60,37 @@ class Evaluation:
         held_out = len(self.split) if whole else int(np.count_nonzero(labels == class_index))
         class_name = None if class_index is None else self.split.class_names[class_index]
         return Score(name, value, self.extractor.name, self.extractor.hash, samples, held_out, class_name, note)
+
+    def compared(self, name: str, measure: Callable[[Tensor, Tensor], Estimate], least: int = 2) -> Score:
+        """Return the score that compares at most KERNEL_ROWS images a side, the same on every rank.
+
+        measure: of reference and generated features [n, F] and [m, F]. The value is None where features are not finite
+        or a side has fewer than `least` images.
+        """
+        x, y = self._rows()
+        empty = replace(self.score(name, None), samples=len(y), reference_samples=len(x))
+        if self.generated.broken:
+            return replace(empty, note=self.generated.broken_note)
+        if min(len(x), len(y)) < least:
+            return replace(empty, note=f"{len(x)} held-out and {len(y)} generated images: it takes {least} of both")
+        value, error = measure(x, y)
+        return replace(empty, value=value, error=error)
+
+    def among_neighbours(self, name: str, measure: Callable[[Neighbours], float]) -> Score:
+        """Return the score that is told by neighbourhoods, which are counted once for all that ask."""
+        return self.compared(name, lambda x, y: Estimate(measure(self._neighbours()), None), DENSITY_K + 1)
+
+    def _rows(self) -> tuple[Tensor, Tensor]:
+        if "rows" not in self.found:  # no cached_property: before Python 3.12 its lock would part ranks in threads
+            self.found["rows"] = self.reference.kernel_rows, self.generated.kernel_rows()
+        rows: tuple[Tensor, Tensor] = self.found["rows"]
+        return rows
+
+    def _neighbours(self) -> Neighbours:
+        if "neighbours" not in self.found:
+            self.found["neighbours"] = Neighbours.count(*self._rows(), self.comm)
+        neighbours: Neighbours = self.found["neighbours"]
+        return neighbours
 
 
 @dataclass(frozen=True)

@@ -71,9 +71,9 @@ class Judge:
     balanced: float
 
     @torch.inference_mode()
-    def classes(self, features: Tensor) -> Tensor:
-        """Return the class, int64 [N], of images with these features of `extractor`."""
-        return self.network.classify(features).argmax(1)
+    def logits(self, features: Tensor) -> Tensor:
+        """Return what it makes of images with these features of `extractor`, [N, K], the largest for their class."""
+        return self.network.classify(features)
 
 
 def learns_labels(split: ReferenceSplit) -> bool:

@@ -8,20 +8,32 @@ from distal.errors import ConfigError, nearest_name
 from distal.features import FEATURES
 from distal.metrics.accuracy import ACCURACY
 from distal.metrics.agreement import AGREEMENT
+from distal.metrics.cas import CAS
+from distal.metrics.cmmd import CMMD
+from distal.metrics.coverage import COVERAGE
+from distal.metrics.density import DENSITY
+from distal.metrics.diversity import DIVERSITY
 from distal.metrics.fd import FD
+from distal.metrics.inception_score import INCEPTION_SCORE
 from distal.metrics.kd import KD
 from distal.metrics.metric import Metric
+from distal.metrics.mind import MIND
 from distal.metrics.pool_cnn import build_pool_cnn
+from distal.metrics.precision import PRECISION
 from distal.metrics.probe import PROBE
+from distal.metrics.recall import RECALL
 from distal.registry import Registry
 
 FEATURES.add("pool-cnn", build_pool_cnn)  # the one feature network that needs what only the evaluation has
 
-STANDARD = (FD, KD, ACCURACY, PROBE, AGREEMENT)
+STANDARD = (FD, KD, ACCURACY, PROBE, AGREEMENT, DIVERSITY)
 """Measured in every run; FD is the distance that stopping and reports follow unless they are told otherwise."""
 
+FURTHER = (CMMD, MIND, PRECISION, RECALL, DENSITY, COVERAGE, INCEPTION_SCORE, CAS)
+"""Measured where `evaluate.metrics` names them."""
+
 METRICS: Registry[Metric] = Registry(
-    "evaluate.metrics", "metric", "distal.metrics", {metric.name: metric for metric in STANDARD}, Metric
+    "evaluate.metrics", "metric", "distal.metrics", {metric.name: metric for metric in (*STANDARD, *FURTHER)}, Metric
 )
 
 DISTANCE = "distance"

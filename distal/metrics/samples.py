@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -24,15 +25,15 @@ Listener = Callable[[int, int], None]
 class GeneratedFeatures:
     """Hold this rank's part of the scored images, as features; float32 x samples x features in memory over all ranks.
 
-    positions: int64 [n] global. labels: int64 [n] asked for. features: float32 [n, F]. judged: int64 [n], the class
-    that the judge sees, or None without a judge. counts: int64 [K] asked for, over all ranks. broken: images over all
-    ranks whose features are not finite.
+    positions: int64 [n] global. labels: int64 [n] asked for. features: float32 [n, F]. logits: float32 [n, K] of the
+    judge, or None without a judge. counts: int64 [K] asked for, over all ranks. broken: images over all ranks whose
+    features are not finite.
     """
 
     positions: IntArray
     labels: IntArray
     features: Tensor
-    judged: IntArray | None
+    logits: Tensor | None
     counts: IntArray
     broken: int
     comm: Communicator
@@ -68,14 +69,22 @@ class GeneratedFeatures:
 
     def kernel_rows(self) -> Tensor:
         """Return the features of the first KERNEL_ROWS images on every rank."""
-        first = self.positions < KERNEL_ROWS
-        return gather_rows(self.positions[first], self.features[torch.from_numpy(first)], self.comm)
+        return self._gathered(self.positions < KERNEL_ROWS)
+
+    def class_rows(self, label: int) -> Tensor:
+        """Return the features of the first KERNEL_ROWS images of a class on every rank."""
+        return self._gathered((self.labels == label) & (self.positions < KERNEL_ROWS * len(self.counts)))
+
+    def _gathered(self, chosen: npt.NDArray[np.bool_]) -> Tensor:
+        rows = self.features[torch.from_numpy(chosen).to(self.features.device)]
+        return gather_rows(self.positions[chosen], rows, self.comm)
 
     def agreement(self) -> IntArray:
         """Return how many images of each asked class the judge agrees with, int64 [K] over all ranks."""
-        if self.judged is None:
+        if self.logits is None:
             raise EvaluationError("Agreement needs a judge, and a judge needs held-out images with labels.")
-        right = np.bincount(self.labels[self.judged == self.labels], minlength=len(self.counts))
+        judged = self.logits.argmax(1).cpu().numpy()
+        right = np.bincount(self.labels[judged == self.labels], minlength=len(self.counts))
         total: IntArray = np.sum(self.comm.gather(right), axis=0, dtype=np.int64)
         return total
 
@@ -105,7 +114,7 @@ def generate_features(
     generate: latents float32 [b, z], labels int64 [b] to images uint8 [b, C, H, W]. listen: called with images done and
     in all. Batches are the same whatever the number of ranks, so a network's result cannot depend on it.
     """
-    positions, features, judged = [], [], []
+    positions, features, logits = [], [], []
     for batch in range(comm.rank, -(-samples // BATCH), comm.size):
         latents, labels = evaluation_batch(batch, samples, latent_dim, classes)
         images = generate(latents.to(comm.device), labels.to(comm.device)).to(comm.device)
@@ -118,7 +127,7 @@ def generate_features(
         positions.append(np.arange(batch * BATCH, batch * BATCH + len(labels)))
         if judge is not None:
             own = found if judge.extractor.hash == extractor.hash else judge.extractor(images)
-            judged.append(judge.classes(own).cpu().numpy())
+            logits.append(judge.logits(own))
         if listen is not None:
             listen(min((batch + 1) * BATCH, samples), samples)
     width = max(comm.gather(features[0].shape[1] if features else 0))
@@ -129,7 +138,7 @@ def generate_features(
         positions=all_positions,
         labels=all_positions % classes,
         features=rows,
-        judged=None if judge is None else np.concatenate([empty, *judged]),
+        logits=None if judge is None else torch.cat([torch.zeros(0, classes, device=comm.device), *logits]),
         counts=np.bincount(np.arange(samples) % classes, minlength=classes),
         broken=sum(comm.gather(int((~torch.isfinite(rows).all(1)).sum()))),
         comm=comm,

@@ -12,7 +12,8 @@ class Score:
     extractor, hash: whose features, and the SHA-256 of its weights; two distances are comparable only when the hashes
     agree. Of the head's accuracy: ``head``, and the hash of the held-out rows and labels that it is measured on.
     samples: generated images (of the accuracy: classified images). reference_samples: held-out images compared with.
-    class_name: the class that the score is about, or None for all.
+    class_name: the class that the score is about, or None for all. error: the standard error of the value over other
+    samples of as many images, None where it is not known.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Score:
     reference_samples: int
     class_name: str | None = None
     note: str | None = None
+    error: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the entry of metrics.json; the class is under the key ``class``."""
@@ -35,4 +37,5 @@ class Score:
             "reference_samples": self.reference_samples,
             "class": self.class_name,
             "note": self.note,
+            "error": self.error,
         }

@@ -14,11 +14,11 @@ from distal.errors import EvaluationError
 from distal.features import FeatureNetwork
 from distal.features.network import PhaseListener, unheard
 from distal.metrics.frechet import Gaussian, frechet_distance
-from distal.metrics.kernel import within_sum
+from distal.metrics.kernel import within_sums
 from distal.metrics.reference import IntArray, ReferenceSplit
 from distal.run.artefacts import Store, cached
 
-VERSION = 1  # raise it with any change to what is kept
+VERSION = 2  # raise it with any change to what is kept
 BATCH = 128
 KERNEL_ROWS = 4096  # images a side that the kernel distance compares at most: its time grows with the square
 logger = logging.getLogger(__name__)
@@ -29,17 +29,23 @@ class ReferenceStatistics:
     """Hold what distances from the reference need; about 12 bytes x images x features in memory.
 
     features: float32 [n, F] in the split's order. gaussian: of all of them. by_class: of each class's labeled images,
-    only where there are two or more. kernel_rows: float32 [m, F], spread evenly over the split, m at most KERNEL_ROWS.
-    within: sum of the kernel over pairs of them. halves: distance between the two halves of the reference, which tells
-    how small a distance can be seen at this number of images.
+    only where there are two or more. labels: the split's. kernel_rows: float32 [m, F], spread evenly over the split, m
+    at most KERNEL_ROWS. within: float64 [m], of each its kernel's sum over the others. halves: distance between the two
+    halves of the reference, which tells how small a distance can be seen at this number of images.
     """
 
     features: Tensor
     gaussian: Gaussian
     by_class: dict[int, Gaussian]
+    labels: IntArray
     kernel_rows: Tensor
-    within: float
+    within: Tensor
     halves: float
+
+    def class_rows(self, label: int) -> Tensor:
+        """Return the features of a class's labeled images, spread evenly, at most KERNEL_ROWS."""
+        members = torch.from_numpy(np.flatnonzero(self.labels == label)).to(self.features.device)
+        return _spread(self.features[members])
 
 
 def reference_statistics(
@@ -59,7 +65,7 @@ def reference_statistics(
     path = f"references/{hashlib.sha256(text.encode()).hexdigest()[:32]}.safetensors"
     if not on_first_rank(comm, lambda: store.has(path)):
         features = _all_features(split, extractor, comm, listen)
-        within = float(within_sum(_spread(features), comm))
+        within = within_sums(_spread(features), comm)
         cached(store, path, comm, lambda: _summarize(features, within))
     state = {
         name: tensor.to(comm.device) for name, tensor in load(cached(store, path, comm, lambda: _missing(path))).items()
@@ -71,8 +77,8 @@ def reference_statistics(
         if len(members) >= 2:
             by_class[int(label)] = Gaussian.from_features(features[members])
     gaussian = Gaussian(state["mean"], state["half"], len(features))
-    within, halves = state["within_and_halves"].tolist()
-    return ReferenceStatistics(features, gaussian, by_class, _spread(features), within, halves)
+    kernel_rows, within, halves = _spread(features), state["within"], float(state["halves"])
+    return ReferenceStatistics(features, gaussian, by_class, split.labels, kernel_rows, within, halves)
 
 
 def gather_rows(positions: IntArray, features: Tensor, comm: Communicator) -> Tensor:
@@ -103,11 +109,11 @@ def _all_features(
     return features
 
 
-def _summarize(features: Tensor, within: float) -> bytes:
+def _summarize(features: Tensor, within: Tensor) -> bytes:
     gaussian = Gaussian.from_features(features)
     even, odd = Gaussian.from_features(features[::2]), Gaussian.from_features(features[1::2])
-    numbers = torch.tensor([within, frechet_distance(even, odd)], dtype=torch.float64)
-    state = {"features": features, "mean": gaussian.mean, "half": gaussian.half, "within_and_halves": numbers}
+    halves = torch.tensor(frechet_distance(even, odd), dtype=torch.float64)
+    state = {"features": features, "mean": gaussian.mean, "half": gaussian.half, "within": within, "halves": halves}
     data: bytes = save({name: tensor.cpu().contiguous() for name, tensor in state.items()})
     return data
 

@@ -3,6 +3,8 @@
 dataset     dataset.py      the pool's hidden label column, with errors and costs
 callable    callable.py     a Python function in the driver's process
 files       files.py        people, with a folder of PNGs and a CSV
+label_studio label_studio.py people who work in Label Studio
+told        told.py         whoever brings answers: a script that asks and tells, or a file that is imported
 page        page.py         people, on a page in their browser, which `distal.label` serves
 
 A third party adds one by an entry point of the group ``distal.oracles``: a `Builder`, a function or a class. Where it
@@ -15,12 +17,15 @@ from dataclasses import dataclass
 from distal.config import Config, DatasetConfig
 from distal.errors import ConfigError
 from distal.oracle.annotate import annotate, answered
+from distal.oracle.asked import Asked
 from distal.oracle.callable import CallableOracle, Item, LabelFunction
 from distal.oracle.classes import Classes
 from distal.oracle.dataset import DatasetOracle
 from distal.oracle.files import FilesOracle
+from distal.oracle.label_studio import LabelStudioConfig, LabelStudioOracle
 from distal.oracle.page import PageConfig, PageOracle
 from distal.oracle.protocol import Images, Oracle
+from distal.oracle.told import ToldOracle
 from distal.registry import Registry
 from distal.run.directory import RunDirectory
 
@@ -62,6 +67,20 @@ def _files(s: OracleRequest) -> Oracle:
     return FilesOracle(s.run, s.images, s.classes, s.config.pool.max_pixels)
 
 
+class _LabelStudio:
+    """Build the oracle that asks in Label Studio; a class, so that it may say its section."""
+
+    section = LabelStudioConfig
+
+    def __call__(self, s: OracleRequest) -> Oracle:
+        assert isinstance(s.config.oracle, LabelStudioConfig)
+        return LabelStudioOracle(s.run, s.images, s.classes, s.config.oracle, s.config.pool.max_pixels)
+
+
+def _told(s: OracleRequest) -> Oracle:
+    return ToldOracle(s.run.uri)
+
+
 class _Page:
     """Build the page's oracle; a class, so that it may say its section."""
 
@@ -76,7 +95,14 @@ ORACLES: Registry[Builder] = Registry(
     "oracle.kind",
     "oracle",
     "distal.oracles",
-    {"dataset": _Dataset(), "callable": _callable, "files": _files, "page": _Page()},
+    {
+        "dataset": _Dataset(),
+        "callable": _callable,
+        "files": _files,
+        "label_studio": _LabelStudio(),
+        "page": _Page(),
+        "told": _told,
+    },
 )
 
 
@@ -96,6 +122,7 @@ def build_oracle(
 
 __all__ = [
     "ORACLES",
+    "Asked",
     "Builder",
     "CallableOracle",
     "Classes",
@@ -104,10 +131,12 @@ __all__ = [
     "Images",
     "Item",
     "LabelFunction",
+    "LabelStudioOracle",
     "Oracle",
     "OracleRequest",
     "PageConfig",
     "PageOracle",
+    "ToldOracle",
     "annotate",
     "answered",
     "build_oracle",

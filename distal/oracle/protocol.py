@@ -32,6 +32,10 @@ class Images(Protocol):
     """What an oracle uses of `distal.data.table.ImageTable`."""
 
     @property
+    def fingerprint(self) -> str:
+        """Return what tells this pool from others."""
+
+    @property
     def has_labels(self) -> bool:
         """Return whether the pool has a label column."""
 

@@ -8,9 +8,10 @@ import numpy.typing as npt
 import torch
 
 from distal.communicator import Alone
+from distal.config import Config
 from distal.data.protocol import Rows
 from distal.data.table import ImageTable
-from distal.features import FEATURES, FeatureNetwork, FeatureRequest, PoolSample
+from distal.features import FEATURES, FeatureNetwork, FeatureRequest, PoolSample, network_name
 from distal.features.committee import Committee
 from distal.features.competition import Verdict
 from distal.features.network import PhaseListener, unheard
@@ -68,6 +69,13 @@ class Frozen:
     store: Store
     pool: str
     path: str | None = None
+
+    @classmethod
+    def of(cls, config: Config, images: ImageTable, holdout: float, store: Store) -> "Frozen":
+        """Name the network of `features.network` for these images, of which a share `holdout` teaches nothing."""
+        name = network_name(config.features.network, images.image_size)
+        pool = f"{images.fingerprint} {images.spec} {holdout}"
+        return cls(name, images.image_size, images.channels, store, pool, config.evaluate.extractor_path)
 
     def __call__(self, device: torch.device) -> FeatureNetwork:
         """Make the network.

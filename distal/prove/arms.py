@@ -18,7 +18,10 @@ CONFIDENT = 0.9
 
 @dataclass(frozen=True)
 class Examples:
-    """Hold what a classifier learns from or is tested on: features float32 [n, d], labels int64 [n]."""
+    """Hold what a classifier learns from or is tested on, labels int64 [n].
+
+    features: float32 [n, d], or pixels uint8 [n, C, S, S] for a classifier that sees these.
+    """
 
     features: Tensor
     labels: Ints
@@ -41,8 +44,9 @@ class Evidence:
     """Hold what the gate judges.
 
     classes: their names. labeled: the labels so far. held_out: images with labels that nothing learned from. augmented:
-    variants of the labeled images. images: the generated ones. pool: features of unlabeled rows. wanted: int64 [K], how
-    many may be added to each class. price: how many further labels the images' making would have bought.
+    variants of the labeled images; none, where the classifier varies what it sees. images: the generated ones. pool:
+    unlabeled rows. wanted: int64 [K], how many may be added to each class. price: how many further labels the images'
+    making would have bought.
     """
 
     classes: tuple[str, ...]

@@ -28,7 +28,7 @@ _DRAWABLE = 1e15  # what is larger was not measured, and neither axes nor durati
 
 @dataclass(frozen=True)
 class ScoreLine:
-    """Hold one entry of metrics.json's `scores`; value None where the score could not be computed."""
+    """Hold one entry of metrics.json's `scores`; value None where it could not be computed, error where unknown."""
 
     name: str
     value: float | None
@@ -38,6 +38,7 @@ class ScoreLine:
     reference_samples: int | None = None
     class_name: str | None = None
     note: str | None = None
+    error: float | None = None
 
 
 @dataclass(frozen=True)
@@ -248,6 +249,7 @@ def _score(line: dict[str, Any]) -> ScoreLine:
         reference_samples=_whole_or_none(line.get("reference_samples")),
         class_name=_text_or_none(line.get("class")),
         note=_text_or_none(line.get("note")),
+        error=_finite(line.get("error")),
     )
 
 
@@ -257,10 +259,9 @@ def _finite(value: Any) -> float | None:
 
 
 def _amount(value: Any) -> float:
-    number = float(value)
-    if not 0 <= number < _DRAWABLE:
-        raise ValueError(f"{number} is no amount")
-    return number
+    if not 0 <= float(value) < _DRAWABLE:
+        raise ValueError(f"{value} is no amount")
+    return float(value)
 
 
 def _whole(value: Any) -> int:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from distal.errors import DistalError, StorageError
+from distal.errors import DistalError, RunError, StorageError
 from distal.metrics.registry import is_share, score_title, short_title
 from distal.report import page, wording
 from distal.report.advice import next_steps
@@ -19,6 +19,7 @@ from distal.report.collect import AskedRow, RoundRecord, RunRecord, collect
 from distal.report.eyes import eyes_view
 from distal.report.grid import data_uri, thumbnail
 from distal.report.pool_map import MapView, map_view
+from distal.report.proof import ProofView, proof_view
 from distal.report.rows import REAL, is_picture, legend
 from distal.run.directory import RunDirectory, round_path
 from distal.run.given import read_given
@@ -90,6 +91,7 @@ def render(
     rows = page.class_rows(record, classes)
     eyes = eyes_view(record)
     pool_map, map_missing = _map(run, record, classes)
+    proof, proof_missing = _proof(run)
     return (
         environment()
         .get_template("page.html.j2")
@@ -114,6 +116,8 @@ def render(
             eyes_figure=Markup(eyes.figure) if eyes else None,
             map=pool_map,
             map_missing=map_missing,
+            proof=proof,
+            proof_missing=proof_missing,
             time=time,
             time_figure=Markup(time.figure) if time else None,
             warnings=page.warnings(record),
@@ -157,6 +161,15 @@ def _map(run: RunDirectory, record: RunRecord, classes: Sequence[str]) -> tuple[
         log.warning("the report shows no map of the pool: %s", error)
         return None, str(error)
     return map_view(drawn, record, given, classes), ""
+
+
+def _proof(run: RunDirectory) -> tuple[ProofView | None, str]:
+    """Return the last proof, and why it is missing where its file is damaged."""
+    try:
+        return proof_view(run), ""
+    except RunError as error:
+        log.warning("the report shows no proof: %s", error)
+        return None, str(error)
 
 
 def _caption(row: AskedRow, classes: Sequence[str]) -> str:

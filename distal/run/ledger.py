@@ -217,6 +217,11 @@ class Ledger:
         queries = [query.row_ids for round in self._run.rounds() if (query := self.read_query(round)) is not None]
         return np.unique(np.concatenate([np.empty(0, np.int64), *queries]))
 
+    def rounds_of_rows(self) -> dict[int, int]:
+        """Return the round that asks for each row that was asked, by row id."""
+        queries = [(round, self.read_query(round)) for round in self._run.rounds()]
+        return {row_id: round for round, query in queries if query is not None for row_id in query.row_ids.tolist()}
+
     def cost(self) -> float:
         """Return what all answers cost, declined ones included."""
         return math.fsum(answer.cost for round in self._run.rounds() for answer in self.answers(round))

@@ -4,6 +4,7 @@ Whose probabilities are used next is decided on these alone, so that a resumed r
 """
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,11 @@ class Predictions:
     row_ids: npt.NDArray[np.int64]
     probe: Floats
     head: Floats | None
+
+    def likeliest(self, classes: Sequence[str]) -> dict[int, tuple[str, float]]:
+        """Return the class that the probe takes each row for, and its probability, by row id."""
+        said = zip(self.row_ids.tolist(), self.probe.argmax(1).tolist(), self.probe.max(1).tolist(), strict=True)
+        return {row_id: (classes[label], probability) for row_id, label, probability in said}
 
 
 def write_predictions(run: RunDirectory, round: int, predictions: Predictions) -> None:

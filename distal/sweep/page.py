@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from distal.metrics.comparison import over_seeds
 from distal.metrics.registry import is_share
 from distal.report.page import Tile
 from distal.report.wording import count, duration, number, percent
@@ -20,7 +21,6 @@ from distal.sweep.space import Dimension, Range, parse_space
 from distal.sweep.trials import State, Trial
 from distal.sweep.wording import NOT_SET, metric_title, score, shown
 
-_RARE = 100  # what luck does at most once in so many times is not called luck
 STATES: tuple[State, ...] = ("finished", "stopped", "failed", "unfinished")
 
 
@@ -94,17 +94,33 @@ def _next(results: Results, best: Candidate, second: Candidate) -> str:
     if best.finished and not second.finished:
         return f". No other point came to its end; the next, {second}, stood at {value} after {_rounds(second)}."
     gap = f"{_gap(results, best.objective, second.objective)} the next, {second} ({value}{_over_seeds(second)})."
-    ours, theirs = objectives(best), objectives(second)
-    if min(len(ours), len(theirs)) < 2:
+    if min(len(best.trials), len(second.trials)) < 2:
         return f", {gap} One seed cannot tell a better point from a lucky one."
-    low, high = (ours, theirs) if results.mode == "min" else (theirs, ours)
-    if low[-1] < high[0]:
-        side = "below" if results.mode == "min" else "above"
-        odds = math.comb(len(ours) + len(theirs), len(ours))
-        luck = f"; of two equal points luck alone does that once in {odds}" if odds < _RARE else ""
-        return f", {gap} Every seed of the first came out {side} every seed of the second{luck}."
-    ranges = f"{_range(results, best)} and {_range(results, second)}"
-    return f", {gap} Over the seeds the two overlap ({ranges}): the seeds do not tell them apart."
+    return f", {gap} {_over_the_seeds(results, best, second)}"
+
+
+def _over_the_seeds(results: Results, best: Candidate, second: Candidate) -> str:
+    """Say whether the seeds that both points were tried under tell them apart, and how many would."""
+    ours, theirs = ({t.seed: t.last.objective for t in c.trials if t.last is not None} for c in (best, second))
+    both = sorted(ours.keys() & theirs.keys())
+    if len(both) < 2:
+        return "They share fewer than two seeds, which do not tell them apart."
+    a, b = ([values[seed] for seed in both] for values in (ours, theirs))
+    in_proportion = results.mode == "min" and min(*a, *b) > 0  # a distance's noise is
+    found = over_seeds([*map(math.log, b)], [*map(math.log, a)]) if in_proportion else over_seeds(b, a)
+    low, high = found.difference.low, found.difference.high
+    if in_proportion:
+        interval = f"95% interval of their ratio {number(math.exp(-high), 2)} to {number(math.exp(-low), 2)}"
+    else:
+        scale, unit = (100, " percentage points") if is_share(results.sweep.metric) else (1, "")
+        ends = (low, high) if results.mode == "min" else (-high, -low)
+        interval = f"95% interval of the gap {number(scale * ends[0], 2)} to {number(scale * ends[1], 2)}{unit}"
+    if found.apart:
+        return f"Over {len(both)} seeds, in pairs, the two are told apart: {interval}."
+    more = (
+        "" if found.needed is None else f"; were it so, it takes about {max(found.needed, len(both) + 1)} seeds to tell"
+    )
+    return f"Over {len(both)} seeds, in pairs, that may be chance ({interval}){more}."
 
 
 def _gap(results: Results, first: float, second: float) -> str:

@@ -10,8 +10,9 @@ import yaml
 from pydantic import ValidationError
 
 from distal.config import Config
+from distal.config.explain import explain, nearest_key
 from distal.errors import ConfigError, RunError
-from distal.resolve import explain, flatten, make_config, nearest_key, read_config, with_values
+from distal.resolve import flatten, make_config, read_config, with_values
 from distal.run.directory import RunDirectory
 from distal.sweep.config import SweepConfig
 from distal.sweep.objective import direction

@@ -204,7 +204,7 @@ class SweepTrial(tune.Trainable):  # type: ignore[misc]
                     logger.warning("a trial waits: %s", str(error).splitlines()[0])
                 time.sleep(1.0)
             finally:
-                rounds.close()  # type: ignore[attr-defined]
+                rounds.close()
 
     def _require_reached(self) -> None:
         """Require each searched value to stand in the configuration that the run itself wrote down."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from distal.metrics.comparison import Resamples, gain, gain_of_more, interval
+from distal.metrics.comparison import Resamples, gain, gain_of_more, interval, over_seeds
 
 
 def test_draws_keep_the_number_of_images_of_each_class_and_begin_with_the_sample() -> None:
@@ -50,3 +50,30 @@ def test_a_power_law_is_read_on_exactly_and_a_rising_error_promises_nothing() ->
 
 def test_labels_that_cannot_be_halved_promise_nothing() -> None:
     assert gain_of_more(np.full((3, 1, 1), 0.4), np.array([6, 6, 6]), 10) == pytest.approx(0.0)
+
+
+def test_seeds_are_compared_in_pairs_as_scipys_paired_t_test_does() -> None:
+    from scipy.stats import ttest_rel
+
+    rng = np.random.default_rng(3)
+    seed_effect = rng.normal(0, 5, 6)
+    a, b = seed_effect + rng.normal(1, 0.3, 6), seed_effect + rng.normal(0, 0.3, 6)
+    found = over_seeds(a.tolist(), b.tolist())
+    theirs = ttest_rel(a, b).confidence_interval(0.95)
+    assert (found.difference.low, found.difference.high) == pytest.approx((theirs.low, theirs.high))
+    assert found.apart
+    assert over_seeds(b.tolist(), a.tolist()).difference.high < 0
+
+
+def test_as_many_seeds_as_are_said_to_be_needed_tell_apart_about_eight_times_of_ten() -> None:
+    rng = np.random.default_rng(4)
+    gaps = np.array([1.0, -1.0] * 10) * 0.974 + 0.5  # mean 0.5, deviation 1
+    needed = over_seeds(gaps.tolist(), [0.0] * 20).needed
+    assert needed is not None
+    told = [over_seeds(rng.normal(0.5, 1, needed).tolist(), [0.0] * needed).apart for _ in range(200)]
+    assert 0.7 < np.mean(told) < 0.9
+
+
+def test_equal_values_need_no_number_of_seeds_and_a_difference_without_noise_few() -> None:
+    assert over_seeds([1.0, 2.0], [1.0, 2.0]).needed is None
+    assert over_seeds([1.0, 2.0], [2.0, 3.0]).needed == 2

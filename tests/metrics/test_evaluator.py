@@ -14,6 +14,7 @@ from distal.errors import EvaluationError
 from distal.features import FEATURES, FeatureNetwork, autoencoder_training
 from distal.metrics import Evaluator, Score, pool_cnn_training
 from distal.metrics.frechet import Gaussian, frechet_of_features
+from distal.metrics.registry import FURTHER
 
 PIXELS, LABELS = digits()
 NAMES = list("0123456789")
@@ -51,17 +52,53 @@ def value(scores: list[Score], name: str, class_name: str | None = None) -> floa
 
 
 def test_real_images_score_well_and_noise_badly_on_every_measure(cache: Path) -> None:
-    judge = evaluator(cache)
+    judge = evaluator(cache, metrics=[metric.name for metric in FURTHER])
     good, bad = judge.evaluate(real_digits, None, Alone()), judge.evaluate(noise, None, Alone())
-    for name in ("fd_pool-cnn", "kd_pool-cnn", "fd_pool-cnn_class_mean", "fd_pool-cnn_class_worst"):
+    for name in ("fd", "kd", "cmmd", "mind"):
+        assert value(good, f"{name}_pool-cnn") < 0.5 * value(bad, f"{name}_pool-cnn"), name
+    for name in ("fd_pool-cnn_class_mean", "fd_pool-cnn_class_worst"):
         assert value(good, name) < 0.5 * value(bad, name), name
+    for name in ("precision", "recall", "density", "coverage", "cas"):
+        assert value(good, f"{name}_pool-cnn") > 2 * value(bad, f"{name}_pool-cnn"), name
+    assert value(good, "inception_score") > value(bad, "inception_score")
     assert value(good, "agreement") > 0.8
     assert value(bad, "agreement") < 0.4
 
 
+def test_a_class_that_is_drawn_the_same_way_again_and_again_has_a_diversity_near_zero(cache: Path) -> None:
+    def collapsed(latents: Tensor, labels: Tensor) -> Tensor:
+        images = real_digits(latents, labels)
+        images[labels == 3] = POOLS[3][0]
+        return images
+
+    scores = evaluator(cache).evaluate(collapsed, None, Alone())
+    assert value(scores, "diversity_pool-cnn_class", "3") < 0.01
+    assert value(scores, "diversity_pool-cnn_class", "4") > 0.7
+    worst = next(s for s in scores if s.name == "diversity_pool-cnn_class_worst")
+    assert worst.note == "least diverse class: 3"
+
+
+def test_distances_of_a_class_have_an_error_and_those_of_few_images_name_their_bias(cache: Path) -> None:
+    scores = evaluator(cache, samples=200).evaluate(real_digits, None, Alone())
+    for name in ("fd_pool-cnn_class", "kd_pool-cnn_class"):
+        found = [s for s in scores if s.name == name]
+        assert len(found) == 10
+        assert all(s.error is not None and s.error > 0 for s in found)
+    assert "biased upwards" in next(str(s.note) for s in scores if s.name == "fd_pool-cnn_class")
+
+
+def test_what_cannot_be_compared_has_no_value_and_says_why(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("distal.metrics.metric.DENSITY_K", 400)
+    scores = evaluator(cache, metrics=["coverage"]).evaluate(real_digits, None, Alone())
+    coverage = next(s for s in scores if s.name == "coverage_pool-cnn")
+    assert coverage.value is None
+    assert coverage.note == "360 held-out and 500 generated images: it takes 401 of both"
+
+
 def test_two_ranks_score_as_one(cache: Path) -> None:
     def work(comm: Any) -> list[Score]:
-        return evaluator(cache).evaluate(real_digits, by_brightness, comm)
+        every = [metric.name for metric in FURTHER]
+        return evaluator(cache, metrics=every).evaluate(real_digits, by_brightness, comm)
 
     one, (first, second) = on_ranks(1, work)[0], on_ranks(2, work)
     assert first == second
@@ -69,6 +106,7 @@ def test_two_ranks_score_as_one(cache: Path) -> None:
     for a, b in zip(first, one, strict=True):
         # The square root of rounded-off eigenvalues (1e-16 x 64) is what the order of sums can change.
         assert a.value == pytest.approx(b.value, rel=1e-6, abs=1e-6), a.name
+        assert (a.error or 0.0) == pytest.approx(b.error or 0.0, rel=1e-5), a.name
 
 
 def test_more_ranks_than_batches_score_as_one(cache: Path) -> None:

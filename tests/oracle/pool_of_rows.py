@@ -17,6 +17,7 @@ def encoded(pixels: np.ndarray, format: str = "PNG") -> bytes:
 class PoolOfRows:
     """Row i is a 12 x 10 image of grey level i; its label is i modulo 3, missing for row 5."""
 
+    fingerprint = "rows"
     has_labels = True
 
     def __init__(self, replaced: dict[int, bytes] | None = None) -> None:

@@ -1,6 +1,7 @@
 """The gate tells the truth: yes to real images, no to noise, to images of the wrong class, and to copies."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from sklearn.datasets import load_digits
 
 from distal.errors import EvaluationError
 from distal.prove import Evidence, Examples, Proof, describe, prove, to_json
+from distal.prove.answer import all_to_json, decisive, describe_all
 from distal.prove.arms import wanted
 from distal.prove.verdict import headline, judge
 
@@ -108,3 +110,22 @@ def test_classes_that_no_held_out_image_is_of_and_classes_without_images_are_nam
     text = describe(prove(Evidence(**{**vars(whole), "held_out": some}), 1), "given")
     assert "no held-out image is of 3: nothing can be said of it" in text
     assert "no given '2' image was tried" in text
+
+
+def worse(proof: Proof) -> Proof:
+    """Return the proof of a classifier whose every score is lower by a fifth."""
+    return replace(proof, scores={a: {s: v - 0.2 for s, v in of.items()} for a, of in proof.scores.items()})
+
+
+def test_the_classifier_that_is_better_without_images_decides_whatever_the_other_gains(
+    proofs: dict[str, Proof],
+) -> None:
+    both = {"a weak one": worse(proofs["real"]), "a strong one": proofs["noise"]}
+    assert decisive(both) == "a strong one"
+    lines = describe_all(both, "generated").splitlines()
+    assert lines[-1].startswith("No: ")
+    assert lines[-2].startswith("Without any image the better classifier decides (recall: a weak one ")
+    tree = all_to_json(both, "generated")
+    assert tree["classifier"] == "a strong one"
+    assert tree["answer"] != "yes"
+    assert [(each["classifier"], each["answer"]) for each in tree["others"]] == [("a weak one", "yes")]

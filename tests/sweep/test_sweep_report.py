@@ -84,14 +84,15 @@ def test_the_lead_says_by_how_much_and_that_seeds_overlap(tmp_path: Path) -> Non
     lead = page.lead(_pair(tmp_path, (2.0, 4.0), (3.0, 5.0)))
     assert "Best is strategy margin: Fréchet distance (pool-cnn) 3, mean of 2 seeds" in lead
     assert "25.0% below the next, strategy badge (4, mean of 2 seeds)" in lead
-    assert "overlap (2 to 4 and 3 to 5): the seeds do not tell them apart" in lead
+    assert "Over 2 seeds, in pairs, that may be chance (95% interval" in lead
+    assert "were it so, it takes about 4 seeds to tell." in lead
 
 
-def test_the_lead_says_how_often_luck_alone_parts_the_seeds(tmp_path: Path) -> None:
+def test_the_lead_says_what_the_seeds_tell_in_pairs_and_how_many_it_takes(tmp_path: Path) -> None:
+    lead = page.lead(_pair(tmp_path, (2.0, 4.0, 1.0), (2.5, 4.9, 1.3)))
+    assert "Over 3 seeds, in pairs, the two are told apart: 95% interval of their ratio 0.7" in lead
     lead = page.lead(_pair(tmp_path, (2.0, 2.1), (3.0, 5.0)))
-    assert "Every seed of the first came out below every seed of the second; of two equal points luck alone" in lead
-    assert "once in 6" in lead
-    assert "luck" not in page.lead(_pair(tmp_path, (2.0,) * 5, (3.0,) * 5))
+    assert re.search(r"may be chance \(95% interval of their ratio [\d.e-]+ to [\d.]+\); were it so, it takes", lead)
 
 
 def test_one_seed_claims_nothing(tmp_path: Path) -> None:
@@ -99,9 +100,9 @@ def test_one_seed_claims_nothing(tmp_path: Path) -> None:
 
 
 def test_a_share_is_told_in_points_and_more_is_better(tmp_path: Path) -> None:
-    lead = page.lead(_pair(tmp_path, (0.90, 0.92), (0.80, 0.82), metric="accuracy"))
-    assert "91.0%, mean of 2 seeds, 10 percentage points above the next" in lead
-    assert "above every seed of the second" in lead
+    lead = page.lead(_pair(tmp_path, (0.90, 0.92, 0.91), (0.80, 0.815, 0.815), metric="accuracy"))
+    assert "91.0%, mean of 3 seeds, 10 percentage points above the next" in lead
+    assert "told apart: 95% interval of the gap 8.8 to 11 percentage points." in lead
 
 
 def test_a_point_that_was_given_up_is_not_compared_at_equal_labels(tmp_path: Path) -> None:
