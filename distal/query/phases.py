@@ -11,9 +11,8 @@ or away from it, and the strategy changes with them: labels decide, not the roun
 
 Why these two: in the table of docs/results.md ("The eyes", seeds 8 to 15) `uherding` is first or near it with 40 to
 120 labels on every set and stays so where classes are even; on magnetic_tile, seven in ten of one class,
-`cluster_margin` has passed it at 120 labels. The rule was written from that table, then confirmed on other seeds (same
-page). `search` is no part of it: the likeliest images of a class are what its user wants to have, and teach a
-classifier less.
+`cluster_margin` has passed it at 120 labels. The rule was written from that table and is not confirmed on other seeds.
+`search` is no part of it: the likeliest images of a class are what its user wants to have, and teach a classifier less.
 """
 
 from dataclasses import dataclass
