@@ -75,7 +75,7 @@ def test_every_field_has_a_description() -> None:
         ("oracle.kind=human", ["oracle.kind", "files"]),
         ("query.batch=0", ["query.batch", "greater than or equal to 1", "given: 0"]),
         ("query.batch=many", ["query.batch", "'many'"]),
-        ("pool.image_size=17", ["pool.image_size", "8, 16, 32 or 64"]),
+        ("pool.image_size=17", ["pool.image_size", "8, 16, 28, 32, 64, 128 or 256"]),
         ("model.learning_rate_g=.nan", ["model.learning_rate_g", "finite"]),
         ("oracle.noise=1.5", ["oracle.noise", "less than or equal to 1"]),
         ("name=../up", ["name", "'../up'"]),

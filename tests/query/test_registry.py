@@ -59,7 +59,8 @@ def mine(view: View) -> torch.Tensor:
 
 def test_a_function_that_nobody_registered_is_a_strategy_that_is_shown_everything():
     assert as_strategy(mine) == Strategy("mine", NEEDS, "score", mine)
-    assert as_strategy(mine).tensors == {"probs", "embeddings", "realism", "committee", "dropout_probs"}
+    of_frozen_features = {"features", "committee", "dropout_probs", "generated_distance", *STATISTICS}
+    assert as_strategy(mine).tensors == {"probs", "embeddings", "realism", "ldr"} | of_frozen_features
     assert as_strategy(as_strategy(mine)) == as_strategy(mine)
 
 
