@@ -15,7 +15,7 @@ from distal.checkpoints import read_checkpoint
 from distal.communicator import Alone
 from distal.config import Config
 from distal.learning import UNFINISHED, Unfinished, restore, train
-from distal.plan import Work
+from distal.plan import Work, moments_of
 from distal.progress import Event, Listener
 from distal.run.directory import RunDirectory
 from distal.run.ledger import Labels, Ledger
@@ -34,7 +34,7 @@ def work_of(c: Config, listen: Listener) -> Work:
     given = Labels(ids, ids % 10, np.zeros(30, np.int64))
     plan, ledger = replace(run.plan, given=given), Ledger(run.directory, 10)
     unasked: Any = None
-    return Work(plan, run.shards, run.oracle, ledger, unasked, run.plan.reference, Alone(), listen, None)
+    return Work(plan, run.shards, run.oracle, ledger, unasked, run.plan.reference, Alone(), listen, None, moments_of(plan, run.shards))
 
 
 @pytest.mark.parametrize("model", [{"kind": "gan"}, {"kind": "vae"}], ids=str)

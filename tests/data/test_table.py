@@ -129,8 +129,8 @@ def test_pools_as_they_are_published_open_with_nothing_said_of_them(tmp_path):
     scans, labels = [png(each) for each in noise(300, side=28)], pa.array(np.arange(300) % 10)
     digits = write_pool(tmp_path / "digits.parquet", scans, labels, {"huggingface": json.dumps(names)})
     table = open_images(PoolConfig(path=str(digits), cache=str(tmp_path / "cache")))
-    assert (table.rows, table.image_size, table.channels, table.classes) == (300, 32, 1, tuple("0123456789"))
-    assert table.block(0).shape == (256, 1, 32, 32)
+    assert (table.rows, table.image_size, table.channels, table.classes) == (300, 28, 1, tuple("0123456789"))
+    assert table.block(0).shape == (256, 1, 28, 28)
     assert table.skipped(0, 1) == []
     photos = [png(noise(1, side=100 + row)[0, : 60 + row]) for row in range(40)]
     tiles = write_pool(tmp_path / "tiles.parquet", photos, pa.array(["crack", "free"] * 20))

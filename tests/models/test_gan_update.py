@@ -124,7 +124,8 @@ def test_a_frozen_network_is_looked_through_again_for_what_differentiates_by_ima
     with frozen_fake.added() as network:
         looks = {}
         for name in ("orthogonal", "lecam", "r1"):
-            state = GAN.create(config("projected", backbone="tiny", regularizers={name: 0.1}), 8, 1, 2)
+            own = {"reconstruction": 0.0, "regularizers": {name: 0.1}}
+            state = GAN.create(config("projected", backbone="tiny", **own), 8, 1, 2)
             network.saw.clear()
             state.advance(labeled_rows(), Alone())
             looks[name] = len(network.saw)

@@ -13,6 +13,7 @@ from distal.query import (
     as_strategy,
     score_strategy,
 )
+from distal.query.view import STATISTICS
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import distal
 from distal.run.directory import RunDirectory
 from distal.run.ledger import Ledger
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 PHASE_S = 120.0
 

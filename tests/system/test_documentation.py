@@ -22,7 +22,7 @@ from distal.cli import main
 from distal.resolve import make_config
 from distal.sweep.resolve import check_sweep, read_sweep
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

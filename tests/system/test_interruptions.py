@@ -32,7 +32,7 @@ from distal.errors import ClusterError
 from distal.query import Strategy, View
 from distal.run.ledger import Ledger
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300), pytest.mark.usefixtures("local_ray")]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600), pytest.mark.usefixtures("local_ray")]
 
 
 def test_a_second_driver_on_a_run_is_refused_and_the_first_goes_on(tmp_path: Path) -> None:

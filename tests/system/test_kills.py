@@ -41,7 +41,7 @@ from distal.driver.launch import BOOKKEEPING, bookkeeping
 from distal.query import STRATEGIES, Strategy, View
 from distal.run.ledger import Ledger
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300), pytest.mark.usefixtures("local_ray")]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600), pytest.mark.usefixtures("local_ray")]
 
 RAY_AGENTS = r"ray::(DashboardAgent|RuntimeEnvAgent)"
 """Two idle processes that Ray 2.60 itself leaves behind where a bare `ray.init()` is killed; they hold no run."""

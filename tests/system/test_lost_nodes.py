@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from small_sweeps import ROUNDS, results_of, sweep_tree, write_sweep
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 SCRIPT = Path(__file__).with_name("lost_nodes.py")
 SPACE = {"model.learning_rate_g": {"grid": [2e-4, 4e-4, 8e-4]}}

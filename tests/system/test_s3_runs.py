@@ -22,7 +22,7 @@ from distal.run import conditional, patience
 from distal.run.conditional import RELEASED
 from distal.run.ledger import Ledger
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300), pytest.mark.usefixtures("local_ray")]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600), pytest.mark.usefixtures("local_ray")]
 
 Make = Callable[[str], dict[str, Any]]
 

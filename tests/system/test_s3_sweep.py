@@ -14,7 +14,7 @@ from distal.sweep.resolve import make_sweep
 from distal.sweep.results import Results
 from distal.sweep.tuner import run_sweep
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300), pytest.mark.usefixtures("local_ray")]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600), pytest.mark.usefixtures("local_ray")]
 
 SPACE = {"query.strategy": {"grid": ["random", "margin"]}}
 

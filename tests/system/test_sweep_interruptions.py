@@ -15,7 +15,7 @@ from distal.sweep.resolve import make_sweep
 from distal.sweep.results import Results
 from distal.sweep.tuner import run_sweep
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 SPACE = {"model.learning_rate_g": {"grid": [2e-4, 4e-4, 8e-4]}}
 START_S = 150.0

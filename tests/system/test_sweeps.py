@@ -21,7 +21,7 @@ from distal.sweep.resolve import make_sweep
 from distal.sweep.tuner import run_sweep
 from distal.sweep.watch import Progress, Watcher
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300), pytest.mark.usefixtures("local_ray")]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600), pytest.mark.usefixtures("local_ray")]
 
 STRATEGIES = {"query.strategy": {"grid": ["random", "margin"]}, "model.learning_rate_g": [1e-5, 1e-3]}
 
