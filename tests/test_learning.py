@@ -34,18 +34,8 @@ def work_of(c: Config, listen: Listener) -> Work:
     given = Labels(ids, ids % 10, np.zeros(30, np.int64))
     plan, ledger = replace(run.plan, given=given), Ledger(run.directory, 10)
     unasked: Any = None
-    return Work(
-        plan,
-        run.shards,
-        run.oracle,
-        ledger,
-        unasked,
-        run.plan.reference,
-        Alone(),
-        listen,
-        None,
-        moments_of(plan, run.shards),
-    )
+    moments = moments_of(plan, run.shards)
+    return Work(plan, run.shards, run.oracle, ledger, unasked, run.plan.reference, Alone(), listen, None, moments)
 
 
 @pytest.mark.parametrize("model", [{"kind": "gan"}, {"kind": "vae"}], ids=str)
