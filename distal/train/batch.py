@@ -1,5 +1,6 @@
 """Draw everything random of one step, from streams named by the step, and keep this rank's slice."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,10 @@ import torch
 from torch import Tensor
 
 from distal import streams
+from distal.communicator import Communicator
+from distal.config import Config
 from distal.nets.scorer import to_unit
+from distal.train.augment import Augmentation, draws
 from distal.train.latents import training_latents
 from distal.train.rows import TrainingRows
 
@@ -84,4 +88,30 @@ def draw_batch(
         seed=rows.seed,
         step=step,
         positions=mine,
+    )
+
+
+def batch_of(
+    config: Config,
+    rows: TrainingRows,
+    number: int,
+    augmentations: Sequence[Augmentation],
+    comm: Communicator,
+    device: torch.device,
+    layout: torch.memory_format,
+) -> Batch:
+    """Return this rank's rows of batch `number` of all that a run of this configuration draws in training."""
+    train = config.train
+    return draw_batch(
+        rows,
+        number,
+        train.batch_size,
+        train.labeled_fraction,
+        config.net.latent_dim,
+        draws(augmentations),
+        comm.rank,
+        comm.size,
+        device,
+        layout,
+        train.full_labels,
     )

@@ -18,8 +18,7 @@ from distal.nets import Discriminator, Generator, build_discriminator, build_enc
 from distal.nets.batchnorm import mixes_batch
 from distal.nets.precision import autocast, resolve
 from distal.nets.scorer import PROVIDERS, Scorer, to_bytes_image
-from distal.train.augment import draws
-from distal.train.batch import Batch, draw_batch
+from distal.train.batch import Batch, batch_of
 from distal.train.checkpoint import Checkpoint, damaged, to_files
 from distal.train.descent import set_rate
 from distal.train.ema import average_, decay
@@ -132,21 +131,7 @@ class GAN:
         return losses
 
     def _batch(self, rows: TrainingRows, comm: Communicator, number: int) -> Batch:
-        """Return this rank's rows of batch `number` of all that training draws."""
-        train = self.config.train
-        return draw_batch(
-            rows,
-            number,
-            train.batch_size,
-            train.labeled_fraction,
-            self.config.net.latent_dim,
-            draws(self.objective.augmentations),
-            comm.rank,
-            comm.size,
-            self.device,
-            self.layout,
-            train.full_labels,
-        )
+        return batch_of(self.config, rows, number, self.objective.augmentations, comm, self.device, self.layout)
 
     def feedback(self) -> Feedback:
         """Return the averaged networks, whose word latents are chosen by."""

@@ -18,8 +18,8 @@ from distal.models.vae.step import Objective, VaeConfig, losses
 from distal.nets import get_network
 from distal.nets.precision import autocast, resolve
 from distal.nets.scorer import to_bytes_image
-from distal.train.augment import AUGMENTATIONS, draws
-from distal.train.batch import Batch, draw_batch
+from distal.train.augment import AUGMENTATIONS
+from distal.train.batch import Batch, batch_of
 from distal.train.checkpoint import Checkpoint, to_files
 from distal.train.descent import descend, set_rate
 from distal.train.ema import average_, decay
@@ -91,21 +91,7 @@ class VAE:
         return done
 
     def _batch(self, rows: TrainingRows, comm: Communicator, number: int) -> Batch:
-        """Return this rank's rows of batch `number` of all that training draws."""
-        train = self.config.train
-        return draw_batch(
-            rows,
-            number,
-            train.batch_size,
-            train.labeled_fraction,
-            self.config.net.latent_dim,
-            draws(self.objective.augmentations),
-            comm.rank,
-            comm.size,
-            self.device,
-            self.layout,
-            train.full_labels,
-        )
+        return batch_of(self.config, rows, number, self.objective.augmentations, comm, self.device, self.layout)
 
     @torch.no_grad()
     def generate(self, latents: Tensor, labels: Tensor) -> Tensor:
