@@ -15,9 +15,9 @@ import yaml
 from torch import Tensor
 
 from distal.config import Config, ImageSize
+from distal.config.moved import follow_moved
 from distal.errors import ConfigError, RunError, nearest_name
 from distal.models import MODELS, Judging, Model
-from distal.moved import follow_moved
 from distal.resolve import parse_config
 from distal.run.directory import CONFIG, RunDirectory, round_path
 from distal.run.seals import DIGEST, is_sealed_yaml, sha256, tree_digest, with_digest

@@ -12,11 +12,11 @@ from pydantic import BaseModel, ValidationError
 
 from distal.config import Config, ModelSection, OracleSection
 from distal.config.explain import explain
+from distal.config.moved import refuse_moved
 from distal.errors import ConfigError, nearest_name
 from distal.features import FEATURES
 from distal.metrics.registry import DISTANCE, find_score
 from distal.models import MODELS
-from distal.moved import refuse_moved
 from distal.nets import get_network
 from distal.nets.frozen import FROZEN
 from distal.oracle import ORACLES

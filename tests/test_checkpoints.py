@@ -6,9 +6,9 @@ import pytest
 import yaml
 
 from distal.checkpoints import open_generator, read_saved
+from distal.config.moved import TO_MODEL
 from distal.errors import RunError
 from distal.models import GAN
-from distal.moved import TO_MODEL
 from distal.resolve import make_config, print_config
 from distal.run.directory import RunDirectory, round_path
 
