@@ -62,8 +62,8 @@ class FeaturesConfig(Section):
 
     network: str = Field(
         "auto",
-        description="frozen feature network by name: pixels, efficientnet_lite0, or one that a package adds; auto is "
-        "pixels at 8 px and efficientnet_lite0 above",
+        description="frozen feature network by name: pixels, efficientnet_lite0_scales, or another (docs/eyes.md); "
+        "auto is pixels at 8 px and efficientnet_lite0_scales above",
     )
     components: Annotated[int, Field(ge=2, le=4096)] = Field(
         128, description="principal components of the features that the probe and the strategies see"

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 
 from distal.errors import RunError
+from distal.features.network import FeatureNetwork
 from distal.nets.threads import one_thread
 from distal.nets.weights import header_of, pack, unpack
 from distal.run.seals import sha256
@@ -64,13 +65,22 @@ class Projection:
         return pack(tensors, {"sha256": sha256(pack(tensors))})
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> "Projection":
-        """Rebuild it from `to_bytes`. RunError where the bytes are damaged."""
+    def from_bytes(cls, data: bytes, network: FeatureNetwork | None = None) -> "Projection":
+        """Rebuild it from `to_bytes`. RunError where the bytes are damaged, or of features as no such network has."""
         tensors = unpack(data)
         try:
             whole = header_of(data)["sha256"] == sha256(pack(tensors))
         except (ValueError, KeyError, TypeError, AttributeError):
             whole = False
         if not whole:
-            raise RunError("its digest does not fit")
+            raise RunError(
+                "is damaged: its digest does not fit.\n"
+                "Restore it from a copy, or delete it: distal resume then makes the same from the same images."
+            )
+        if network is not None and network.width != len(tensors["mean"]):
+            raise RunError(
+                f"projects {len(tensors['mean'])} features, and {network.name} has {network.width}: the run began with "
+                "another network.\nGo on with the version of distal, or of the package of that network, that it began "
+                "with, or begin another run."
+            )
         return cls(tensors["mean"], tensors["matrix"])

@@ -4,7 +4,7 @@ from functools import partial
 
 from distal.errors import ConfigError
 from distal.features.autoencoder import build_autoencoder
-from distal.features.efficientnet import build_efficientnet
+from distal.features.efficientnet import build_efficientnet, build_scales
 from distal.features.inception import build_inception, check_path
 from distal.features.network import FeatureBuilder
 from distal.features.pixels import build_pixels
@@ -37,6 +37,8 @@ FEATURES = FeatureRegistry(
         "autoencoder": build_autoencoder,
         "efficientnet_lite0": build_efficientnet,
         "efficientnet_lite0:": build_efficientnet,
+        "efficientnet_lite0_scales": build_scales,
+        "efficientnet_lite0_scales:": build_scales,
         "inception": build_inception,
         "pixels": build_pixels,
         "timm:": build_timm,
@@ -49,7 +51,7 @@ def network_name(configured: str, image_size: int) -> str:
     """Return features.network, where auto becomes the network for a pool of images of this side."""
     if configured != "auto":
         return configured
-    return "pixels" if image_size < SMALLEST_PHOTOGRAPH else "efficientnet_lite0"
+    return "pixels" if image_size < SMALLEST_PHOTOGRAPH else "efficientnet_lite0_scales"
 
 
 def check_network(name: str, path: str | None, key: str | None = None) -> None:

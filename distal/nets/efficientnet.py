@@ -28,6 +28,8 @@ STAGES = (
 """Of each stage: blocks, side of the kernel, stride, expansion, channels (table 1 of the paper)."""
 MAPS_AFTER = (1, 2, 4, 6)
 """The stages that end at strides 4, 8, 16 and 32."""
+CHANNELS = tuple(STAGES[number][4] for number in MAPS_AFTER)
+"""Of these maps: 24, 40, 112 and 320."""
 
 
 class SameConv(nn.Conv2d):
@@ -95,7 +97,11 @@ class EfficientNetLite0(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return features [n, 1280], at least 0 and at most 6."""
-        return F.relu6(self.head(self.maps(x)[-1]), inplace=True).mean((2, 3), dtype=torch.float32)
+        return self.pooled(self.maps(x)[-1])
+
+    def pooled(self, last: Tensor) -> Tensor:
+        """Return features [n, 1280] of the last map."""
+        return F.relu6(self.head(last), inplace=True).mean((2, 3), dtype=torch.float32)
 
 
 def folded(state: dict[str, Tensor]) -> EfficientNetLite0:

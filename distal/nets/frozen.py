@@ -35,7 +35,7 @@ FROZEN: Registry[Frozen] = Registry(
     "net.backbone",
     "frozen network",
     "distal.backbones",
-    {"efficientnet_lite0": Frozen(efficientnet.SHA256, (24, 40, 112, 320), 64, _efficientnet)},
+    {"efficientnet_lite0": Frozen(efficientnet.SHA256, efficientnet.CHANNELS, 64, _efficientnet)},
     Frozen,
 )
 

@@ -105,17 +105,14 @@ class Eyes:
             StorageError: the disk is full, or the run's projection is damaged.
         """
         if self._projection is None:
-            self._made(listen, round)  # first: shards cannot train it
+            eye = self._made(listen, round)  # first: shards cannot train it
             self._embed(listen, round)
             if not self._run.has(PROJECTION):
                 self._run.write(PROJECTION, self._fit().to_bytes())
             try:
-                self._projection = Projection.from_bytes(self._run.read(PROJECTION))
+                self._projection = Projection.from_bytes(self._run.read(PROJECTION), eye)
             except RunError as error:
-                raise StorageError(
-                    f"{self._run.place(PROJECTION)} is damaged: {error}.\n"
-                    "Restore it from a copy, or delete it: distal resume then makes the same from the same images."
-                ) from None
+                raise StorageError(f"{self._run.place(PROJECTION)} {error}") from None
         return self._projection
 
     def probe(self, labels: Labels) -> Probe:

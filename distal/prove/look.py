@@ -10,6 +10,7 @@ from torch import Tensor
 
 from distal import streams
 from distal.data.table import ImageTable
+from distal.errors import RunError
 from distal.features import FeatureNetwork
 from distal.features.projection import Projection, sampled_rows
 from distal.features.rows import BATCH, EmbeddedRows
@@ -40,7 +41,10 @@ class Look:
     ) -> "Look":
         """Look through the projection that the run kept, or through one to `parts` components made as it would be."""
         if kept is not None:
-            return cls(pool, network, Projection.from_bytes(kept), device)
+            try:
+                return cls(pool, network, Projection.from_bytes(kept, network), device)
+            except RunError as error:
+                raise RunError(f"the run's projection.safetensors {error}") from None
         sample = EmbeddedRows(pool, network, device).take(
             sampled_rows(np.arange(pool.first_rows, dtype=np.int64), seed)
         )

@@ -2,13 +2,14 @@ from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from distal.communicator import Alone
 from distal.errors import ConfigError
 from distal.features import FeatureNetwork, FeatureRequest
-from distal.features.efficientnet import build_efficientnet
+from distal.features.efficientnet import LEAST_SIZE, build_efficientnet, build_scales
 from distal.nets import efficientnet as module
 from distal.run.artefacts import Folder
 
@@ -102,6 +103,26 @@ def test_the_last_map_is_what_features_are_made_of(built: Callable[..., FeatureN
     last = maps(pattern().float() / 127.5 - 1)[-1]
     features = torch.nn.functional.relu6(network.head(last)).mean((2, 3))
     torch.testing.assert_close(features, built()(pattern()), rtol=1e-3, atol=1e-4)
+
+
+def test_scales_add_how_the_maps_vary_and_what_is_most_each_of_unit_length(
+    built: Callable[..., FeatureNetwork], tmp_path: Path
+) -> None:
+    request = FeatureRequest(image_size=32, channels=1, comm=Alone(), store=Folder(tmp_path), gains=False)
+    whole = built()
+    network = build_scales(request)
+    assert whole.maps is not None
+    maps = [found.double().numpy() for found in whole.maps(pattern().float() / 127.5 - 1)]
+    parts = [whole(pattern()).double().numpy()]
+    parts += [found.max((2, 3)) for found in maps[2:]] + [found.std((2, 3)) for found in maps[1:]]
+    expected = np.concatenate([part / np.linalg.norm(part) for part in parts], 1)
+    features = network(pattern())
+    assert features.shape == (1, network.width) == (1, 1280 + 112 + 320 + 40 + 112 + 320)
+    np.testing.assert_allclose(features.numpy(), expected, atol=1e-4)
+    assert network.hash != whole.hash
+    least = build_scales(request, str(LEAST_SIZE))  # its last map is one position, whose deviation is none
+    assert (least.name, least.size) == (f"efficientnet_lite0_scales:{LEAST_SIZE}", LEAST_SIZE)
+    assert bool(least(pattern()).isfinite().all())
 
 
 @pytest.mark.parametrize("argument", ["big", "31", "-64", "128.0"])

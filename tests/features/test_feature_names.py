@@ -15,7 +15,8 @@ def request(tmp_path: Path) -> FeatureRequest:
 
 def test_what_judges_and_what_looks_is_found_in_one_place() -> None:
     assert METRICS.find("fd")  # what the metrics add is there once they are
-    own = {"autoencoder", "efficientnet_lite0", "efficientnet_lite0:", "inception", "pixels", "timm:", "torchscript:"}
+    own = {"autoencoder", "inception", "pixels", "timm:", "torchscript:"}
+    own |= {"efficientnet_lite0", "efficientnet_lite0:", "efficientnet_lite0_scales", "efficientnet_lite0_scales:"}
     assert set(FEATURES) == own | {"pool-cnn"}
 
 
@@ -42,7 +43,7 @@ def test_a_network_of_the_evaluation_is_refused_as_eyes_in_words(tmp_path: Path)
 
 
 def test_digits_are_looked_at_as_they_are_and_photographs_by_a_network_trained_on_photographs() -> None:
-    assert [network_name("auto", side) for side in (8, 15, 16)] == ["pixels", "pixels", "efficientnet_lite0"]
+    assert [network_name("auto", side) for side in (8, 15, 16)] == ["pixels", "pixels", "efficientnet_lite0_scales"]
     assert network_name("pixels", 256) == "pixels"
 
 

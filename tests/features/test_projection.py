@@ -1,12 +1,19 @@
 """What strategies see of features: centred, the leading components, unit length."""
 
+from pathlib import Path
+
 import numpy as np
+import pytest
 import torch
 from sklearn.decomposition import PCA
 
+from distal.communicator import Alone
 from distal.errors import RunError
+from distal.features.network import FeatureRequest
+from distal.features.pixels import build_pixels
 from distal.features.projection import Projection
 from distal.nets.threads import threads
+from distal.run.artefacts import Folder
 
 
 def sample(rows: int = 200, features: int = 12) -> np.ndarray:
@@ -36,6 +43,13 @@ def test_it_comes_back_from_its_bytes() -> None:
     rows = torch.from_numpy(sample())
     projection = Projection.fit(sample(), 4)
     assert torch.equal(Projection.from_bytes(projection.to_bytes())(rows), projection(rows))
+
+
+def test_one_of_another_network_is_refused_in_words(tmp_path: Path) -> None:
+    whole = Projection.fit(sample(), 4).to_bytes()
+    network = build_pixels(FeatureRequest(image_size=2, channels=1, comm=Alone(), store=Folder(tmp_path)))
+    with pytest.raises(RunError, match=f"projects 12 features, and pixels has {network.width}: the run began with"):
+        Projection.from_bytes(whole, network)
 
 
 def test_a_flipped_bit_of_it_is_refused_or_changes_nothing() -> None:
