@@ -1,10 +1,10 @@
 """Learning curves on cached features, as distal asks and learns: its projection, its probe, its selection.
 
-    python benchmarks/eyes.py features POOL.parquet TEST.parquet OUT.npz [--size 128] [--rows 8000]
+    python benchmarks/eyes.py features POOL.parquet TEST.parquet OUT.npz [--network NAME] [--rows 8000]
     python benchmarks/eyes.py curves KEEP.jsonl [NAME=FEATURES.npz ...] [--seeds 8 9 ...] [--strategies NAME ...]
     python benchmarks/eyes.py table KEEP.jsonl
 
-`features`: what efficientnet_lite0 makes of the first rows of two tables, by distal's cache: A, y of the pool, At, yt
+`features`: what a feature network makes of the first rows of two tables, by distal's cache: A, y of the pool, At, yt
 of the test set. `curves`: every seed begins with 12 random rows of its own, then 12 a round (fewer before a mark), and
 keeps the balanced accuracy on the test set after each round; `digits` needs no file: features are its pixels. Runs that
 KEEP.jsonl has are not run again. `table`: means over seeds with 95% intervals (Student's t), and the labels of random
@@ -103,8 +103,8 @@ def digits() -> dict[str, np.ndarray]:
     return {"A": x[:1297], "y": y[:1297], "At": x[1297:], "yt": y[1297:]}
 
 
-def make_features(pool: str, test: str, out: str, size: int, rows: int) -> None:
-    """Write what efficientnet_lite0 makes of the first rows of the pool and the first TEST rows of the test set.
+def make_features(pool: str, test: str, out: str, name: str, rows: int) -> None:
+    """Write what the network makes of the first rows of the pool and the first TEST rows of the test set.
 
     The files are shuffled, so a prefix is a fair sample; rows from all over a pool would embed nearly all of it.
     """
@@ -120,7 +120,7 @@ def make_features(pool: str, test: str, out: str, size: int, rows: int) -> None:
         for path, names, count in ((pool, ("A", "y"), rows), (test, ("At", "yt"), TEST)):
             images = open_images(make_config({"pool": {"path": path, "cache": cache, "image_size": 32}}).pool)
             request = FeatureRequest(image_size=32, channels=images.channels, comm=Alone(), store=Folder(cache))
-            network = FEATURES.find(f"efficientnet_lite0:{size}")(request)
+            network = FEATURES.find(name)(request)
             ids = np.arange(min(count, images.rows))
             kept |= dict(zip(names, (EmbeddedRows(images, network).take(ids), images.labels(ids)), strict=True))
     np.savez(out, **kept)
@@ -213,7 +213,7 @@ def main() -> None:
     features = parts.add_parser("features")
     for name in ("pool", "test", "out"):
         features.add_argument(name)
-    features.add_argument("--size", type=int, default=128)
+    features.add_argument("--network", default="efficientnet_lite0_scales")
     features.add_argument("--rows", type=int, default=8000)
     curves = parts.add_parser("curves")
     curves.add_argument("keep", type=Path)
@@ -224,7 +224,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     if given.part == "features":
-        make_features(given.pool, given.test, given.out, given.size, given.rows)
+        make_features(given.pool, given.test, given.out, given.network, given.rows)
     elif given.part == "curves":
         keep_curves(given.keep, given.data, given.seeds, given.strategies)
     else:
