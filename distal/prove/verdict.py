@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from distal.metrics.comparison import Interval, gain, interval
-from distal.prove.gate import ARMS, AUGMENTED, IMAGES, LABELS, PSEUDO, Group, Proof
+from distal.prove.gate import Group, Proof
+from distal.prove.trainings import ARMS, AUGMENTED, IMAGES, LABELS, PSEUDO
 
 Answer = Literal["yes", "harm", "not shown"]
 

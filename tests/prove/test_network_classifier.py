@@ -6,19 +6,15 @@ import torch
 from metric_fakes import digits
 
 from distal.prove import Evidence, Examples, network, prove
-from distal.prove.gate import ARMS, Fitted
 from distal.prove.look import CLASSICAL
-from distal.prove.network import SmallNetwork
+from distal.prove.network import OnPixels, SmallNetwork
+from distal.prove.trainings import ARMS
 
 PIXELS, LABELS = digits()
 
 
 def examples(first: int, last: int) -> Examples:
     return Examples(torch.from_numpy(PIXELS[first:last]), LABELS[first:last])
-
-
-def on_pixels(train: Examples, classes: int, varied: bool, seed: int) -> Fitted:
-    return SmallNetwork(train, classes, CLASSICAL if varied else (), (0, seed))
 
 
 def test_it_learns_digits_from_two_hundred() -> None:
@@ -44,6 +40,6 @@ def test_pixels_go_through_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
     evidence = Evidence(
         tuple("0123456789"), labeled, examples(1000, 1100), none, examples(100, 150), pool, wanted, 10, 0
     )
-    proof = prove(evidence, 2, on_pixels)
+    proof = prove(evidence, 2, OnPixels(CLASSICAL, 0, "cpu"))
     assert set(proof.scores) == set(ARMS)
     assert all(0 <= proof.scores[arm]["recall"][0, 0] <= 1 for arm in ARMS)
