@@ -24,6 +24,7 @@ def ended(storage: Path, decoded: Path) -> RunDirectory:
     """Run to the end on the embedded digits, and prove it with networks of few updates."""
     patch = pytest.MonkeyPatch()
     patch.setattr(network, "STEPS", 3)
+    patch.setattr("distal.driver.trainings.joined_ray", lambda: False)  # another test of this process may have begun it
     config = {
         "name": "proven",
         "storage": str(storage),
@@ -58,6 +59,7 @@ def test_labeled_images_given_as_generated_ones_are_called_copies(
     ended: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(network, "STEPS", 1)
+    monkeypatch.setattr("distal.driver.trainings.joined_ray", lambda: False)
     assert main(["data", "import", "digits", f"{tmp_path}/all.parquet"]) == 0
     table = pq.read_table(tmp_path / "all.parquet")
     labels = pq.read_table(f"{ended.local}/rounds/0001/labels.parquet")["row_id"].to_numpy()

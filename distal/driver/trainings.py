@@ -5,6 +5,7 @@ goes to a local Ray with a task a core as soon as that saves more than Ray costs
 figure of it.
 """
 
+import logging
 import os
 import sys
 import time
@@ -15,8 +16,11 @@ from types import TracebackType
 from typing import Protocol
 
 from distal.driver.resources import joined_ray
+from distal.errors import ClusterError
 from distal.prove import Evidence
 from distal.prove.trainings import Learner, Said, Training, carry_out
+
+logger = logging.getLogger(__name__)
 
 RAY_S = 30.0
 """What a local Ray costs: seconds until it is up and each of its processes has imported torch, measured 14 to 26 on two
@@ -64,8 +68,9 @@ class Trainings:
         while len(done) < total:
             here = len(done)
             if self._elsewhere(time.monotonic() - began, here, total):
-                rest = trainings[here:]
-                return done + self._join()(evidence, learner, rest, partial(self._tell, total, here))
+                tasks = self._join()
+                if tasks is not None:
+                    return done + tasks(evidence, learner, trainings[here:], partial(self._tell, total, here))
             done.append(carry_out(evidence, learner, trainings[here]))
             self._tell(total, here, 1)
         return done
@@ -78,12 +83,20 @@ class Trainings:
             return True
         return done > 0 and seconds / done * (total - done) * (1 - 1 / self._cores) > RAY_S
 
-    def _join(self) -> Tasks:
+    def _join(self) -> Tasks | None:
+        """Be on the cluster; None where a local Ray, which nobody asked for by name, does not start."""
         if self._tasks is None:
             from distal.driver.training_tasks import training_tasks
 
-            self._listen("starting Ray" if not self._address else f"joining the cluster at {self._address}")
-            self._tasks = self._joined.enter_context(training_tasks(self._address))
+            self._listen(f"joining the cluster at {self._address}" if self._address else "starting Ray")
+            asked_for = self._address or joined_ray()
+            try:
+                self._tasks = self._joined.enter_context(training_tasks(self._address))
+            except ClusterError as error:
+                if asked_for:
+                    raise
+                logger.warning("all classifiers are trained in this process: %s", str(error).partition("\n")[0])
+                self._cores = 1
         return self._tasks
 
     def _tell(self, total: int, before: int, done: int) -> None:
