@@ -82,7 +82,11 @@ def test_what_a_filter_lets_through_is_written_with_its_origin_and_can_be_import
 ) -> None:
     monkeypatch.setattr("distal.driver.choosing.SURE", 0.08)
     command = ["generate", f"{ended.local}", "--filter", "-n", "3", "--seed", "5"]
-    assert main([*command, "--out", f"{tmp_path}/more.parquet"]) == 0
+    labeled = tmp_path / "labeled.parquet"
+    assert main([*command, "--out", f"{tmp_path}/more.parquet", "--labeled", f"{labeled}"]) == 0
+    asked = pq.read_table(f"{ended.local}/rounds/0001/labels.parquet").to_pylist()
+    beside = {int(row["image"]["path"][4:-4]): row["label"] for row in pq.read_table(labeled).to_pylist()}
+    assert beside == {row["row_id"]: row["label"] for row in asked}
     assert main([*command, "--out", f"{tmp_path}/more/"]) == 0
     told = capsys.readouterr().out
     rows = pq.read_table(tmp_path / "more.parquet").to_pylist()

@@ -11,6 +11,7 @@ from metric_fakes import digits
 
 from distal.driver import training_tasks, trainings
 from distal.driver.trainings import Trainings
+from distal.errors import ClusterError
 from distal.prove import Evidence, Examples, prove, to_json
 from distal.prove.trainings import Learner, Said, Training, in_turn, on_features
 
@@ -78,6 +79,22 @@ def test_what_is_long_goes_to_a_local_ray_after_the_first_and_keeps_its_order(
     assert tasks == [ASKED[1:]]
     assert heard == ["1 of 6 sets trained", "starting Ray", "6 of 6 sets trained"]
     assert same(said, in_turn(evidence, on_features, ASKED))
+
+
+def test_where_no_local_ray_starts_all_is_trained_here(
+    evidence: Evidence, tasks: list[list[Training]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(address: str | None) -> object:
+        raise ClusterError("address: no Ray cluster answers.\nStart one.")
+
+    monkeypatch.setattr(training_tasks, "training_tasks", refuse)
+    monkeypatch.setattr(trainings, "RAY_S", 0.0)
+    monkeypatch.setattr(trainings.os, "sched_getaffinity", lambda process: {0, 1})
+    said, _ = carried(evidence, None)
+    assert same(said, in_turn(evidence, on_features, ASKED))
+    assert "trained in this process: address: no Ray cluster answers." in caplog.text
+    with pytest.raises(ClusterError):
+        carried(evidence, "head:6379")
 
 
 def test_a_cluster_at_an_address_trains_all(evidence: Evidence, tasks: list[list[Training]]) -> None:
