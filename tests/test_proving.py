@@ -68,6 +68,7 @@ def test_labeled_images_given_as_generated_ones_are_called_copies(
     said = json.loads(ended.read("prove.json"))["copies"]
     assert said["copied"] >= 0.95 * said["of"] > 0
     assert "the given images repeat what was trained on" in text
+    assert "\nLabel more? " in text
 
 
 def test_a_balanced_choice_fills_each_class_up_with_its_labels(ended: RunDirectory) -> None:

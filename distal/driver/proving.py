@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shlex
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -17,14 +18,16 @@ from distal.metrics.copies import Copies, find_copies
 from distal.places import absolute
 from distal.progress import Event, Listener
 from distal.prove import Proof, prove
-from distal.prove.answer import all_to_json, describe_all
+from distal.prove.answer import all_to_json, decisive, describe_all
 from distal.prove.look import CLASSICAL
 from distal.prove.network import OnPixels
 from distal.prove.trainings import in_turn
+from distal.prove.verdict import headline, judge, label_more, labels_pay
 from distal.report.grid import sample_grid
 from distal.report.proof import COPIES, FILE, SHOWN, proof_view
 from distal.resolve import override_config
 from distal.run.directory import RunDirectory
+from distal.run.files import without_keys
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +88,8 @@ def prove_run(
         f"{kind} images{'' if images is None else f' of {images}'}; {seeds} seeds"
     )
     shown = f"all figures: {run.place(FILE)}" + (f"; copies: {run.place(COPIES)}" if len(copies.copied) else "")
-    return f"{title}\n\n{said}\n\n{describe_all(proofs, kind)}\n\n{shown}"
+    last = next_step(proofs[decisive(proofs)], run, opened.config.query.batch, images is None)
+    return f"{title}\n\n{said}\n\n{describe_all(proofs, kind)}\n{last}\n\n{shown}"
 
 
 def prove_at_end(run: RunDirectory, config: Config, listen: Listener, address: str | None = None) -> None:
@@ -131,6 +135,21 @@ def _proofs(
         listen(f"training a {NETWORK}, {seeds} seeds")
         by_pixels = prove(gathered.pixels, seeds, on_pixels, in_turn if gpu else trainings.carry)
     return {first: by_features, NETWORK: by_pixels}
+
+
+def next_step(proof: Proof, run: RunDirectory, batch: int, own: bool) -> str:
+    """Answer whether to label more, and give the commands that do what was found to pay. own: the run's own images."""
+    decides, place = headline(judge(proof)), shlex.quote(without_keys(run.uri))
+    commands = []
+    if own and decides.answer == "yes":
+        commands.append(f"distal generate {place} --balance --filter --out more.parquet --labeled labeled.parquet")
+    if proof.evidence.price and labels_pay(decides):
+        rounds = run.committed()[-1] + -(-proof.evidence.price // batch)
+        commands.append(f"distal resume {place} rounds={rounds}")
+    more = label_more(proof)
+    lines = [] if more is None else [f"Label more? {more}"]
+    lines += [f"{'      ' if i else 'Next: '}{command}" for i, command in enumerate(commands)]
+    return "\n".join(lines)
 
 
 def copied_sentence(copies: Copies, kind: str, training: int) -> str:

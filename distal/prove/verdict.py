@@ -72,11 +72,26 @@ def sentence(judged: Judged, kind: str, price: int) -> str:
     return f"{subject} are not shown to help: {recall.value * 100:+.1f} {points}{traded}{_instead(judged, price)}"
 
 
+def labels_pay(judged: Judged) -> bool:
+    """Say whether further labels of the price surely raise recall, by an amount worth asking for."""
+    return judged.further.low > 0 and judged.further.value >= LEAST
+
+
+def label_more(proof: Proof) -> str | None:
+    """Answer whether to label more, for the classes that decide; None where further labels have no price."""
+    decides, price = headline(judge(proof)), proof.evidence.price
+    if not price:
+        return None
+    promise = (
+        f"{price} more labels promise {{}}{_estimate(decides)} points of recall, for {decides.group.name} together"
+    )
+    return f"Yes: {promise.format('')}." if labels_pay(decides) else f"Not for this: {promise.format('little, ')}."
+
+
 def _instead(judged: Judged, price: int) -> str:
     if not price:
         return ""
-    sure = judged.further.low > 0 and judged.further.value >= LEAST
-    advice = f"label {price} more instead" if sure else f"{price} more labels promise little as well"
+    advice = f"label {price} more instead" if labels_pay(judged) else f"{price} more labels promise little as well"
     return f"; {advice}: {_estimate(judged)}"
 
 
@@ -147,6 +162,7 @@ def to_json(proof: Proof, kind: str) -> dict[str, Any]:
     return {
         "answer": headline(judged).answer,
         "sentence": verdict(proof, kind),
+        "label_more": label_more(proof),
         "labels": len(evidence.labeled.labels),
         "held_out": len(evidence.held_out.labels),
         "seeds": proof.seeds,
