@@ -63,6 +63,11 @@ def same(a: list[Said], b: list[Said]) -> bool:
     )
 
 
+def two_cores(monkeypatch: pytest.MonkeyPatch, load: float) -> None:
+    monkeypatch.setattr(trainings.os, "sched_getaffinity", lambda process: {0, 1})
+    monkeypatch.setattr(trainings.os, "getloadavg", lambda: (load, load, load))
+
+
 def test_what_is_short_is_trained_here(evidence: Evidence, tasks: list[list[Training]]) -> None:
     said, heard = carried(evidence, None)
     assert tasks == []
@@ -74,11 +79,20 @@ def test_what_is_long_goes_to_a_local_ray_after_the_first_and_keeps_its_order(
     evidence: Evidence, tasks: list[list[Training]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trainings, "RAY_S", 0.0)
-    monkeypatch.setattr(trainings.os, "sched_getaffinity", lambda process: {0, 1})
+    two_cores(monkeypatch, 1.0)
     said, heard = carried(evidence, None)
     assert tasks == [ASKED[1:]]
-    assert heard == ["1 of 6 sets trained", "starting Ray", "6 of 6 sets trained"]
+    assert heard == ["starting Ray", "6 of 6 sets trained"]
     assert same(said, in_turn(evidence, on_features, ASKED))
+
+
+def test_where_others_use_the_cores_all_is_trained_here(
+    evidence: Evidence, tasks: list[list[Training]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainings, "RAY_S", 0.0)
+    two_cores(monkeypatch, 2.5)
+    carried(evidence, None)
+    assert tasks == []
 
 
 def test_where_no_local_ray_starts_all_is_trained_here(
@@ -89,7 +103,7 @@ def test_where_no_local_ray_starts_all_is_trained_here(
 
     monkeypatch.setattr(training_tasks, "training_tasks", refuse)
     monkeypatch.setattr(trainings, "RAY_S", 0.0)
-    monkeypatch.setattr(trainings.os, "sched_getaffinity", lambda process: {0, 1})
+    two_cores(monkeypatch, 1.0)
     said, _ = carried(evidence, None)
     assert same(said, in_turn(evidence, on_features, ASKED))
     assert "trained in this process: address: no Ray cluster answers." in caplog.text

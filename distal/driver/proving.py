@@ -1,4 +1,4 @@
-"""Put a run's generated images, or any others, through the gate, and keep what comes out, without Ray."""
+"""Put a run's generated images, or any others, through the gate, and keep what comes out."""
 
 import json
 import logging
@@ -88,16 +88,15 @@ def prove_run(
         f"{kind} images{'' if images is None else f' of {images}'}; {seeds} seeds"
     )
     shown = f"all figures: {run.place(FILE)}" + (f"; copies: {run.place(COPIES)}" if len(copies.copied) else "")
-    last = next_step(proofs[decisive(proofs)], run, opened.config.query.batch, images is None)
-    return f"{title}\n\n{said}\n\n{describe_all(proofs, kind)}\n{last}\n\n{shown}"
+    following = next_step(proofs[decisive(proofs)], run, opened.config.query.batch, images is None)
+    return "\n\n".join([title, said, "\n".join([describe_all(proofs, kind), *following]), shown])
 
 
 def prove_at_end(run: RunDirectory, config: Config, listen: Listener, address: str | None = None) -> None:
     """Judge the last round of a run that has ended, as `prove` in the configuration says; not twice.
 
-    address: of the cluster that the run was on, where it is not the configuration's.
-
-    Where there is nothing to compare, a warning says so: the run has ended well all the same.
+    Where there is nothing to compare, a warning says so: the run has ended well all the same. address: of the cluster
+    that the run was on, where it is not the configuration's.
     """
     round, settings = run.committed()[-1], config.prove
     last = proof_view(run)
@@ -105,17 +104,9 @@ def prove_at_end(run: RunDirectory, config: Config, listen: Listener, address: s
         return
     listen(Event(round, "prove"))
     logger.info("round %d: proving whether generated images pay", round)
+    joined = [] if address is None else [f"address={address}"]
     try:
-        prove_run(
-            run,
-            [] if address is None else [f"address={address}"],
-            None,
-            settings.per_class,
-            settings.price,
-            settings.seeds,
-            round,
-            logger.info,
-        )
+        prove_run(run, joined, None, settings.per_class, settings.price, settings.seeds, round, logger.info)
     except EvaluationError as error:
         logger.warning("the gate was left out: %s", error)
 
@@ -137,7 +128,7 @@ def _proofs(
     return {first: by_features, NETWORK: by_pixels}
 
 
-def next_step(proof: Proof, run: RunDirectory, batch: int, own: bool) -> str:
+def next_step(proof: Proof, run: RunDirectory, batch: int, own: bool) -> list[str]:
     """Answer whether to label more, and give the commands that do what was found to pay. own: the run's own images."""
     decides, place = headline(judge(proof)), shlex.quote(without_keys(run.uri))
     commands = []
@@ -148,8 +139,7 @@ def next_step(proof: Proof, run: RunDirectory, batch: int, own: bool) -> str:
         commands.append(f"distal resume {place} rounds={rounds}")
     more = label_more(proof)
     lines = [] if more is None else [f"Label more? {more}"]
-    lines += [f"{'      ' if i else 'Next: '}{command}" for i, command in enumerate(commands)]
-    return "\n".join(lines)
+    return lines + [f"{'      ' if i else 'Next: '}{command}" for i, command in enumerate(commands)]
 
 
 def copied_sentence(copies: Copies, kind: str, training: int) -> str:

@@ -1,8 +1,8 @@
 """Have the gate's classifiers trained: here, one after another, or as Ray tasks where that ends sooner.
 
 A cluster that the run joins is used at once. Without one, the first trainings are made here and timed; what is left
-goes to a local Ray with a task a core as soon as that saves more than Ray costs. Where a training is made changes no
-figure of it.
+goes to a local Ray with a task a core as soon as that saves more than Ray costs, by the cores that others leave idle.
+Where a training is made changes no figure of it.
 """
 
 import logging
@@ -18,13 +18,16 @@ from typing import Protocol
 from distal.driver.resources import joined_ray
 from distal.errors import ClusterError
 from distal.prove import Evidence
-from distal.prove.trainings import Learner, Said, Training, carry_out
+from distal.prove.trainings import Learner, Said, Training, carry_out, trainings
 
 logger = logging.getLogger(__name__)
 
 RAY_S = 30.0
 """What a local Ray costs: seconds until it is up and each of its processes has imported torch, measured 14 to 26 on two
 busy cores."""
+
+A_SEED = len(trainings(seeds=1))
+"""How far it is, is said seed by seed."""
 
 
 class Tasks(Protocol):
@@ -81,7 +84,8 @@ class Trainings:
             return False
         if self._tasks is not None or self._address or joined_ray():
             return True
-        return done > 0 and seconds / done * (total - done) * (1 - 1 / self._cores) > RAY_S
+        idle = max(1.0, self._cores - max(0.0, os.getloadavg()[0] - 1.0))  # this process is one of those that run
+        return done > 0 and seconds / done * (total - done) * (1 - 1 / idle) > RAY_S
 
     def _join(self) -> Tasks | None:
         """Be on the cluster; None where a local Ray, which nobody asked for by name, does not start."""
@@ -100,7 +104,8 @@ class Trainings:
         return self._tasks
 
     def _tell(self, total: int, before: int, done: int) -> None:
-        self._listen(f"{before + done} of {total} sets trained")
+        if (before + done) % A_SEED == 0:
+            self._listen(f"{before + done} of {total} sets trained")
 
 
 def _in_actor() -> bool:
