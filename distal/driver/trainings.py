@@ -23,8 +23,8 @@ from distal.prove.trainings import Learner, Said, Training, carry_out, trainings
 logger = logging.getLogger(__name__)
 
 RAY_S = 30.0
-"""What a local Ray costs: seconds until it is up and each of its processes has imported torch, measured 14 to 26 on two
-busy cores."""
+"""What a local Ray is taken to cost, in seconds: its start, and torch imported in each of its processes. A guess on the
+safe side."""
 
 A_SEED = len(trainings(seeds=1))
 """How far it is, is said seed by seed."""
