@@ -64,8 +64,8 @@ def same(a: list[Said], b: list[Said]) -> bool:
 
 
 def two_cores(monkeypatch: pytest.MonkeyPatch, load: float) -> None:
-    monkeypatch.setattr(trainings.os, "sched_getaffinity", lambda process: {0, 1})
-    monkeypatch.setattr(trainings.os, "getloadavg", lambda: (load, load, load))
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1})
+    monkeypatch.setattr("os.getloadavg", lambda: (load, load, load))
 
 
 def test_what_is_short_is_trained_here(evidence: Evidence, tasks: list[list[Training]]) -> None:

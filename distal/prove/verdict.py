@@ -82,10 +82,9 @@ def label_more(proof: Proof) -> str | None:
     decides, price = headline(judge(proof)), proof.evidence.price
     if not price:
         return None
-    promise = (
-        f"{price} more labels promise {{}}{_estimate(decides)} points of recall, for {decides.group.name} together"
-    )
-    return f"Yes: {promise.format('')}." if labels_pay(decides) else f"Not for this: {promise.format('little, ')}."
+    more, points = f"{price} more labels promise", f"{_estimate(decides)} points of recall"
+    answer = f"Yes: {more} {points}" if labels_pay(decides) else f"Not for this: {more} little, {points}"
+    return f"{answer}, for {decides.group.name} together."
 
 
 def _instead(judged: Judged, price: int) -> str:
