@@ -1,4 +1,7 @@
-"""Train a classifier on what `distal generate RUN --out more.parquet --balance --filter` wrote, beside real labels."""
+"""Train a classifier on the labeled images of a run and on generated ones, which this command writes.
+
+distal generate RUN --out more.parquet --balance --filter --labeled labeled.parquet
+"""
 
 import io
 

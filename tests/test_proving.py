@@ -24,6 +24,7 @@ def ended(storage: Path, decoded: Path) -> RunDirectory:
     """Run to the end on the embedded digits, and prove it with networks of few updates."""
     patch = pytest.MonkeyPatch()
     patch.setattr(network, "STEPS", 3)
+    patch.setattr("distal.driver.trainings.joined_ray", lambda: False)  # another test of this process may have begun it
     config = {
         "name": "proven",
         "storage": str(storage),
@@ -58,6 +59,7 @@ def test_labeled_images_given_as_generated_ones_are_called_copies(
     ended: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(network, "STEPS", 1)
+    monkeypatch.setattr("distal.driver.trainings.joined_ray", lambda: False)
     assert main(["data", "import", "digits", f"{tmp_path}/all.parquet"]) == 0
     table = pq.read_table(tmp_path / "all.parquet")
     labels = pq.read_table(f"{ended.local}/rounds/0001/labels.parquet")["row_id"].to_numpy()
@@ -66,6 +68,7 @@ def test_labeled_images_given_as_generated_ones_are_called_copies(
     said = json.loads(ended.read("prove.json"))["copies"]
     assert said["copied"] >= 0.95 * said["of"] > 0
     assert "the given images repeat what was trained on" in text
+    assert "\nLabel more? " in text
 
 
 def test_a_balanced_choice_fills_each_class_up_with_its_labels(ended: RunDirectory) -> None:
@@ -80,7 +83,11 @@ def test_what_a_filter_lets_through_is_written_with_its_origin_and_can_be_import
 ) -> None:
     monkeypatch.setattr("distal.driver.choosing.SURE", 0.08)
     command = ["generate", f"{ended.local}", "--filter", "-n", "3", "--seed", "5"]
-    assert main([*command, "--out", f"{tmp_path}/more.parquet"]) == 0
+    labeled = tmp_path / "labeled.parquet"
+    assert main([*command, "--out", f"{tmp_path}/more.parquet", "--labeled", f"{labeled}"]) == 0
+    asked = pq.read_table(f"{ended.local}/rounds/0001/labels.parquet").to_pylist()
+    beside = {int(row["image"]["path"][4:-4]): row["label"] for row in pq.read_table(labeled).to_pylist()}
+    assert beside == {row["row_id"]: row["label"] for row in asked}
     assert main([*command, "--out", f"{tmp_path}/more/"]) == 0
     told = capsys.readouterr().out
     rows = pq.read_table(tmp_path / "more.parquet").to_pylist()

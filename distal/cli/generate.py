@@ -15,7 +15,7 @@ import pyarrow.fs
 import pyarrow.parquet as pq
 
 from distal.data.digits import encode_png
-from distal.data.writer import pool_schema
+from distal.data.writer import PoolWriter, pool_schema
 from distal.driver.choosing import Chosen
 from distal.errors import ConfigError, StorageError
 from distal.places import absolute
@@ -25,6 +25,7 @@ from distal.run.directory import with_options
 from distal.run.files import ObjectFiles, without_keys
 
 Images = npt.NDArray[np.uint8]
+Ints = npt.NDArray[np.int64]
 
 MANIFEST = "manifest.csv"
 PROVENANCE = {
@@ -85,6 +86,23 @@ def write_chosen(chosen: Chosen, origin: Origin, target: str) -> None:
             files.write(name, rows.getvalue().to_pybytes())
     except StorageError as error:
         raise StorageError(f"{str(error).splitlines()[0]}\nGive another --out.") from None
+
+
+def write_labeled(images: Images, labels: Ints, row_ids: Ints, classes: tuple[str, ...], target: str) -> None:
+    """Write labeled images [m, C, S, S] of a run as a pool, a row of `image` and `label` each, named by its row id.
+
+    target: a local path that ends in .parquet.
+
+    Raises:
+        ConfigError: it does not. PoolError, StorageError: it is there already, or cannot be written.
+    """
+    if "://" in target or not target.endswith(".parquet"):
+        raise ConfigError(
+            f"--labeled: '{without_keys(target)}' is no local .parquet.\nGive for example labeled.parquet."
+        )
+    with PoolWriter(Path(target), classes) as pool:
+        for image, label, row_id in zip(images, labels.tolist(), row_ids.tolist(), strict=True):
+            pool.add(_png(image), f"row-{row_id:09d}.png", label)
 
 
 def _open(folder: str, options: str) -> ObjectFiles:

@@ -45,6 +45,10 @@ def generate(
             help="Leave out what a classifier of the labels doubts, near-copies of training images and repetitions.",
         ),
     ] = False,
+    labeled: Annotated[
+        str | None,
+        typer.Option(metavar="PARQUET", help="Write the labeled images there as well, to train on both."),
+    ] = None,
 ) -> None:
     """Generate images of the asked classes with a run's generator.
 
@@ -53,11 +57,12 @@ def generate(
         distal generate runs/digits --out more.parquet --per-class 1000
         distal generate runs/digits --out surer.parquet --per-class 1000 --latents rejection
         distal generate runs/digits --out s3://bucket/threes/ --class 3
-        distal generate runs/digits --out more.parquet --balance --filter
+        distal generate runs/digits --out more.parquet --balance --filter --labeled labeled.parquet
     """
     from distal.checkpoints import open_generator
-    from distal.cli.generate import Origin, write_chosen
+    from distal.cli.generate import Origin, write_chosen, write_labeled
     from distal.driver.choosing import choose
+    from distal.driver.labeled import labeled_images
     from distal.run.files import without_keys
 
     run = open_run(path)
@@ -66,6 +71,10 @@ def generate(
     chosen = choose(run, generator, asked, per_class, seed, latents, balance, filter, show_step)
     origin = Origin(without_keys(run.uri), generator.round, seed, latents, generator.saved.classes)
     write_chosen(chosen, origin, out_path)
+    if labeled is not None:
+        images, labels, row_ids = labeled_images(run, generator)
+        write_labeled(images, labels, row_ids, generator.saved.classes, labeled)
+        show(f"wrote {len(labels)} labeled images to {labeled}")
     for note in chosen.notes:
         show(note)
     count = f"{len(chosen.labels)} images of {len(set(chosen.labels.tolist()))} classes"

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from distal.checkpoints import TrainedGenerator
 from distal.communicator import Alone
-from distal.driver.evidence import Known
+from distal.driver.evidence import Known, learned_from
 from distal.driver.preparation import Preparation
 from distal.errors import EvaluationError
 from distal.features.probe import Probe
@@ -25,8 +25,7 @@ from distal.metrics.copies import CHANCE, Seen, find_copies
 from distal.metrics.neighbours import radii
 from distal.prove.arms import wanted
 from distal.run.directory import RunDirectory
-from distal.run.given import joined, read_given
-from distal.run.ledger import Ledger
+from distal.run.given import read_given
 from distal.train.latents import BLOCK, find_selector
 from distal.train.latents import Chosen as LatentChoice
 
@@ -98,8 +97,8 @@ def choose(
     classes = len(generator.saved.classes)
     counts = np.full(classes, PER_CLASS if per_class is None else per_class, np.int64)
     if balance:
-        labels = joined(read_given(run, generator.saved.resolved.get("given")), Ledger(run, classes).labels())
-        counts = wanted(labels.labels[labels.rounds <= generator.round], classes, per_class)
+        _, labels = learned_from(run, generator, read_given(run, generator.saved.resolved.get("given")))
+        counts = wanted(labels, classes, per_class)
     counts[~np.isin(np.arange(classes), asked)] = 0
     selector = find_selector(latents, "--latents")
     if not filter:

@@ -25,11 +25,26 @@ from distal.prove.arms import limited, wanted
 from distal.prove.gate import require_evidence
 from distal.prove.look import Look
 from distal.run.directory import RunDirectory
-from distal.run.given import joined
-from distal.run.ledger import Ledger
+from distal.run.given import joined, labels_before
+from distal.run.ledger import Labels, Ledger
 from distal.streams import stream
 
 Ints = npt.NDArray[np.int64]
+
+NONE = np.zeros(0, np.int64)
+
+
+def learned_from(
+    run: RunDirectory, generator: TrainedGenerator, given: Labels, unread: Ints = NONE
+) -> tuple[Ints, Ints]:
+    """Return the rows whose labels a generator has learned from, and their labels, int64 [m] each.
+
+    given: those that the run began with. unread: rows that cannot be read.
+    """
+    every = joined(given, Ledger(run, len(generator.saved.classes)).labels())
+    learned = labels_before(every, generator.round + 1)
+    read = ~np.isin(learned.row_ids, unread)
+    return learned.row_ids[read], learned.labels[read]
 
 
 @dataclass(frozen=True)
@@ -62,31 +77,30 @@ class Known:
         pool, config, seed = opened.images, opened.config, opened.config.seed
         skipped = pool.skipped(0, pool.blocks)
         unread = np.array([each.row_id for each in skipped], np.int64)
-        labels = joined(opened.given, Ledger(run, len(generator.saved.classes)).labels())
-        used = (labels.rounds <= generator.round) & ~np.isin(labels.row_ids, unread)
+        row_ids, labels = learned_from(run, generator, opened.given, unread)
         held_out = opened.reference_rows(skipped)
         truths = opened.reference.labels(held_out) if opened.reference.has_labels else np.full(len(held_out), -1)
         known = (truths >= 0) if tested else np.ones(len(truths), np.bool_)
-        require_evidence(labels.labels[used], truths[known])
+        require_evidence(labels, truths[known])
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         kept = run.read(PROJECTION) if run.has(PROJECTION) else None
         look = Look.at(pool, opened.eyes()(device), device, kept, config.features.components, seed)
         sample = sampled_rows(np.arange(pool.first_rows, dtype=np.int64), seed)
-        rest = np.setdiff1d(sample, np.concatenate([labels.row_ids, unread]))
+        rest = np.setdiff1d(sample, np.concatenate([row_ids, unread]))
         rest = rest[~pool.held_out(rest, opened.holdout)]
-        return cls(
-            labels.row_ids[used], labels.labels[used], held_out[known], truths[known], rest, look, opened, generator
-        )
+        return cls(row_ids, labels, held_out[known], truths[known], rest, look, opened, generator)
 
     def training(self) -> Seen:
         """Return the images that the generator was trained on: those with labels, then the sample of the others."""
-        rows = np.concatenate([self.row_ids, self.unlabeled])
-        return Seen(self.look.rows(self.opened.images, rows), torch.from_numpy(self.opened.images.pixels(rows)))
+        return self.seen(self.opened.images, np.concatenate([self.row_ids, self.unlabeled]))
 
     def held_out(self) -> Seen:
         """Return the held-out images."""
-        reference = self.opened.reference
-        return Seen(self.look.rows(reference, self.tested), torch.from_numpy(reference.pixels(self.tested)))
+        return self.seen(self.opened.reference, self.tested)
+
+    def seen(self, images: ImageTable, row_ids: Ints) -> Seen:
+        """Look at rows of a table, and take their pixels at the run's size."""
+        return Seen(self.look.rows(images, row_ids), torch.from_numpy(images.pixels(row_ids)))
 
 
 @dataclass(frozen=True)
@@ -129,7 +143,7 @@ def gather(
     training, held_out = known.training(), known.held_out()
     count, config = len(known.labels), opened.config
     varied = _augmented(known, want, "flip" in config.train.augment)
-    empty = Examples(training.pixels[:0], np.zeros(0, np.int64))
+    empty = Examples(training.pixels[:0], NONE)
 
     def evidence(of: Callable[[Seen], Tensor], augmented: Examples) -> Evidence:
         return Evidence(
@@ -193,5 +207,4 @@ def _generated(known: Known, want: Ints) -> tuple[Seen, Ints]:
 
 def _chosen(known: Known, given: Given, want: Ints) -> tuple[Seen, Ints]:
     rows = limited(given.labels, want, stream(known.opened.config.seed, "prove", "given"))
-    ids = given.rows[rows]
-    return Seen(known.look.rows(given.table, ids), torch.from_numpy(given.table.pixels(ids))), given.labels[rows]
+    return known.seen(given.table, given.rows[rows]), given.labels[rows]

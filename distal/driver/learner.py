@@ -171,7 +171,7 @@ class ActiveLearner:
             if self.config.prove.enabled and self.outcome_.kind == "stopped":
                 from distal.driver.proving import prove_at_end
 
-                prove_at_end(run, self.config, self._listen)
+                prove_at_end(run, self.config, self._listen, self._address)
 
     def generate(self, classes: Iterable[str | int], seed: int = 0) -> npt.NDArray[np.uint8]:
         """Generate one image for each class, given by name or index, from the last committed round.

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from distal.prove.gate import AUGMENTED, LABELS, Proof
+from distal.prove.gate import Proof
+from distal.prove.trainings import AUGMENTED, LABELS
 from distal.prove.verdict import describe, headline, judge, to_json, verdict
 
 

@@ -1,46 +1,19 @@
 """Train each set's classifier for several seeds, test all on the same held-out images, and compare them in pairs."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
 
 from distal.errors import EvaluationError
 from distal.metrics.classification import average_precision, class_scores
 from distal.metrics.comparison import Resamples, gain_of_more
-from distal.nets.threads import one_thread
-from distal.prove.arms import Evidence, Examples, fractions, pseudo_labeled, stream
-from distal.prove.classifier import Bools, Classifier, halves
+from distal.prove.arms import Evidence, fractions, stream
+from distal.prove.classifier import Floats
+from distal.prove.trainings import ARMS, CURVE, LABELS, SHARES, Carry, Learner, in_turn, on_features, trainings
 
 Doubles = npt.NDArray[np.float64]
-Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
-
-LABELS, AUGMENTED, IMAGES, PSEUDO = ARMS = ("labels", "augmented", "images", "pseudo")
-SHARES = (0.35, 0.5, 0.7)
-"""The learning curve's points below all labels."""
-
-
-class Fitted(Protocol):
-    """Be a classifier that has learned, maybe at several strengths of a penalty."""
-
-    def probs(self, features: Tensor, /) -> Tensor:
-        """Return class probabilities float64 [strengths, n, K]."""
-
-    def held_out_probs(self, held_out: Examples, first: Bools) -> tuple[Floats, int]:
-        """Return what is said of each held-out image [n, K], none of it chosen on that image; and a strength."""
-
-
-Learner = Callable[[Examples, int, bool, int], Fitted]
-"""Takes what to learn from, the number of classes, whether it may vary what it sees, and the gate's seed."""
-
-
-def on_features(train: Examples, classes: int, varied: bool, seed: int) -> Fitted:
-    """Fit the logistic regression on frozen features, which needs no seed; what is varied is there already."""
-    return Classifier(train, classes)
 
 
 @dataclass(frozen=True)
@@ -68,18 +41,17 @@ class Proof:
     seeds: int
 
 
-def prove(evidence: Evidence, seeds: int, learner: Learner = on_features) -> Proof:
-    """Compare the sets of the evidence, by what a learner makes of each.
+def prove(evidence: Evidence, seeds: int, learner: Learner = on_features, carry: Carry = in_turn) -> Proof:
+    """Compare the sets of the evidence, by what a learner makes of each. carry: where that is done.
 
     Raises:
         EvaluationError: fewer than two classes have labels, or no held-out image has one.
     """
     require_evidence(evidence.labeled.labels, evidence.held_out.labels)
-    said: dict[str, list[Floats]] = {arm: [] for arm in ARMS}
-    curve: list[list[Floats]] = [[] for _ in SHARES]
-    with one_thread():
-        for seed in range(seeds):
-            _one_seed(evidence, learner, seed, said, curve)
+    said: dict[str, list[Floats]] = {on: [] for on in (*ARMS, *CURVE)}
+    for each in carry(evidence, learner, trainings(seeds)):
+        for on, probs in each.items():
+            said[on].append(probs)
     labels, groups = evidence.held_out.labels, _groups(evidence)
     draws = Resamples.draw(labels, seeds, evidence.seed)
 
@@ -87,11 +59,12 @@ def prove(evidence: Evidence, seeds: int, learner: Learner = on_features) -> Pro
         return draws.over_seeds(np.stack([scores[..., list(group.members)].mean(-1) for group in groups], -1))
 
     scores = {}
-    for arm, probs in said.items():
-        by_class = class_scores(np.stack(probs), labels, draws.images)
-        by_class["auprc"] = average_precision(np.stack(probs), labels, draws.images)
+    for arm in ARMS:
+        probs_snk = np.stack(said[arm])
+        by_class = class_scores(probs_snk, labels, draws.images)
+        by_class["auprc"] = average_precision(probs_snk, labels, draws.images)
         scores[arm] = {name: together(values) for name, values in by_class.items()}
-    recalls = [class_scores(np.stack(probs), labels, draws.images)["recall"] for probs in curve]
+    recalls = [class_scores(np.stack(said[on]), labels, draws.images)["recall"] for on in CURVE]
     errors = 1 - np.stack([*map(together, recalls), scores[LABELS]["recall"]])
     labeled = evidence.labeled.labels
     numbers = np.array([*map(len, fractions(labeled, SHARES, stream(evidence, 0, "curve"))), len(labeled)])
@@ -117,28 +90,6 @@ def require_evidence(labels: Ints, held_out: Ints) -> None:
             "Give labeled ones that nothing was trained on: evaluate.path=test.parquet (evaluate.label_column names "
             "their labels)."
         )
-
-
-def _one_seed(
-    evidence: Evidence, learner: Learner, seed: int, said: dict[str, list[Floats]], curve: list[list[Floats]]
-) -> None:
-    """Train every set's classifier and add what each says of the held-out images."""
-    labeled, held_out, classes = evidence.labeled, evidence.held_out, len(evidence.classes)
-    first = halves(held_out.labels, stream(evidence, seed, "halves"))
-
-    def tested(train: Examples, varied: bool = True) -> Floats:
-        return learner(train, classes, varied, seed).held_out_probs(held_out, first)[0]
-
-    alone = learner(labeled, classes, False, seed)
-    probs, strength = alone.held_out_probs(held_out, first)
-    said[LABELS].append(probs)
-    said[AUGMENTED].append(tested(labeled + evidence.augmented.resampled(stream(evidence, seed, AUGMENTED))))
-    said[IMAGES].append(tested(labeled + evidence.images.resampled(stream(evidence, seed, IMAGES))))
-    sure = alone.probs(evidence.pool)[strength]
-    pseudo = pseudo_labeled(evidence.pool, sure, evidence.wanted, stream(evidence, seed, PSEUDO))
-    said[PSEUDO].append(tested(labeled + pseudo))
-    for place, rows in enumerate(fractions(labeled.labels, SHARES, stream(evidence, seed, "curve"))):
-        curve[place].append(tested(labeled.take(rows), varied=False))
 
 
 def _groups(evidence: Evidence) -> tuple[Group, ...]:

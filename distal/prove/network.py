@@ -7,6 +7,7 @@ chosen on held-out images, so both halves of them are told alike.
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -37,9 +38,11 @@ class SmallNetwork:
     decide first weights, order and variations. Classes without an example are hardly ever said.
     """
 
-    def __init__(self, train: Examples, classes: int, varied: Sequence[str], seed: tuple[int, int]) -> None:
+    def __init__(
+        self, train: Examples, classes: int, varied: Sequence[str], seed: tuple[int, int], device: str = "cpu"
+    ) -> None:
         _, channels, side, _ = train.features.shape
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._device = torch.device(device)
         network = initialised(lambda: PoolCNN(side, channels, classes), seed[0], "prove", "network", seed[1])
         self._network = network.to(self._device).train()
         chosen = [AUGMENTATIONS.find(name) for name in varied]
@@ -74,6 +77,19 @@ class SmallNetwork:
 
     def _logits(self, images: Tensor) -> Tensor:
         return self._network.classify(self._network(images))
+
+
+@dataclass(frozen=True)
+class OnPixels:
+    """Be the gate's learner of small networks. varied: names of augmentations. seed: the run's."""
+
+    varied: tuple[str, ...]
+    seed: int
+    device: str
+
+    def __call__(self, train: Examples, classes: int, varied: bool, seed: int) -> SmallNetwork:
+        """Train one; see `Learner`."""
+        return SmallNetwork(train, classes, self.varied if varied else (), (self.seed, seed), self.device)
 
 
 def _balanced(members: Sequence[npt.NDArray[np.int64]], draw: np.random.Generator) -> npt.NDArray[np.int64]:

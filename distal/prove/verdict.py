@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from distal.metrics.comparison import Interval, gain, interval
-from distal.prove.gate import ARMS, AUGMENTED, IMAGES, LABELS, PSEUDO, Group, Proof
+from distal.prove.gate import Group, Proof
+from distal.prove.trainings import ARMS, AUGMENTED, IMAGES, LABELS, PSEUDO
 
 Answer = Literal["yes", "harm", "not shown"]
 
@@ -71,11 +72,25 @@ def sentence(judged: Judged, kind: str, price: int) -> str:
     return f"{subject} are not shown to help: {recall.value * 100:+.1f} {points}{traded}{_instead(judged, price)}"
 
 
+def labels_pay(judged: Judged) -> bool:
+    """Say whether further labels of the price surely raise recall, by an amount worth asking for."""
+    return judged.further.low > 0 and judged.further.value >= LEAST
+
+
+def label_more(proof: Proof) -> str | None:
+    """Answer whether to label more, for the classes that decide; None where further labels have no price."""
+    decides, price = headline(judge(proof)), proof.evidence.price
+    if not price:
+        return None
+    more, points = f"{price} more labels promise", f"{_estimate(decides)} points of recall"
+    answer = f"Yes: {more} {points}" if labels_pay(decides) else f"Not for this: {more} little, {points}"
+    return f"{answer}, for {decides.group.name} together."
+
+
 def _instead(judged: Judged, price: int) -> str:
     if not price:
         return ""
-    sure = judged.further.low > 0 and judged.further.value >= LEAST
-    advice = f"label {price} more instead" if sure else f"{price} more labels promise little as well"
+    advice = f"label {price} more instead" if labels_pay(judged) else f"{price} more labels promise little as well"
     return f"; {advice}: {_estimate(judged)}"
 
 
@@ -146,6 +161,7 @@ def to_json(proof: Proof, kind: str) -> dict[str, Any]:
     return {
         "answer": headline(judged).answer,
         "sentence": verdict(proof, kind),
+        "label_more": label_more(proof),
         "labels": len(evidence.labeled.labels),
         "held_out": len(evidence.held_out.labels),
         "seeds": proof.seeds,

@@ -18,6 +18,16 @@ SHAPE = ("image_size", "channels", "classes")
 MANIFEST = {"sha256", "step", *SHAPE}
 
 
+def facts_of(step: int, shape: tuple[int, int, int], pace: float, net: NetConfig | None = None) -> dict[str, Any]:
+    """Return what every manifest says of a model: updates done, image size, channels, classes; pace where it is not 1.
+
+    net: of a model that has networks of its own.
+    """
+    facts: dict[str, Any] = {"step": step, **dict(zip(SHAPE, shape, strict=True))}
+    facts |= {} if net is None else {"net": net.model_dump(mode="json")}
+    return facts if pace == 1 else facts | {"pace": pace}
+
+
 def to_files(tensors: Mapping[str, Mapping[str, Tensor]], facts: Mapping[str, Any]) -> dict[str, bytes]:
     """Return safetensors files by name, and manifest.json with the facts and the SHA-256 of each file.
 
@@ -54,6 +64,11 @@ class Checkpoint:
         self.shape: tuple[int, int, int] = tuple(self.manifest[name] for name in SHAPE)
         if expected is not None and self.shape != expected:
             raise damaged("manifest.json", f"its {', '.join(SHAPE)} are {self.shape}, the run's are {expected}")
+
+    @property
+    def pace(self) -> float:
+        """Return the multiple of the configured steps that the model has come to."""
+        return float(self.manifest.get("pace", 1.0))
 
     def tensors(self, name: str) -> dict[str, Tensor]:
         """Return the tensors of this name, none where the checkpoint has no such file."""

@@ -12,7 +12,7 @@ from distal.errors import EvaluationError
 from distal.prove import Evidence, Examples, Proof, describe, prove, to_json
 from distal.prove.answer import all_to_json, decisive, describe_all
 from distal.prove.arms import wanted
-from distal.prove.verdict import headline, judge
+from distal.prove.verdict import headline, judge, label_more
 
 SEEDS = 3
 COUNTS = np.array([12, 12, 12, 12, 12, 12, 3, 3, 3, 3])
@@ -88,6 +88,17 @@ def test_the_text_has_a_sentence_for_each_class_and_the_json_the_same(proofs: di
         if group["kind"] == "class":
             assert group["sentence"] in text
     assert [group["labels"] for group in tree["groups"]] == [84, 12, *COUNTS.tolist()]
+
+
+def test_whether_to_label_more_is_answered_by_the_estimate(proofs: dict[str, Proof]) -> None:
+    proof = proofs["noise"]
+    steep = replace(proof, further=np.full_like(proof.further, 0.05))
+    flat = replace(proof, further=np.zeros_like(proof.further))
+    assert label_more(steep) == (
+        "Yes: 30 more labels promise about +5.0 (estimate, 5.0 to 5.0) points of recall, for rare classes together."
+    )
+    assert str(label_more(flat)).startswith("Not for this: 30 more labels promise little, about +0.0 ")
+    assert label_more(replace(flat, evidence=replace(flat.evidence, price=0))) is None
 
 
 def test_the_same_evidence_gives_the_same_figures(proofs: dict[str, Proof]) -> None:

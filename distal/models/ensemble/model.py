@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from distal.models.ensemble.section import EnsembleConfig, ensemble_section, mem
 from distal.models.protocol import Model
 from distal.models.registry import MODELS
 from distal.nets.weights import pack
-from distal.train.checkpoint import Checkpoint, with_manifest
+from distal.train.checkpoint import Checkpoint, facts_of, with_manifest
 from distal.train.rows import TrainingRows
 
 SAMPLED = "reweighted"
@@ -165,9 +165,8 @@ class Ensemble:
         files = {f"{prefix}.{name}": data for prefix, member in kept for name, data in member.to_files().items()}
         sample = {"row_ids": self.reweighted.row_ids, "weights": self.reweighted.weights}
         files[f"{SAMPLED}.safetensors"] = pack({name: torch.from_numpy(array) for name, array in sample.items()})
-        size, channels, classes = self.shape
-        facts: dict[str, Any] = {"step": self.step, "image_size": size, "channels": channels, "classes": classes}
-        return with_manifest(files, facts | {"pace": self.pace, "turn": self.turn, "snapshots": len(self.snapshots)})
+        own = {"turn": self.turn, "snapshots": len(self.snapshots)}
+        return with_manifest(files, facts_of(self.step, self.shape, self.pace) | own)
 
     @classmethod
     def from_files(
@@ -192,7 +191,7 @@ class Ensemble:
         learning = 1 if own.how == "snapshots" else own.members
         model = cls(config, [restored("member", i) for i in range(learning)], saved.shape)
         model.snapshots = [restored("snapshot", i) for i in range(saved.manifest["snapshots"])]
-        model.step, model.pace, model.turn = (saved.manifest[name] for name in ("step", "pace", "turn"))
+        model.step, model.turn, model.pace = saved.manifest["step"], saved.manifest["turn"], saved.pace
         sample = saved.tensors(SAMPLED)
         model.reweighted = Reweighted(sample["row_ids"].numpy(), sample["weights"].numpy())
         return model

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,12 +14,13 @@ from distal.losses import ADVERSARIAL, REGULARIZERS
 from distal.losses.supervised import one_hot
 from distal.models.gan.step import Objective, gan_section
 from distal.models.gan.update import update
+from distal.models.pieces import in_pieces
 from distal.nets import Discriminator, Generator, build_discriminator, build_encoder, build_generator, get_network
 from distal.nets.batchnorm import mixes_batch
 from distal.nets.precision import autocast, resolve
-from distal.nets.scorer import PROVIDERS, Scorer, to_bytes_image
+from distal.nets.scorer import PROVIDERS, Scorer
 from distal.train.batch import Batch, batch_of
-from distal.train.checkpoint import Checkpoint, damaged, to_files
+from distal.train.checkpoint import Checkpoint, damaged, facts_of, to_files
 from distal.train.descent import set_rate
 from distal.train.ema import average_, decay
 from distal.train.latents import Feedback, find_selector
@@ -28,7 +29,6 @@ from distal.train.rows import TrainingRows
 
 M = TypeVar("M", bound=nn.Module)
 
-GENERATE_ROWS = 256
 NAMES = [
     f"{prefix}{network}" for network in ("generator", "discriminator") for prefix in ("", "averaged_", "optimizer_")
 ]
@@ -147,12 +147,13 @@ class GAN:
 
         A class without any label yet may be asked for: the images are then of whatever the untrained embedding says.
         """
-        images = []
-        for z, y in zip(torch.split(latents, GENERATE_ROWS), torch.split(labels, GENERATE_ROWS), strict=True):
+
+        def draw(z: Tensor, y: Tensor) -> Tensor:
             with autocast(self.objective.arithmetic, self.device):
-                images.append(to_bytes_image(self.averaged_G(z.to(self.device), self.conditions(y))))
-        empty = torch.zeros(0, self.channels, self.image_size, self.image_size, dtype=torch.uint8, device=self.device)
-        return torch.cat([empty, *images])
+                images: Tensor = self.averaged_G(z, self.conditions(y))
+                return images
+
+        return in_pieces(draw, latents, labels, (self.image_size, self.channels), self.device)
 
     def scorer(self) -> Scorer:
         """Return a scorer with a copy of the averaged D, which decides by its own hardware what "auto" is."""
@@ -181,15 +182,7 @@ class GAN:
         tensors |= {f"optimizer_{name}": state_by_name(m, optimizer) for name, m, optimizer in self._optimized()}
         if self.regularizers:
             tensors[KEPT] = {f"{r}.{key}": t for r, own in self.regularizers.items() for key, t in own.items()}
-        facts: dict[str, Any] = {
-            "step": self.step,
-            "image_size": self.image_size,
-            "channels": self.channels,
-            "classes": self.classes,
-            "net": self.config.net.model_dump(mode="json"),
-        }
-        if self.pace != 1:
-            facts["pace"] = self.pace
+        facts = facts_of(self.step, (self.image_size, self.channels, self.classes), self.pace, self.config.net)
         if self.D.frozen_hash is not None:
             facts["frozen"] = self.D.frozen_hash
         if self.G.encoder is not None:
@@ -224,7 +217,7 @@ class GAN:
                 "Resume with the run's own, or start a new run."
             )
         state.step = saved.manifest["step"]
-        state.set_pace(saved.manifest.get("pace", 1.0))
+        state.set_pace(saved.pace)
         for name, module in state.modules().items():
             saved.load_weights(name, module)
         for name, module, optimizer in state._optimized():

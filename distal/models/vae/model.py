@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,21 +12,20 @@ from distal.communicator import Communicator
 from distal.config import Config, ModelSection
 from distal.errors import ConfigError
 from distal.losses.supervised import one_hot
+from distal.models.pieces import in_pieces
 from distal.models.vae.networks import LEAST_NOISE, Nets, build_nets
 from distal.models.vae.scorer import GIVES, VaeScorer
 from distal.models.vae.step import Objective, VaeConfig, losses
 from distal.nets import get_network
 from distal.nets.precision import autocast, resolve
-from distal.nets.scorer import to_bytes_image
 from distal.train.augment import AUGMENTATIONS
 from distal.train.batch import Batch, batch_of
-from distal.train.checkpoint import Checkpoint, to_files
+from distal.train.checkpoint import Checkpoint, facts_of, to_files
 from distal.train.descent import descend, set_rate
 from distal.train.ema import average_, decay
 from distal.train.optimizers import build_optimizer, state_by_name
 from distal.train.rows import TrainingRows
 
-GENERATE_ROWS = 256
 MEASURED = 0.05
 """Share of the last step's error in the noise: that of some twenty steps."""
 
@@ -96,13 +95,12 @@ class VAE:
     @torch.no_grad()
     def generate(self, latents: Tensor, labels: Tensor) -> Tensor:
         """Return uint8 images [n, C, H, W], the means of p(x | y, z), for latents [n, latent_dim] and labels [n]."""
-        images = []
-        for z, y in zip(torch.split(latents, GENERATE_ROWS), torch.split(labels, GENERATE_ROWS), strict=True):
+
+        def draw(z: Tensor, y: Tensor) -> Tensor:
             with autocast(self.objective.arithmetic, self.device):
-                decoded = self.averaged.decode(z.to(self.device), one_hot(y.to(self.device), self.classes))
-            images.append(to_bytes_image(decoded))
-        empty = torch.zeros(0, self.channels, self.image_size, self.image_size, dtype=torch.uint8, device=self.device)
-        return torch.cat([empty, *images])
+                return self.averaged.decode(z, one_hot(y.to(self.device), self.classes))
+
+        return in_pieces(draw, latents, labels, (self.image_size, self.channels), self.device)
 
     def scorer(self) -> VaeScorer:
         """Return a scorer with a copy of the averaged networks."""
@@ -122,16 +120,8 @@ class VAE:
         """Return the whole state as files by name: safetensors, and manifest.json with the SHA-256 of each."""
         tensors: dict[str, dict[str, Tensor]] = {name: m.state_dict() for name, m in self.modules().items()}
         tensors["optimizer"] = state_by_name(self.nets, self.optimizer)
-        facts: dict[str, Any] = {
-            "step": self.step,
-            "image_size": self.image_size,
-            "channels": self.channels,
-            "classes": self.classes,
-            "net": self.config.net.model_dump(mode="json"),
-        }
-        if self.pace != 1:
-            facts["pace"] = self.pace
-        return to_files(tensors, facts)
+        shape = (self.image_size, self.channels, self.classes)
+        return to_files(tensors, facts_of(self.step, shape, self.pace, self.config.net))
 
     @classmethod
     def from_files(
@@ -149,7 +139,7 @@ class VAE:
         saved.require_net(config.net)
         model = cls(config, *saved.shape, device)
         model.step = saved.manifest["step"]
-        model.set_pace(saved.manifest.get("pace", 1.0))
+        model.set_pace(saved.pace)
         for name, module in model.modules().items():
             saved.load_weights(name, module)
         saved.load_optimizer("optimizer", model.nets, model.optimizer)
