@@ -12,6 +12,7 @@ from distal.config import Config
 from distal.errors import RunError
 from distal.models import MODELS, Model
 from distal.plan import RunPlan, Work
+from distal.pool.synthesized import answered_images
 from distal.progress import Event
 from distal.run.directory import RunDirectory, round_path
 from distal.run.given import joined
@@ -36,7 +37,8 @@ class Unfinished:
 
     def __init__(self, run: RunDirectory, round: int, config: Config, rows: TrainingRows) -> None:
         self._run, self._path, self._every_s = run, round_path(round, UNFINISHED), config.train.checkpoint_s
-        labels = hashlib.sha256(rows.labeled_ids.tobytes() + rows.labels.tobytes()).hexdigest()
+        own = b"" if rows.synthesized is None else rows.synthesized.pixels.tobytes() + rows.synthesized.labels.tobytes()
+        labels = hashlib.sha256(rows.labeled_ids.tobytes() + rows.labels.tobytes() + own).hexdigest()
         shared = {"seed": True, "net": True, "model": True, "train": True}
         settings = config.model_dump(mode="json", include=set(shared), exclude={"train": FREE})
         made_of = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
@@ -79,7 +81,8 @@ def restore(plan: RunPlan, comm: Communicator) -> Model:
 def train(work: Work, state: Model, round: int) -> tuple[Model, dict[str, float]]:
     """Update the model for a round's steps on every rank, and leave a checkpoint; return it and the mean losses."""
     plan, comm, config = work.plan, work.comm, work.plan.config
-    labels = joined(plan.given, on_first_rank(comm, work.ledger.labels))
+    asked, answers = on_first_rank(comm, lambda: (work.ledger.labels(), work.ledger.of_generated()))
+    labels = joined(plan.given, asked)
     rows = TrainingRows(
         work.shards.rows,
         total_rows=plan.images.rows,
@@ -89,6 +92,7 @@ def train(work: Work, state: Model, round: int) -> tuple[Model, dict[str, float]
         labels=labels.labels,
         seed=config.seed,
         balance=config.train.class_balance,
+        synthesized=answered_images(plan.run, answers),
     )
     unfinished, steps = Unfinished(plan.run, round, config, rows), config.train.steps
     if on_first_rank(comm, lambda: plan.run.has(round_path(round, "checkpoint", "manifest.json"))):
