@@ -78,12 +78,12 @@ def restore(plan: RunPlan, comm: Communicator) -> Model:
     return MODELS.find(plan.config.model.kind).create(plan.config, *_shape(plan), comm.device)
 
 
-def train(work: Work, state: Model, round: int) -> tuple[Model, dict[str, float]]:
-    """Update the model for a round's steps on every rank, and leave a checkpoint; return it and the mean losses."""
+def training_rows(work: Work) -> TrainingRows:
+    """Return what the model learns from now: all rows that are not held out, with the labels so far."""
     plan, comm, config = work.plan, work.comm, work.plan.config
     asked, answers = on_first_rank(comm, lambda: (work.ledger.labels(), work.ledger.of_generated()))
     labels = joined(plan.given, asked)
-    rows = TrainingRows(
+    return TrainingRows(
         work.shards.rows,
         total_rows=plan.images.rows,
         excluded=plan.skipped,
@@ -94,6 +94,12 @@ def train(work: Work, state: Model, round: int) -> tuple[Model, dict[str, float]
         balance=config.train.class_balance,
         synthesized=answered_images(plan.run, answers),
     )
+
+
+def train(work: Work, state: Model, round: int) -> tuple[Model, dict[str, float]]:
+    """Update the model for a round's steps on every rank, and leave a checkpoint; return it and the mean losses."""
+    plan, comm, config = work.plan, work.comm, work.plan.config
+    rows = training_rows(work)
     unfinished, steps = Unfinished(plan.run, round, config, rows), config.train.steps
     if on_first_rank(comm, lambda: plan.run.has(round_path(round, "checkpoint", "manifest.json"))):
         on_first_rank(comm, unfinished.clear)

@@ -19,7 +19,7 @@ import torch
 from distal.communicator import Communicator, on_first_rank
 from distal.config import EVALUATION_CACHE
 from distal.data.protocol import Rows
-from distal.learning import restore, train
+from distal.learning import restore, train, training_rows
 from distal.logs import label_records
 from distal.metrics import DISTANCE, Evaluator, Score, find_score
 from distal.models import Model
@@ -194,7 +194,7 @@ def evaluate(work: Work, state: Model, round: int) -> list[Score]:
 
     probe = on_first_rank(work.comm, lambda: _probe(work, round))
     on_progress(0, plan.config.evaluate.samples)
-    scores = work.evaluator.evaluate(state.generate, state.scorer(), work.comm, on_progress, probe)
+    scores = work.evaluator.evaluate(state.generate, state.scorer(), work.comm, on_progress, probe, training_rows(work))
 
     def draw() -> None:
         classes = len(plan.classes)
