@@ -18,6 +18,7 @@ from distal.run.directory import RunDirectory, round_path
 from distal.run.given import joined
 from distal.train import TrainingRows, train_round
 from distal.train.kept import Kept
+from distal.train.variety import Variety
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ UNFINISHED = "training.safetensors"
 """What a round's training has come to, replaced as it goes on and gone once there is a checkpoint."""
 
 FREE = {"workers", "min_workers", "cpus_per_worker", "gpus_per_worker", "threads"}
-FREE |= {"checkpoint_s", "on_divergence", "explosion"}
+FREE |= {"checkpoint_s", "on_divergence", "explosion", "variety_steps"}
 """Keys of `train` that may be others when a round goes on."""
 
 
@@ -114,7 +115,10 @@ def train(work: Work, state: Model, round: int) -> tuple[Model, dict[str, float]
 
     on_progress(0 if kept is None else kept.done, {})
     keeper = unfinished if comm.rank == 0 else None
-    state, losses = train_round(state, rows, comm, steps, on_progress, keeper, kept)
+    every, watched = config.train.variety_steps, None
+    if every and comm.rank == 0:
+        watched = Variety(rows, plan.classes, config.net.latent_dim, every)
+    state, losses = train_round(state, rows, comm, steps, on_progress, keeper, kept, watched)
     on_first_rank(comm, partial(write_checkpoint, plan.run, round, state, losses))
     on_first_rank(comm, unfinished.clear)
     return state, losses
