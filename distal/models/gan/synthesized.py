@@ -27,6 +27,9 @@ def answered_losses(step: "Step", answered: SynthesizedBatch, real: Tensor, cent
     batch's real rows as the adversarial loss takes them. centre: [n], what it adds to a generated image's logit.
     """
     D, batch, objective = step.D, step.batch, step.objective
+    none = real.new_zeros(())
+    if not len(answered.labels):  # another rank has them all, and networks take no empty batch
+        return {"answered": none, "refused": none}
     classes = step.classes.y_real.shape[1]
     refused = answered.labels < 0
     with autocast(objective.arithmetic, objective.device):
@@ -39,6 +42,5 @@ def answered_losses(step: "Step", answered: SynthesizedBatch, real: Tensor, cent
     terms = {"answered": cross_entropy(class_logits, target).sum() / batch.labeled_total}
     beside, count = answered.partners[refused], int(refused.sum())
     pairs = real[beside], (logits + centre[answered.partners])[refused]
-    # A rank without a refused image has no mean, yet a graph like the others'.
-    lost = objective.adversarial.discriminator(*pairs) * (count / batch.total) if count else 0.0 * logits.sum()
+    lost = objective.adversarial.discriminator(*pairs) * (count / batch.total) if count else none
     return {**terms, "refused": lost}
