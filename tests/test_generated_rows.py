@@ -1,4 +1,4 @@
-"""Images that the generator draws are asked like any other, kept by the run, and come to the same bytes after a kill."""
+"""Images that the generator draws are asked like any other row, and a killed run comes to the same bytes."""
 
 import json
 import shutil
@@ -9,19 +9,24 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from round_case import Run, contents
+from training_case import labeled_rows
 
 from distal import ActiveLearner
-from distal.checkpoints import read_checkpoint, read_saved
 from distal.config import Config
 from distal.data.digits import CLASSES, digit_images
 from distal.data.generated import RunImages, decode_png, encode_image
 from distal.data.tables import SavedImages, read_tables
 from distal.data.writer import PoolWriter
+from distal.driver.preparation import Preparation
 from distal.errors import ConfigError, RunError, StorageError
-from distal.oracle import Item
+from distal.learning import Unfinished
+from distal.oracle import Classes, Item, build_oracle
+from distal.oracle.told import tell
+from distal.run.directory import RunDirectory
 from distal.run.generated import FIRST, GENERATED, is_generated, read_generated
 from distal.run.ledger import Ledger
 from distal.train.kept import Kept
+from distal.train.synthesized import Synthesized
 
 Make = Callable[..., Config]
 
@@ -42,119 +47,138 @@ def person(item: Item) -> int | None:
     return 3 if item.row_id % 2 else None
 
 
-@pytest.fixture
-def config(small_config: Make, tmp_path: Path) -> Config:
-    add(tmp_path / "pool", "m", 0, 400)
-    query = {"synthesize": 0.2, "strategy": "badge"}
-    return small_config(pool={"path": str(tmp_path / "pool")}, query=query, oracle={"kind": "callable"}, rounds=3)
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """Ask about two drawn images in ten, of a pool of 400 rows."""
+    folder = tmp_path_factory.mktemp("generated")
+    add(folder / "pool", "m", 0, 400)
+    tree = {
+        "name": "unbroken",
+        "storage": str(folder / "runs"),
+        "rounds": 3,
+        "pool": {"path": str(folder / "pool"), "cache": str(folder / "decoded")},
+        "query": {"batch": 10, "synthesize": 0.2},
+        "oracle": {"kind": "callable"},
+        "train": {"steps": 4, "batch_size": 16, "threads": 1},
+        "evaluate": {"samples": 64, "reference": 200},
+    }
+    return Config.model_validate(tree)
 
 
-def test_drawn_images_are_asked_answered_kept_and_taught_and_a_killed_run_ends_as_an_unbroken_one(
-    config: Config, tmp_path: Path
-) -> None:
-    run = Run(config, person, shards=1)
+@pytest.fixture(scope="module")
+def unbroken(base: Config) -> Run:
+    run = Run(base, person, shards=1)
     assert run.go().reason == "budget"
-    ledger, directory = Ledger(run.directory), run.directory
-    queries = [ledger.read_query(round) for round in (1, 2, 3)]
-    assert [len(q.row_ids) for q in queries if q is not None] == [10, 10, 10]
-    own = [q.row_ids[is_generated(q.row_ids)].tolist() for q in queries if q is not None]
-    assert own == [[], [FIRST, FIRST + 1], [FIRST + 2, FIRST + 3]]
-    table = pq.read_table(run.folder / "rounds/0002/query.parquet")
-    assert table["strategy"].to_pylist() == ["badge"] * 8 + ["generated"] * 2
-    assert len(ledger.labels().row_ids) == 26
-    assert not is_generated(ledger.labels().row_ids).any()
-    assert ledger.of_generated().labels.tolist() == [-1, 3, -1, 3]
-    metrics = json.loads((run.folder / "rounds/0003/metrics.json").read_text())
-    counted = metrics["generated"]
-    assert (metrics["labels"], metrics["asked"], counted["answers"], counted["nothing"]) == (26, 30, 4, 2)
-    assert counted["as_drawn"] + counted["another"] == 2
-    assert {"answered", "refused"} <= metrics["losses"].keys()
-    assert not {"answered", "refused"} & json.loads((run.folder / "rounds/0001/metrics.json").read_text())["losses"].keys()
+    return run
 
-    unbroken = contents(run.folder)
-    for lost in ("rounds/0003", "rounds/0002/query.parquet", "rounds/0002/checkpoint"):
-        broken = tmp_path / "broken"
-        shutil.copytree(run.folder, broken / "again")
-        name = broken / "again" / lost
-        if lost != "rounds/0003":
-            shutil.rmtree(broken / "again/rounds/0003")
-            for file in ("COMMITTED", "metrics.json", "samples.png"):
-                (broken / "again/rounds/0002" / file).unlink()
-        if lost == "rounds/0002/query.parquet":  # killed when the images were drawn, and nobody was asked
-            name.unlink()
-            shutil.rmtree(broken / "again/rounds/0002/checkpoint")
-            (broken / "again/rounds/0002/labels.parquet").unlink()
-        else:
-            shutil.rmtree(name)
-        shutil.copytree(run.folder.parent / "evaluation-cache", broken / "evaluation-cache")
-        resumed = Run(config.model_copy(update={"storage": str(broken), "name": "again"}), person, shards=3)
-        resumed.go()
-        assert contents(resumed.folder) == unbroken, lost
-        shutil.rmtree(broken)
-    assert directory.committed() == [1, 2, 3]
+
+@pytest.fixture
+def copied(unbroken: Run, tmp_path: Path) -> RunDirectory:
+    """Copy the run, to be broken."""
+    shutil.copytree(unbroken.folder.parent / "evaluation-cache", tmp_path / "evaluation-cache")
+    shutil.copytree(unbroken.folder, tmp_path / "again")
+    return RunDirectory.open(str(tmp_path), "again")
+
+
+def moved(base: Config, run: RunDirectory) -> Config:
+    return base.model_copy(update={"storage": run.storage, "name": run.name})
+
+
+def test_drawn_images_are_asked_after_the_pools_rows_counted_apart_and_taught(unbroken: Run) -> None:
+    ledger = Ledger(unbroken.directory)
+    queries = [query.row_ids for round in (1, 2, 3) if (query := ledger.read_query(round)) is not None]
+    assert list(map(len, queries)) == [10, 10, 10]
+    assert [ids[is_generated(ids)].tolist() for ids in queries] == [[], [FIRST, FIRST + 1], [FIRST + 2, FIRST + 3]]
+    table = pq.read_table(unbroken.folder / "rounds/0002/query.parquet")
+    assert table["strategy"].to_pylist() == ["badge"] * 8 + ["generated"] * 2
+    labels = ledger.labels()
+    assert len(labels.row_ids) == 26
+    assert not is_generated(labels.row_ids).any()
+    assert ledger.of_generated().labels.tolist() == [-1, 3, -1, 3]
+    first, last = (json.loads((unbroken.folder / f"rounds/{n:04d}/metrics.json").read_text()) for n in (1, 3))
+    counted = last["generated"]
+    assert (last["labels"], last["asked"], counted["answers"], counted["nothing"]) == (26, 30, 4, 2)
+    assert counted["as_drawn"] + counted["another"] == 2
+    assert {"answered", "refused"} <= last["losses"].keys()
+    assert not {"answered", "refused"} & first["losses"].keys()
+
+
+@pytest.mark.parametrize("lost", ["all of it", "its query"])
+def test_a_run_killed_in_a_round_ends_as_an_unbroken_one_on_other_shards(
+    lost: str, base: Config, unbroken: Run, copied: RunDirectory
+) -> None:
+    if lost == "all of it":
+        copied.delete("rounds/0003")
+    else:  # killed when the images were drawn, and nobody was asked
+        for name in copied.list("rounds/0003"):
+            if name != GENERATED:
+                copied.delete(f"rounds/0003/{name}")
+    resumed = Run(moved(base, copied), person, shards=3)
+    resumed.go()
+    assert contents(resumed.folder) == contents(unbroken.folder)
 
 
 def test_their_ids_stay_what_they_are_while_the_pool_grows_and_their_images_are_the_runs(
-    config: Config, tmp_path: Path
+    base: Config, copied: RunDirectory, tmp_path: Path
 ) -> None:
-    run = Run(config, person)
-    run.go(lambda result: result.round < 2)
-    drawn = read_generated(run.directory, 2)
-    assert drawn is not None
+    add(tmp_path / "pool", "m", 0, 400)
     add(tmp_path / "pool", "n", 400, 500)
-    grown = Run(config, person)
-    grown.go()
-    images = RunImages(grown.plan.images, grown.directory)
-    mixed = np.array([450, FIRST + 1, 3, FIRST, FIRST + 2])
-    pixels = images.pixels(mixed)
+    config = moved(base, copied)
+    config = config.model_copy(update={"pool": config.pool.model_copy(update={"path": str(tmp_path / "pool")})})
+    opened = Preparation(config, copied)
+    with copied.lock("driver"):
+        opened.write_tables(copied)
+    assert opened.images.rows == 500
+    drawn = read_generated(copied, 2)
+    assert drawn is not None
+    images, mixed = RunImages(opened.images, copied), np.array([450, FIRST + 1, 3, FIRST, FIRST + 2])
+    pixels, originals = images.pixels(mixed), images.originals(mixed)
     assert np.array_equal(pixels[3], decode_png(drawn.images[0]))
-    assert np.array_equal(pixels[[0, 2]], grown.plan.images.pixels(mixed[[0, 2]]))
-    originals = images.originals(mixed)
+    assert np.array_equal(pixels[[0, 2]], opened.images.pixels(mixed[[0, 2]]))
     assert originals[1] == (drawn.images[1], "generated in round 2")
-    assert originals[0] == grown.plan.images.originals(mixed[:1])[0]
+    assert originals[0] == opened.images.originals(mixed[:1])[0]
     assert images.labels(mixed).tolist() == [digit_images()[450][2], -1, digit_images()[3][2], -1, -1]
-    saved = read_saved(grown.directory)
-    shown = SavedImages(grown.directory, config.pool, saved.resolved["fingerprint"], read_tables(grown.directory))
+    shown = SavedImages(copied, config.pool, opened.images.fingerprint, read_tables(copied))
     assert np.array_equal(shown.pixels(mixed), pixels)
     with pytest.raises(RunError, match=f"row {FIRST + 9} is none of its generated images"):
         images.pixels(np.array([FIRST + 9]))
-    path = grown.folder / "rounds/0002" / GENERATED
-    path.write_bytes(path.read_bytes()[:-20])
+    file = tmp_path / "again/rounds/0002" / GENERATED
+    file.write_bytes(file.read_bytes()[:-20])
     with pytest.raises(StorageError, match=r"generated\.parquet"):
-        RunImages(grown.plan.images, grown.directory).pixels(mixed)
+        RunImages(opened.images, copied).pixels(mixed)
 
 
-def test_a_round_that_was_kept_for_other_answers_begins_anew(config: Config) -> None:
-    run = Run(config, person)
-    run.go(lambda result: result.round < 2)
-    files = read_checkpoint(run.directory, 2)
-    path = run.folder / "rounds/0002/training.safetensors"
-    refused = Kept(2, 0, files, {"recent": {}, "last": {}, "usual": {}}).to_bytes({"round": 2, "labels": "others"})
-    for file in ("COMMITTED", "metrics.json"):
-        (run.folder / "rounds/0002" / file).unlink()
-    shutil.rmtree(run.folder / "rounds/0002/checkpoint")
-    path.write_bytes(refused)
-    again = Run(config, person)
-    again.go(lambda result: result.round < 2)
-    assert read_checkpoint(again.directory, 2)["generator.safetensors"] == files["generator.safetensors"]
+def test_people_are_shown_them_and_tell_what_they_are(base: Config, copied: RunDirectory) -> None:
+    for name in ("COMMITTED", "labels.parquet", "metrics.json", "samples.png", "checkpoint"):
+        copied.delete(f"rounds/0003/{name}")
+    config = moved(base, copied).model_copy(update={"oracle": base.oracle.model_copy(update={"kind": "files"})})
+    opened = Preparation(moved(base, copied), copied)
+    images, query = RunImages(opened.images, copied), Ledger(copied).read_query(3)
+    assert query is not None
+    oracle = build_oracle(config, images, CLASSES, copied)
+    oracle.submit(query)
+    folder = "rounds/0003/to-label"
+    assert decode_png(copied.read(f"{folder}/{FIRST + 2}.png")).shape == (1, 8, 8)
+    lines = copied.read(f"{folder}/labels.csv").decode().splitlines()
+    assert lines[-1] == f"{FIRST + 3},{FIRST + 3}.png,generated in round 3,"
+    copied.write(f"{folder}/labels.csv", "\n".join([lines[0], lines[-2] + "skip", lines[-1] + "7"]).encode())
+    (answers,) = oracle.collect(query, query.row_ids)
+    assert [(answer.row_id, answer.label) for answer in answers] == [(FIRST + 2, None), (FIRST + 3, 7)]
+    ledger = Ledger(copied, len(CLASSES))
+    tell(ledger, Classes(CLASSES, {}), query.row_ids.tolist(), [1] * 8 + [None, "7"], "ann")
+    assert ledger.of_generated().labels.tolist() == [-1, 3, -1, 7]
 
 
-def test_people_see_them_in_the_folder_of_files_and_skip_refuses_one(config: Config, small_config: Make) -> None:
-    tree = config.model_dump(mode="json") | {"oracle": {"kind": "files"}, "rounds": 2}
-    learner = ActiveLearner(tree)
-    for round in (1, 2):
-        assert learner.run().kind == "waiting"
-        folder = learner.run_directory.local / f"rounds/{round:04d}/to-label"  # type: ignore[operator]
-        lines = (folder / "labels.csv").read_text().splitlines()
-        ids = [int(line.split(",")[0]) for line in lines[1:]]
-        filled = [line + ("skip" if row >= FIRST else str(digit_images()[row][2])) for line, row in zip(lines[1:], ids, strict=True)]
-        (folder / "labels.csv").write_text("\n".join([lines[0], *filled]))
-    assert [row for row in ids if row >= FIRST] == [FIRST, FIRST + 1]
-    assert decode_png((folder / f"{FIRST}.png").read_bytes()).shape == (1, 8, 8)
-    assert ",generated in round 2," in lines[-1]
-    assert learner.run().kind == "stopped"
-    assert Ledger(learner.run_directory).of_generated().labels.tolist() == [-1, -1]
-    assert str(FIRST) in learner.run_directory.read("report.html").decode()
+def test_a_round_that_was_kept_for_other_answers_begins_anew(base: Config, tmp_path: Path) -> None:
+    run, image = RunDirectory.open(str(tmp_path), "run"), np.zeros((1, 1, 8, 8), np.uint8)
+
+    def keeper(*labels: int) -> Unfinished:
+        answers = Synthesized(image.repeat(len(labels), 0), np.array(labels)) if labels else None
+        return Unfinished(run, 2, base, labeled_rows(synthesized=answers))
+
+    keeper(-1).keep(Kept(2, 0, {"a": b"b"}, {}))
+    assert keeper(-1).read() is not None
+    assert keeper(3).read() is keeper(-1, -1).read() is keeper().read() is None
 
 
 def test_a_label_column_a_batch_too_small_and_colour_are_thought_of(small_config: Make) -> None:

@@ -52,7 +52,9 @@ class Evaluation:
         """Say whether what a metric needs is there; held-out images may be without labels."""
         if need == "labels":
             return self.split.labeled
-        return {"judge": self.judge, "head": self.head, "probe": self.probe, "training": self.training}[need] is not None
+        return {"judge": self.judge, "head": self.head, "probe": self.probe, "training": self.training}[
+            need
+        ] is not None
 
     def score(self, name: str, value: float | None, note: str | None = None, class_index: int | None = None) -> Score:
         """Return a score by the extractor's features, over all images or over those of one class."""

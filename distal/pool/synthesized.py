@@ -1,4 +1,4 @@
-"""Draw the images of a round's query that are the generator's own, keep them in the run, and count what became of them."""
+"""Draw the images of a query that are the generator's own, keep them in the run, count what became of them."""
 
 from typing import Any
 

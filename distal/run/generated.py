@@ -1,8 +1,9 @@
 """Keep the images that a run has drawn itself to ask about them: rounds/0007/generated.parquet, a table a round.
 
-Their row ids count from FIRST on, over all rounds. The pool's count from 0 without a gap, shard after shard: an id among
-them would be outside of every shard while the round goes on, and inside of one after the next launch, when a block of
-scores would have other rows. So the pool may grow below, no id ever changes its meaning, and no shard knows of these.
+Their row ids count from FIRST on, over all rounds. The pool's count from 0 without a gap, shard after shard: an id
+among them would be outside of every shard while the round goes on, and inside of one after the next launch, when a
+block of scores would have other rows. So the pool may grow below, no id ever changes its meaning, and no shard knows of
+these.
 """
 
 import io
@@ -133,7 +134,8 @@ class GeneratedImages:
                 self._rounds.add(round)
                 where = f"generated in round {round}"
                 self._found |= {
-                    row_id: (data, where) for row_id, data in zip(generated.row_ids.tolist(), generated.images, strict=True)
+                    row_id: (data, where)
+                    for row_id, data in zip(generated.row_ids.tolist(), generated.images, strict=True)
                 }
 
 

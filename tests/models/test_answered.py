@@ -1,4 +1,4 @@
-"""What people say of drawn images: a name teaches the head, a refusal the discriminator, and neither shows G as real."""
+"""What people say of drawn images: a name teaches the head, a refusal D, and neither makes one real."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from distal.models import GAN, MODELS
 from distal.models.gan.conditions import condition
 from distal.models.gan.step import Step, Views, discriminator_losses
 from distal.resolve import parse_config
-from distal.train.augment import augment, draws
+from distal.train.augment import augment
 from distal.train.batch import Batch, batch_of
 from distal.train.rows import TrainingRows
 from distal.train.synthesized import Synthesized
@@ -40,8 +40,8 @@ def with_answers(answers: Synthesized | None) -> TrainingRows:
 def one_step(adversarial: str, net: str, answers: Synthesized | None) -> tuple[GAN, Step, Views]:
     c = config(net, adversarial=adversarial, labeled_fraction=0.5)
     model = GAN.create(c.model_copy(update={"query": c.query.model_copy(update={"synthesize": 0.7})}), 8, 1, 2)
-    batch: Batch = batch_of(model.config, with_answers(answers), 0, model.objective.augmentations, Alone(), model.device,
-                            model.layout)  # fmt: skip
+    augmentations, layout = model.objective.augmentations, model.layout
+    batch: Batch = batch_of(model.config, with_answers(answers), 0, augmentations, Alone(), model.device, layout)
     classes = condition(model.averaged_D, batch, 2, model.objective)
     step = Step(model.G, model.D, batch, classes, model.objective, 0, Alone(), {})
     return model, step, Views.of(step, step.generate())
