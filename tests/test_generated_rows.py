@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -49,10 +50,10 @@ def person(item: Item) -> int | None:
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    """Ask about two drawn images in ten, of a pool of 400 rows."""
+    """Ask about two drawn images in ten, of a pool of 400 rows; without labels no judge has to be trained."""
     folder = tmp_path_factory.mktemp("generated")
     add(folder / "pool", "m", 0, 400)
-    tree = {
+    tree: dict[str, Any] = {
         "name": "unbroken",
         "storage": str(folder / "runs"),
         "rounds": 3,
@@ -60,8 +61,9 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Config:
         "query": {"batch": 10, "synthesize": 0.2},
         "oracle": {"kind": "callable"},
         "train": {"steps": 4, "batch_size": 16, "threads": 1},
-        "evaluate": {"samples": 64, "reference": 200},
+        "evaluate": {"samples": 32, "reference": 100, "extractor": "pixels"},
     }
+    tree["pool"] |= {"label_column": None, "classes": list(CLASSES)}
     return Config.model_validate(tree)
 
 
@@ -124,7 +126,9 @@ def test_their_ids_stay_what_they_are_while_the_pool_grows_and_their_images_are_
     add(tmp_path / "pool", "m", 0, 400)
     add(tmp_path / "pool", "n", 400, 500)
     config = moved(base, copied)
-    config = config.model_copy(update={"pool": config.pool.model_copy(update={"path": str(tmp_path / "pool")})})
+    config = config.model_copy(
+        update={"pool": config.pool.model_copy(update={"path": str(tmp_path / "pool"), "label_column": "label"})}
+    )
     opened = Preparation(config, copied)
     with copied.lock("driver"):
         opened.write_tables(copied)

@@ -87,10 +87,10 @@ class Evaluator:
         """Return all scores, the same list on every rank; the overall Frechet distance comes first.
 
         generate: latents float32 [b, z] and labels int64 [b] on comm.device to uint8 [b, C, H, W]. scorer: uint8 images
-        to an object with `probs` [b, K], or None to leave the head out. probe: class probabilities of the held-out images
-        by the classifier on frozen features. training: what the model learned from, where that is known. listen: called
-        with images done and in all. A generator whose features are not finite gets distances of value None, with the
-        reason in the note.
+        to an object with `probs` [b, K], or None to leave the head out. probe: class probabilities of the held-out
+        images by the classifier on frozen features. training: what the model learned from, where that is known.
+        listen: called with images done and in all. A generator whose features are not finite gets distances of value
+        None, with the reason in the note.
         """
         if self._prepared is None:
             self.prepare(comm)
