@@ -194,7 +194,8 @@ def evaluate(work: Work, state: Model, round: int) -> list[Score]:
 
     probe = on_first_rank(work.comm, lambda: _probe(work, round))
     on_progress(0, plan.config.evaluate.samples)
-    scores = work.evaluator.evaluate(state.generate, state.scorer(), work.comm, on_progress, probe, training_rows(work))
+    training = training_rows(work) if work.evaluator.asks_for_training else None
+    scores = work.evaluator.evaluate(state.generate, state.scorer(), work.comm, on_progress, probe, training)
 
     def draw() -> None:
         classes = len(plan.classes)

@@ -13,6 +13,7 @@ from round_case import Run, contents
 from training_case import labeled_rows
 
 from distal import ActiveLearner
+from distal.cli.status import describe_status
 from distal.config import Config
 from distal.data.digits import CLASSES, digit_images
 from distal.data.generated import RunImages, decode_png, encode_image
@@ -61,7 +62,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Config:
         "query": {"batch": 10, "synthesize": 0.2},
         "oracle": {"kind": "callable"},
         "train": {"steps": 4, "batch_size": 16, "threads": 1},
-        "evaluate": {"samples": 32, "reference": 100, "extractor": "pixels"},
+        "evaluate": {"samples": 32, "reference": 100, "extractor": "pixels", "metrics": ["membership"]},
     }
     tree["pool"] |= {"label_column": None, "classes": list(CLASSES)}
     return Config.model_validate(tree)
@@ -97,11 +98,14 @@ def test_drawn_images_are_asked_after_the_pools_rows_counted_apart_and_taught(un
     assert len(labels.row_ids) == 26
     assert not is_generated(labels.row_ids).any()
     assert ledger.of_generated().labels.tolist() == [-1, 3, -1, 3]
+    assert "30 answers, budget 30, cost 30; 2 of 4 generated images have a class" in describe_status(unbroken.directory)
     first, last = (json.loads((unbroken.folder / f"rounds/{n:04d}/metrics.json").read_text()) for n in (1, 3))
     counted = last["generated"]
     assert (last["labels"], last["asked"], counted["answers"], counted["nothing"]) == (26, 30, 4, 2)
     assert counted["as_drawn"] + counted["another"] == 2
-    assert {"answered", "refused"} <= last["losses"].keys()
+    assert {"answered", "refused", "variety", "variety_least"} <= last["losses"].keys()
+    told = {score["name"]: score for score in last["scores"]}
+    assert (told["membership_labeled"]["samples"], told["membership"]["note"][:4]) == (26, "95%:")
     assert not {"answered", "refused"} & first["losses"].keys()
 
 

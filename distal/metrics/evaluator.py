@@ -45,6 +45,11 @@ class Evaluator:
         self._prepared: tuple[FeatureNetwork, Judge | None, ReferenceStatistics] | None = None
 
     @property
+    def asks_for_training(self) -> bool:
+        """Whether a metric needs what the model learned from."""
+        return any("training" in metric.needs for metric in measured(self.config.evaluate.metrics))
+
+    @property
     def prepared(self) -> bool:
         """Whether extractor, judge and reference statistics are there."""
         return self._prepared is not None

@@ -1,8 +1,8 @@
 """The metric ``membership``: how well D's word tells training images from held-out ones; 0.5 is chance.
 
 The LOGAN attack (Hayes et al. 2019, section 4): whoever has D ranks images by its logit, for a D that learns by heart
-is surest of what it has seen. The area under the ROC curve is the chance that a training image is ranked above a held-out
-one. Where the held-out images are of another source (`evaluate.path`), that difference is measured with it. It bounds
+is surest of what it has seen. The area under the ROC curve is the chance that a training image is ranked above one held
+out. Where the held-out images are of another source (`evaluate.path`), that difference is measured with it. It bounds
 this attack, not what a better one would find.
 """
 
