@@ -83,7 +83,7 @@ class Variety:
         self._looked = done
         if self._real is None:
             self._real = torch.tensor([variance(self._labeled(label)) for label in self._classes.tolist()])
-        drawn = model.generate(self._latents, self._labels).split(DRAWN)
+        drawn = torch.split(model.generate(self._latents, self._labels), DRAWN)
         made = torch.tensor([variance(images) for images in drawn])
         shares = made / self._real.clamp_min(1e-6)
         least = int(shares.argmin())
