@@ -12,11 +12,13 @@ from distal.config import Config
 from distal.errors import RunError
 from distal.models import MODELS, Model
 from distal.plan import RunPlan, Work
+from distal.pool.synthesized import answered_images
 from distal.progress import Event
 from distal.run.directory import RunDirectory, round_path
 from distal.run.given import joined
 from distal.train import TrainingRows, train_round
 from distal.train.kept import Kept
+from distal.train.variety import Variety
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +26,7 @@ UNFINISHED = "training.safetensors"
 """What a round's training has come to, replaced as it goes on and gone once there is a checkpoint."""
 
 FREE = {"workers", "min_workers", "cpus_per_worker", "gpus_per_worker", "threads"}
-FREE |= {"checkpoint_s", "on_divergence", "explosion"}
+FREE |= {"checkpoint_s", "on_divergence", "explosion", "variety_steps"}
 """Keys of `train` that may be others when a round goes on."""
 
 
@@ -36,7 +38,8 @@ class Unfinished:
 
     def __init__(self, run: RunDirectory, round: int, config: Config, rows: TrainingRows) -> None:
         self._run, self._path, self._every_s = run, round_path(round, UNFINISHED), config.train.checkpoint_s
-        labels = hashlib.sha256(rows.labeled_ids.tobytes() + rows.labels.tobytes()).hexdigest()
+        own = b"" if rows.synthesized is None else rows.synthesized.pixels.tobytes() + rows.synthesized.labels.tobytes()
+        labels = hashlib.sha256(rows.labeled_ids.tobytes() + rows.labels.tobytes() + own).hexdigest()
         shared = {"seed": True, "net": True, "model": True, "train": True}
         settings = config.model_dump(mode="json", include=set(shared), exclude={"train": FREE})
         made_of = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
@@ -76,11 +79,12 @@ def restore(plan: RunPlan, comm: Communicator) -> Model:
     return MODELS.find(plan.config.model.kind).create(plan.config, *_shape(plan), comm.device)
 
 
-def train(work: Work, state: Model, round: int) -> tuple[Model, dict[str, float]]:
-    """Update the model for a round's steps on every rank, and leave a checkpoint; return it and the mean losses."""
+def training_rows(work: Work) -> TrainingRows:
+    """Return what the model learns from now: all rows that are not held out, with the labels so far."""
     plan, comm, config = work.plan, work.comm, work.plan.config
-    labels = joined(plan.given, on_first_rank(comm, work.ledger.labels))
-    rows = TrainingRows(
+    asked, answers = on_first_rank(comm, lambda: (work.ledger.labels(), work.ledger.of_generated()))
+    labels = joined(plan.given, asked)
+    return TrainingRows(
         work.shards.rows,
         total_rows=plan.images.rows,
         excluded=plan.skipped,
@@ -89,7 +93,14 @@ def train(work: Work, state: Model, round: int) -> tuple[Model, dict[str, float]
         labels=labels.labels,
         seed=config.seed,
         balance=config.train.class_balance,
+        synthesized=answered_images(plan.run, answers),
     )
+
+
+def train(work: Work, state: Model, round: int) -> tuple[Model, dict[str, float]]:
+    """Update the model for a round's steps on every rank, and leave a checkpoint; return it and the mean losses."""
+    plan, comm, config = work.plan, work.comm, work.plan.config
+    rows = training_rows(work)
     unfinished, steps = Unfinished(plan.run, round, config, rows), config.train.steps
     if on_first_rank(comm, lambda: plan.run.has(round_path(round, "checkpoint", "manifest.json"))):
         on_first_rank(comm, unfinished.clear)
@@ -104,7 +115,10 @@ def train(work: Work, state: Model, round: int) -> tuple[Model, dict[str, float]
 
     on_progress(0 if kept is None else kept.done, {})
     keeper = unfinished if comm.rank == 0 else None
-    state, losses = train_round(state, rows, comm, steps, on_progress, keeper, kept)
+    every, watched = config.train.variety_steps, None
+    if every and comm.rank == 0:
+        watched = Variety(rows, plan.classes, config.net.latent_dim, every)
+    state, losses = train_round(state, rows, comm, steps, on_progress, keeper, kept, watched)
     on_first_rank(comm, partial(write_checkpoint, plan.run, round, state, losses))
     on_first_rank(comm, unfinished.clear)
     return state, losses

@@ -146,6 +146,7 @@ def check_names(config: Config, strategy: Strategy | None = None) -> None:
     MODELS.find(config.model.kind).check(config)
     for name in config.train.augment:
         AUGMENTATIONS.find(name)
+    _check_synthesis(config)
     workers = config.train.workers
     if workers and config.pool.shards == 0:
         raise ConfigError(
@@ -166,6 +167,23 @@ def check_names(config: Config, strategy: Strategy | None = None) -> None:
         raise ConfigError(
             f"stop.labels: a budget of {config.stop.labels} cannot be spent in {config.rounds} rounds "
             f"of {config.query.batch} labels.\nRaise rounds or query.batch, or lower stop.labels."
+        )
+
+
+def _check_synthesis(config: Config) -> None:
+    """Raise ConfigError where no generated image would be asked about, or the model cannot say which one to ask."""
+    share, batch = config.query.synthesize, config.query.batch
+    if share == 0.0:
+        return
+    if int(share * batch + 1e-9) == 0:
+        raise ConfigError(
+            f"query.synthesize: {share:g} of query.batch={batch} is less than one image.\n"
+            f"Set at least {1 / batch:.3g}, or 0 to ask about none."
+        )
+    if missing := {"probs", "embeddings"} - MODELS.find(config.model.kind).gives:
+        raise ConfigError(
+            f"query.synthesize: model.kind={config.model.kind} does not give {', '.join(sorted(missing))}.\n"
+            "Set query.synthesize=0, or another model."
         )
 
 

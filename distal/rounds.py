@@ -19,7 +19,7 @@ import torch
 from distal.communicator import Communicator, on_first_rank
 from distal.config import EVALUATION_CACHE
 from distal.data.protocol import Rows
-from distal.learning import restore, train
+from distal.learning import restore, train, training_rows
 from distal.logs import label_records
 from distal.metrics import DISTANCE, Evaluator, Score, find_score
 from distal.models import Model
@@ -28,12 +28,14 @@ from distal.oracle.decided import corrections
 from distal.plan import RunPlan, Shards, Work, eyes_of, moments_of
 from distal.pool.found import least_recall
 from distal.pool.sight import Sight
+from distal.pool.synthesized import draw_to_ask, number_to_draw, what_became
 from distal.progress import Clock, Event, Listener, ignore
 from distal.query import Known, Strategy, select
 from distal.query.view import PAST
 from distal.report.grid import sample_grid
 from distal.report.rows import REAL, SAMPLES_PER_CLASS, real_grid, row_names
 from distal.run.directory import round_path
+from distal.run.generated import of_pool
 from distal.run.given import joined, labels_before
 from distal.run.ledger import Labels, Ledger, Query
 from distal.run.map import MAP
@@ -123,13 +125,13 @@ def should_stop(work: Work) -> Stop | None:
     rounds = plan.run.committed()
     if ledger.read_query(len(rounds) + 1) is not None:
         return None
-    asked = len(ledger.asked())
+    every = ledger.asked()
     goal = plan.config.stop.followed
     metric = DISTANCE if goal is None else goal.metric
     values = [read_result(plan.run, r).value(metric) for r in rounds]
     better = find_score(metric, plan.config.evaluate, "stop.goal.metric").better
     recall = least_recall(read_result(plan.run, rounds[-1]).metrics.get("recall")) if rounds else None
-    return decide_stop(plan.config, metric, better, values, asked, plan.available - asked, recall)
+    return decide_stop(plan.config, metric, better, values, len(every), plan.available - len(of_pool(every)), recall)
 
 
 def acquire(work: Work, state: Model, round: int) -> Query:
@@ -141,7 +143,7 @@ def acquire(work: Work, state: Model, round: int) -> Query:
     ledger.correct(round, corrections(plan.run, ledger, Classes(plan.classes, plan.config.oracle.cost)))
     config = plan.config
     asked = ledger.asked()
-    batch = min(config.query.batch, config.label_budget - len(asked), plan.available - len(asked))
+    batch = min(config.query.batch, config.label_budget - len(asked), plan.available - len(of_pool(asked)))
     listen(Event(round, "acquire", 0, batch))
     taken = np.union1d(asked, plan.given.row_ids)
     labels = joined(plan.given, ledger.labels())
@@ -155,15 +157,18 @@ def acquire(work: Work, state: Model, round: int) -> Query:
     costs = np.array([config.oracle.cost.get(name, 1.0) for name in plan.classes])
     known = Known(labels.row_ids, labels.labels, len(plan.classes), costs)
     scored = shards.open_round(round, strategy, scorer, taken, known, sight, moments)
-    selection = select(shards, strategy, batch, config.seed, round)
-    query = Query(round, selection.row_ids, selection.scores, strategy.name)
+    own = number_to_draw(config, labels, batch, state.step)
+    selection = select(shards, strategy, batch - own, config.seed, round)
+    drawn, doubts = draw_to_ask(plan.run, config, state, labels, own, round)
+    row_ids, scores = np.concatenate([selection.row_ids, drawn]), np.concatenate([selection.scores, doubts])
+    query = Query(round, row_ids, scores, strategy.name)
     if work.eyes is not None and len(labels.row_ids):
         work.eyes.predict(
-            round, query.row_ids, labels, state.scorer() if {"probs", "embeddings"} <= state.gives else None
+            round, selection.row_ids, labels, state.scorer() if {"probs", "embeddings"} <= state.gives else None
         )
     ledger.write_query(query)
     if work.eyes is not None and plan.run.has(MAP):
-        work.eyes.draw_map(plan.given.row_ids, ledger.asked())
+        work.eyes.draw_map(plan.given.row_ids, of_pool(ledger.asked()))
     rows, slowest = sum(s.rows for s in scored), max(s.seconds for s in scored)
     facts: dict[str, float | str] = {"rows": rows, "seconds": slowest, "passes": selection.passes}
     facts |= {"strategy": strategy.name, "bytes": selection.bytes_moved, "scorer_bytes": len(scorer or b"")}
@@ -189,7 +194,8 @@ def evaluate(work: Work, state: Model, round: int) -> list[Score]:
 
     probe = on_first_rank(work.comm, lambda: _probe(work, round))
     on_progress(0, plan.config.evaluate.samples)
-    scores = work.evaluator.evaluate(state.generate, state.scorer(), work.comm, on_progress, probe)
+    training = training_rows(work) if work.evaluator.asks_for_training else None
+    scores = work.evaluator.evaluate(state.generate, state.scorer(), work.comm, on_progress, probe, training)
 
     def draw() -> None:
         classes = len(plan.classes)
@@ -199,7 +205,7 @@ def evaluate(work: Work, state: Model, round: int) -> list[Score]:
         grid = sample_grid(images, columns=SAMPLES_PER_CLASS, row_names=row_names(plan.classes))
         plan.run.write(round_path(round, "samples.png"), grid)
         if work.eyes is not None and len(work.ledger.labels().row_ids):
-            work.eyes.draw_map(plan.given.row_ids, work.ledger.asked())
+            work.eyes.draw_map(plan.given.row_ids, of_pool(work.ledger.asked()))
 
     on_first_rank(work.comm, draw)
     return scores
@@ -227,6 +233,7 @@ def commit(
         "labels": len(ledger.labels().row_ids),
         "asked": len(asked),
         "given": len(plan.given.row_ids),
+        "generated": what_became(plan.run, ledger),
         "cost": ledger.cost(),
         "steps": state.step,
         "phase": None if phase is None or not len(before.row_ids) else asdict(phase),

@@ -10,8 +10,9 @@ import numpy as np
 
 from distal.communicator import Alone
 from distal.config import Config
+from distal.data.generated import RunImages
 from distal.driver.preparation import Preparation
-from distal.oracle import build_oracle
+from distal.oracle import LabelFunction, build_oracle
 from distal.plan import RunPlan
 from distal.pool.moments import Moment
 from distal.pool.shard import Scored, Shard, divide_blocks
@@ -60,14 +61,16 @@ class Shards:
 class Run:
     """Run rounds in this process as the learner does."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, function: LabelFunction | None = None, shards: int = 2) -> None:
         self.directory = RunDirectory.open(config.storage, config.name)
         opened = Preparation(config, self.directory)
         with self.directory.lock():
             opened.write(self.directory)
-            self.shards = Shards(opened)
+            self.shards = Shards(opened, shards)
             self.plan: RunPlan = opened.plan(self.directory, [], self.shards.available, None)
-        self.oracle: Any = build_oracle(opened.config, opened.images, opened.classes, self.directory, None)
+        self.oracle: Any = build_oracle(
+            opened.config, RunImages(opened.images, self.directory), opened.classes, self.directory, function
+        )
         self.events: list[Event] = []
 
     def go(self, on_commit: Callable[[RoundResult], bool] = lambda result: True) -> Outcome:

@@ -86,7 +86,8 @@ def test_references_are_trained_on_kept_by_the_run_and_never_asked_nor_held_out_
     assert "; 30 labels were given, 30 of them references, 3 a class" in status
     assert "30 more labels were given, 30 of them references, 3 a class" in tiles(collect(second.directory))[0].detail
     saved, kept = read_saved(second.directory), read_tables(second.directory)
-    pool = SavedImages(config.pool, saved.resolved["fingerprint"], kept, kept_references(second.directory, kept.tables))
+    own = kept_references(second.directory, kept.tables)
+    pool = SavedImages(second.directory, config.pool, saved.resolved["fingerprint"], kept, own)
     assert np.array_equal(pool.pixels(asked), images.pixels(asked))
 
     unbroken, tables = contents(second.folder), (second.folder / TABLES).read_bytes()

@@ -84,8 +84,9 @@ def test_a_run_goes_on_over_a_pool_that_grew_and_its_rows_keep_their_images(conf
     assert "1,200 rows" in describe_status(second.directory)
     assert "; the pool grew: 120 rows, then 1,080" in describe_status(second.directory)
     assert collect(second.directory).growth == "the pool grew: 120 rows, then 1,080"
-    shown = SavedImages(config.pool, saved.resolved["fingerprint"], read_tables(second.directory)).pixels(later)
-    assert np.array_equal(shown, plan.images.pixels(later))
+    kept = read_tables(second.directory)
+    saved_images = SavedImages(second.directory, config.pool, saved.resolved["fingerprint"], kept)
+    assert np.array_equal(saved_images.pixels(later), plan.images.pixels(later))
 
 
 def test_a_run_that_grew_and_was_killed_is_resumed_to_the_same_files(config: Config, folder: Path) -> None:
@@ -197,9 +198,10 @@ def test_a_damaged_list_is_refused(tmp_path: Path, damage: bytes) -> None:
         read_tables(run)
 
 
-def test_a_pool_whose_files_were_replaced_gives_no_images() -> None:
+def test_a_pool_whose_files_were_replaced_gives_no_images(tmp_path: Path) -> None:
+    run = RunDirectory.open(str(tmp_path), "run")
     with pytest.raises(PoolError, match="its files changed since this run began"):
-        SavedImages(PoolConfig(), "of other files", Tables()).pixels(np.array([0]))
+        SavedImages(run, PoolConfig(), "of other files", Tables()).pixels(np.array([0]))
 
 
 def test_a_sweep_closes_the_list_of_its_pools_files(

@@ -19,6 +19,7 @@ from distal.errors import ConfigError
 
 if TYPE_CHECKING:
     from distal.checkpoints import SavedRun
+    from distal.data.generated import RunImages
     from distal.data.table import ImageTable
     from distal.run.directory import RunDirectory
 
@@ -58,6 +59,7 @@ def label(
                 return
             time.sleep(0.1)
     from distal.checkpoints import read_saved
+    from distal.data.generated import RunImages
     from distal.label.desk import Desk
     from distal.label.images import ShownImages
     from distal.label.labeling import Labeling
@@ -72,16 +74,17 @@ def label(
         )
     asks = config.oracle if isinstance(config.oracle, PageConfig) else PageConfig()
     images = open_images(run, saved, arguments or [])
+    shown = RunImages(images, run)
     with run.lock("label"):
         page = Labeling(
             run=run,
             desk=Desk(run, Classes(saved.classes, config.oracle.cost), asks.repeat, config.seed),
-            images=ShownImages(images, config.pool.max_pixels),
+            images=ShownImages(shown, config.pool.max_pixels),
             classes=saved.classes,
             budget=config.label_budget,
             seed=config.seed,
             person=name or os.environ.get("USER", "") or "me",
-            look=partial(_look, run, saved, images),
+            look=partial(_look, run, saved, images, shown),
         )
         try:
             serve(run, "label", page.routes(), host or asks.host, asks.port if port is None else port, with_run)
@@ -142,7 +145,7 @@ def _until_input_ends(serving: Any) -> None:
     serving.should_exit = True
 
 
-def _look(run: "RunDirectory", saved: "SavedRun", images: "ImageTable") -> Any:
+def _look(run: "RunDirectory", saved: "SavedRun", images: "ImageTable", shown: "RunImages") -> Any:
     """Return what tells images that look alike: the features of the run, once it has any."""
     from distal.config import EVALUATION_CACHE
     from distal.data.split import holdout_fraction
@@ -151,6 +154,6 @@ def _look(run: "RunDirectory", saved: "SavedRun", images: "ImageTable") -> Any:
     from distal.pool.sight import Frozen
 
     if not run.has(PROJECTION):
-        return looks(images, None)
+        return looks(images, shown, None)
     holdout = holdout_fraction(saved.config.evaluate, images.first_rows)
-    return looks(images, Frozen.of(saved.config, images, holdout, run.beside(EVALUATION_CACHE)))
+    return looks(images, shown, Frozen.of(saved.config, images, holdout, run.beside(EVALUATION_CACHE)))

@@ -148,7 +148,7 @@ def report(
     pool = override_config(saved.config, overrides).pool
     tables = read_tables(opened)
     references = kept_references(opened, tables.tables)
-    images = SavedImages(pool, saved.resolved["fingerprint"], tables, references)
+    images = SavedImages(opened, pool, saved.resolved["fingerprint"], tables, references)
     show(write_report(opened, images, saved.classes))
 
 

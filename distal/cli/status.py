@@ -32,6 +32,7 @@ def describe_status(run: RunDirectory) -> str:
     growth, examples = describe_growth(tables), references_of(tables.tables)
     more = describe_references(run, tables.tables, saved.resolved.get("given"))
     rows = saved.resolved["rows"] - (0 if examples is None else examples.rows)
+    own = ledger.of_generated().labels
     lines = [
         f"run        {run.uri}",
         f"pool       {rows:,} rows of {pool}, {len(saved.classes)} classes" + (f"; {growth}" if growth else ""),
@@ -39,6 +40,7 @@ def describe_status(run: RunDirectory) -> str:
         f"rounds     {len(results)} of {config.rounds} committed",
         f"labels     {len(ledger.labels().row_ids)} labels from {ledger.count()} answers, "
         f"budget {config.label_budget}, cost {ledger.cost():g}"
+        + (f"; {int((own >= 0).sum())} of {len(own)} generated images have a class" if len(own) else "")
         + (f"; {given} labels were given" if given else "")
         + (f", {more}" if more else ""),
     ]

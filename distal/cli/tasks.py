@@ -11,6 +11,7 @@ import numpy as np
 
 from distal.checkpoints import read_saved
 from distal.data.digits import encode_png
+from distal.data.generated import RunImages
 from distal.driver.preparation import Preparation
 from distal.errors import ConfigError, OracleError, RunError, StorageError
 from distal.oracle import Asked, Classes
@@ -20,6 +21,7 @@ from distal.oracle.told import take
 from distal.resolve import override_config
 from distal.run.directory import RunDirectory
 from distal.run.files import LocalFiles
+from distal.run.generated import FIRST
 from distal.run.ledger import Ledger
 from distal.run.predictions import read_predictions
 
@@ -56,7 +58,7 @@ def export_tasks(
     tasks = []
     for item, score in zip(asked, asked.scores.tolist(), strict=True):
         name, place = f"images/{item.row_id}.png", ""
-        if url is not None:
+        if url is not None and item.row_id < FIRST:  # an image that the run drew lies nowhere else
             place = image_place(url, item.row_id, item.path)
         else:
             png = encode_png(item.image)
@@ -123,7 +125,8 @@ def _awaited(run: RunDirectory, opened: Preparation) -> Asked:
     pending = np.empty(0, np.int64) if query is None else ledger.pending(query)
     if query is None or not len(pending):
         raise RunError(f"{run.uri}: no label is awaited.\nGo on with it first: distal resume {run.uri}")
-    return Asked(query, pending, opened.images, opened.classes, opened.config.pool.max_pixels)
+    images = RunImages(opened.images, run)
+    return Asked(query, pending, images, opened.classes, opened.config.pool.max_pixels)
 
 
 def _check(url: str | None, overrides: Sequence[str]) -> None:

@@ -158,6 +158,11 @@ class TrainConfig(Section):
     explosion: Annotated[float, Field(ge=2.0)] = Field(
         1e4, description="a loss explodes where it is this many times its usual size of the last twenty updates, or 1"
     )
+    variety_steps: Steps = Field(
+        100,
+        description="updates between two looks at whether images of a class still differ, 16 of each from the same "
+        "latents beside its labeled images (variety; 1 is as varied): a warning says where they do not; 0: never",
+    )
     checkpoint_s: Positive | None = Field(
         300.0,
         description="seconds between two states that are kept within a round, so that a killed run loses minutes and "

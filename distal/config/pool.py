@@ -71,6 +71,11 @@ class QueryConfig(Section):
         "entropy: 0.5}, adds up ranks; per_cost:NAME weighs by oracle.cost, class_balanced:NAME by predicted class",
     )
     batch: Count = Field(10, description="labels asked in a round")
+    synthesize: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        0.0,
+        description="share of a round's batch that are images which the generator draws where its classifier is in "
+        "doubt, in place of the pool's; 'skip' or 'none of these' then teaches the discriminator; 0: none",
+    )
     cold_start: Chosen = Field(
         "random",
         description="strategy of the first round, while there is no label to learn from: 'random' or a strategy's name",

@@ -28,7 +28,7 @@ class EvaluateConfig(Section):
     metrics: list[str] = Field(
         default_factory=list,
         description="metrics to measure beside the standard ones: cmmd, mind, precision, recall, density, "
-        "coverage, inception_score, cas, or an installed package's",
+        "coverage, inception_score, cas, membership, or an installed package's",
     )
     samples: Images = Field(2000, description="generated images that are scored")
     reference: Images = Field(10_000, description="held-out images compared with, at most")

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distal.config import PoolConfig
-from distal.data.few import FewRows
+from distal.data.generated import RunImages
 from distal.data.growth import POOL, FileFacts, Table, references_of
 from distal.data.references import References, damaged
 from distal.data.table import ImageTable, open_images
@@ -118,9 +118,14 @@ class SavedImages:
     """
 
     def __init__(
-        self, pool: PoolConfig, fingerprint: str, tables: Tables, references: References | None = None
+        self,
+        run: RunDirectory,
+        pool: PoolConfig,
+        fingerprint: str,
+        tables: Tables,
+        references: References | None = None,
     ) -> None:
-        self._pool = pool
+        self._run, self._pool = run, pool
         self._fingerprint = fingerprint
         self._tables = tables
         self._references = references
@@ -133,7 +138,7 @@ class SavedImages:
                 f"{self._pool.path}: its files changed since this run began, so row ids name other images.\n"
                 "Give the place of the old files: distal report RUN pool.path=..."
             )
-        return FewRows(images).pixels(row_ids)
+        return RunImages(images, self._run).pixels(row_ids)
 
 
 def describe_growth(tables: Tables) -> str:

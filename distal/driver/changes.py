@@ -25,6 +25,7 @@ MAY_CHANGE = (
     "train.gpus_per_worker",
     "train.on_divergence",
     "train.explosion",
+    "train.variety_steps",
     "train.checkpoint_s",
     "evaluate.path",
     "oracle.url",

@@ -13,7 +13,7 @@ import torch
 from distal.checkpoints import open_generator
 from distal.communicator import Alone
 from distal.config import Config
-from distal.data.few import FewRows
+from distal.data.generated import RunImages
 from distal.driver.alongside import Leavable, alongside
 from distal.driver.page import page_beside, require_page
 from distal.driver.preparation import Preparation
@@ -92,7 +92,8 @@ class ActiveLearner:
         self._opened.require_memory()
         self._opened.require_network()
         self.config = self._opened.config
-        self._reports = Reports(self.run_directory, FewRows(self._opened.images), self._opened.classes)
+        self._images = RunImages(self._opened.images, self.run_directory)
+        self._reports = Reports(self.run_directory, self._images, self._opened.classes)
         self._ledger = Ledger(self.run_directory, len(self._opened.classes))
         self._oracle = guarded(oracle)
         self._build_oracle()  # where the rounds run it is built again; here, so that it refuses at once
@@ -140,7 +141,7 @@ class ActiveLearner:
         query = self._ledger.read_query(len(self.run_directory.committed()) + 1)
         assert query is not None  # what is awaited was asked
         opened = self._opened
-        return Asked(query, self._ledger.pending(query), opened.images, opened.classes, self.config.pool.max_pixels)
+        return Asked(query, self._ledger.pending(query), self._images, opened.classes, self.config.pool.max_pixels)
 
     def answer(self, row_ids: Iterable[int], labels: Sequence[int | str | None], annotator: str = "python") -> None:
         """Tell labels of rows that were asked: durable on return, all or none of them.
@@ -286,8 +287,7 @@ class ActiveLearner:
     def _build_oracle(self) -> Oracle:
         if isinstance(self._oracle, GuardedOracle):
             return self._oracle
-        opened = self._opened
-        return build_oracle(self.config, opened.images, opened.classes, self.run_directory, self._oracle)
+        return build_oracle(self.config, self._images, self._opened.classes, self.run_directory, self._oracle)
 
 
 def _config(config: Config | Mapping[str, Any] | str | Path | None) -> Config:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distal.communicator import Communicator, on_first_rank
+from distal.data.generated import RunImages
 from distal.driver.mailbox import Collect, Interrupted, Link, WorkersUp
 from distal.errors import DistalError, StorageError
 from distal.oracle import Oracle, build_oracle
@@ -98,7 +99,7 @@ class RankJob:
         oracle: Oracle = (
             DriverOracle(link)
             if self.oracle_in_driver
-            else build_oracle(plan.config, plan.images, plan.classes, plan.run, None)
+            else build_oracle(plan.config, RunImages(plan.images, plan.run), plan.classes, plan.run, None)
         )
         rounds = run_rounds(plan, self.shards, oracle, comm, link.tell)
         while True:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from distal.data.few import FewRows
+from distal.data.generated import RunImages
 from distal.errors import ClusterError, DistalError, RunError, StorageError
 from distal.run.directory import RunDirectory
 from distal.stopping import Outcome
@@ -18,9 +18,9 @@ REPORT_EVERY = 10.0
 
 
 class Reports:
-    """Write report.html and stopped.json of a run. shown: gives thumbnails of the pool."""
+    """Write report.html and stopped.json of a run. shown: gives thumbnails."""
 
-    def __init__(self, run: RunDirectory, shown: FewRows, classes: Sequence[str]) -> None:
+    def __init__(self, run: RunDirectory, shown: RunImages, classes: Sequence[str]) -> None:
         self._run, self._shown, self._classes = run, shown, tuple(classes)
         self._due = 0.0
 

@@ -18,6 +18,7 @@ GAUGES = {
     "distal_labels": ("Labels that the model was trained on.", ()),
     "distal_cost": ("Cost of all answers.", ()),
     "distal_score": ("Scores of the last committed round.", ("score",)),
+    "distal_variety": ("How varied the images of a class are beside its labeled ones: mean and least.", ("of",)),
     "distal_phase_seconds": ("Seconds of each phase in the last committed round.", ("phase",)),
 }
 """What each metric is, and its tags besides `run`."""
@@ -48,6 +49,9 @@ class Telemetry:
         elif event.phase == "train":
             self._add("distal_train_steps", event.done - self._steps)
             self._steps = event.done
+            for of, name in (("mean", "variety"), ("least", "variety_least")):
+                if name in facts:
+                    self._gauges["distal_variety"].set(float(facts[name]), {"of": of})
         self._listen(event)
 
     def committed(self, result: RoundResult) -> None:

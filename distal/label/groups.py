@@ -7,6 +7,7 @@ import numpy.typing as npt
 import torch
 from sklearn.cluster import KMeans
 
+from distal.data.generated import RunImages
 from distal.data.table import ImageTable
 from distal.features.rows import EmbeddedRows
 from distal.pool.sight import Frozen
@@ -43,8 +44,8 @@ def grouped(rows: Ids, look: Look, seed: int) -> list[list[int]]:
     return [group for _, group in sorted(groups, key=lambda each: (len(each[1]) == 1, each[0]))]
 
 
-def looks(images: ImageTable, network: Frozen | None) -> Look:
-    """Return what gives the looks of rows: features where this machine has them already, else the pool's pixels.
+def looks(images: ImageTable, shown: RunImages, network: Frozen | None) -> Look:
+    """Return what gives the looks of rows: features where this machine has them already, else their pixels.
 
     network: the frozen network of the run, None where it has none. No feature is computed for the page's sake: that
     may take as long as the first round.
@@ -54,6 +55,6 @@ def looks(images: ImageTable, network: Frozen | None) -> Look:
     def look(rows: Ids) -> npt.NDArray[np.float32]:
         if embedded is not None and all(embedded.missing(row, row + 1) == 0 for row in rows.tolist()):
             return embedded.take(rows).astype(np.float32)
-        return images.decode_each(rows).reshape(len(rows), -1).astype(np.float32)
+        return shown.pixels(rows).reshape(len(rows), -1).astype(np.float32)
 
     return look

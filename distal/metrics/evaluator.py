@@ -19,6 +19,7 @@ from distal.metrics.samples import Generate, Listener, generate_features
 from distal.metrics.score import Score
 from distal.metrics.statistics import ReferenceStatistics, reference_statistics
 from distal.run.artefacts import Folder, Store
+from distal.train.rows import TrainingRows
 
 
 class Evaluator:
@@ -42,6 +43,11 @@ class Evaluator:
         self.split = ReferenceSplit(images, row_ids, class_names, config.evaluate.reference, pool_rows)
         self.store: Store = Folder(cache) if isinstance(cache, Path) else cache
         self._prepared: tuple[FeatureNetwork, Judge | None, ReferenceStatistics] | None = None
+
+    @property
+    def asks_for_training(self) -> bool:
+        """Whether a metric needs what the model learned from."""
+        return any("training" in metric.needs for metric in measured(self.config.evaluate.metrics))
 
     @property
     def prepared(self) -> bool:
@@ -81,13 +87,15 @@ class Evaluator:
         comm: Communicator,
         listen: Listener | None = None,
         probe: Floats | None = None,
+        training: TrainingRows | None = None,
     ) -> list[Score]:
         """Return all scores, the same list on every rank; the overall Frechet distance comes first.
 
         generate: latents float32 [b, z] and labels int64 [b] on comm.device to uint8 [b, C, H, W]. scorer: uint8 images
-        to an object with `probs` [b, K], or None to leave the head out. probe: class
-        probabilities of the held-out images by the classifier on frozen features. listen: called with images done and
-        in all. A generator whose features are not finite gets distances of value None, with the reason in the note.
+        to an object with `probs` [b, K], or None to leave the head out. probe: class probabilities of the held-out
+        images by the classifier on frozen features. training: what the model learned from, where that is known.
+        listen: called with images done and in all. A generator whose features are not finite gets distances of value
+        None, with the reason in the note.
         """
         if self._prepared is None:
             self.prepare(comm)
@@ -104,7 +112,7 @@ class Evaluator:
             comm,
             listen,
         )
-        evaluation = Evaluation(self.split, extractor, reference, generated, judge, scorer, probe, comm)
+        evaluation = Evaluation(self.split, extractor, reference, generated, judge, scorer, probe, comm, training)
         metrics = measured(self.config.evaluate.metrics)
         return [s for m in metrics if all(map(evaluation.has, m.needs)) for s in m.function(evaluation)]
 

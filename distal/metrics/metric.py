@@ -17,8 +17,9 @@ from distal.metrics.reference import ReferenceSplit
 from distal.metrics.samples import GeneratedFeatures
 from distal.metrics.score import Score
 from distal.metrics.statistics import ReferenceStatistics
+from distal.train.rows import TrainingRows
 
-Need = Literal["labels", "judge", "head", "probe"]
+Need = Literal["labels", "judge", "head", "probe", "training"]
 
 
 Floats = npt.NDArray[np.float32]
@@ -32,8 +33,8 @@ class Evaluation:
     split: the held-out images. reference: they in the extractor's features. generated: the scored images in the same
     features, and their classes as the judge sees them. judge: a classifier of the held-out images' labels. head: uint8
     images to a mapping with `probs` float32 [N, K], the model's own classifier. probe: float32
-    [n, K], class probabilities of the held-out images by the classifier on frozen features. found: what several metrics
-    share, once one has asked for it.
+    [n, K], class probabilities of the held-out images by the classifier on frozen features. training: what the model
+    learned from. found: what several metrics share, once one has asked for it.
     """
 
     split: ReferenceSplit
@@ -44,13 +45,16 @@ class Evaluation:
     head: HeadScorer | None
     probe: Floats | None
     comm: Communicator
+    training: TrainingRows | None = None
     found: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def has(self, need: Need) -> bool:
         """Say whether what a metric needs is there; held-out images may be without labels."""
         if need == "labels":
             return self.split.labeled
-        return {"judge": self.judge, "head": self.head, "probe": self.probe}[need] is not None
+        return {"judge": self.judge, "head": self.head, "probe": self.probe, "training": self.training}[
+            need
+        ] is not None
 
     def score(self, name: str, value: float | None, note: str | None = None, class_index: int | None = None) -> Score:
         """Return a score by the extractor's features, over all images or over those of one class."""

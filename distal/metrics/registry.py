@@ -16,6 +16,7 @@ from distal.metrics.diversity import DIVERSITY
 from distal.metrics.fd import FD
 from distal.metrics.inception_score import INCEPTION_SCORE
 from distal.metrics.kd import KD
+from distal.metrics.membership import MEMBERSHIP
 from distal.metrics.metric import Metric
 from distal.metrics.mind import MIND
 from distal.metrics.pool_cnn import build_pool_cnn
@@ -29,7 +30,7 @@ FEATURES.add("pool-cnn", build_pool_cnn)  # the one feature network that needs w
 STANDARD = (FD, KD, ACCURACY, PROBE, AGREEMENT, DIVERSITY)
 """Measured in every run; FD is the distance that stopping and reports follow unless they are told otherwise."""
 
-FURTHER = (CMMD, MIND, PRECISION, RECALL, DENSITY, COVERAGE, INCEPTION_SCORE, CAS)
+FURTHER = (CMMD, MIND, PRECISION, RECALL, DENSITY, COVERAGE, INCEPTION_SCORE, CAS, MEMBERSHIP)
 """Measured where `evaluate.metrics` names them."""
 
 METRICS: Registry[Metric] = Registry(
@@ -96,7 +97,7 @@ def score_title(score: str) -> str:
     metric = metric_of(score)
     if metric is None:
         return score
-    for end, words in {"_balanced": ", mean of classes", **ENDINGS}.items():
+    for end, words in {"_balanced": ", mean of classes", "_labeled": ", labeled images", **ENDINGS}.items():
         if score.endswith(end):
             return score_title(score.removesuffix(end)) + words
     if score == metric.inception:

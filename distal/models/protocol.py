@@ -35,7 +35,10 @@ class Model(Trainable, Protocol):
 
     @classmethod
     def check(cls, config: Config) -> None:
-        """Raise ConfigError where the section names what is not known."""
+        """Raise ConfigError where the section names what is not known, or it cannot learn as the configuration says.
+
+        `query.synthesize` is such a thing: a batch's `synthesized` images have to teach it what people said of them.
+        """
 
     @classmethod
     def create(

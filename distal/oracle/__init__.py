@@ -51,6 +51,11 @@ class _Dataset:
 
     def __call__(self, s: OracleRequest) -> Oracle:
         assert isinstance(s.config.oracle, DatasetConfig)
+        if s.config.query.synthesize:
+            raise ConfigError(
+                "query.synthesize: oracle.kind=dataset reads a column of labels, and generated images are in none.\n"
+                "Let people answer (oracle.kind=page, files, told or label_studio) or a function (callable)."
+            )
         return DatasetOracle(s.images, s.classes, s.config.oracle.noise, s.config.seed)
 
 

@@ -21,6 +21,7 @@ from distal.oracle.label_studio_server import KEY, LabelStudioServer
 from distal.oracle.protocol import Images, RowIds
 from distal.oracle.told import Told, take
 from distal.run.directory import RunDirectory
+from distal.run.generated import FIRST
 from distal.run.ledger import Answer, Ledger, Query
 from distal.run.predictions import read_predictions
 
@@ -152,10 +153,10 @@ class LabelStudioOracle:
     def _tasks(self, project: int, query: Query, items: Sequence[Item]) -> list[dict[str, Any]]:
         """Return tasks as they travel; the server has their images then, or finds them."""
         places = self._config.images
-        if places is None:
-            at = self._server.upload(project, {f"{item.row_id}.png": encode_png(item.image) for item in items})
-        else:
-            at = {f"{item.row_id}.png": image_place(places, item.row_id, item.path) for item in items}
+        sent = [item for item in items if places is None or item.row_id >= FIRST]  # what the run drew lies nowhere else
+        at = {} if places is None else {f"{i.row_id}.png": image_place(places, i.row_id, i.path) for i in items}
+        if sent:
+            at |= self._server.upload(project, {f"{item.row_id}.png": encode_png(item.image) for item in sent})
         said = read_predictions(self._run, query.round)
         suggestions = {} if said is None else said.likeliest(self._classes.names)
         scores = dict(zip(query.row_ids.tolist(), query.scores.tolist(), strict=True))

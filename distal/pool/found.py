@@ -48,7 +48,8 @@ def _foretold(run: RunDirectory, last: int, ledger: Ledger, classes: int) -> tup
         rounds.append(np.full(len(said.row_ids), round))
         probs.append(said.probe.astype(np.float64))
         audits = query.strategy == "search"
-        scores.append(query.scores.astype(np.float64) if audits else np.ones(len(said.row_ids)))
+        own = query.scores[np.isin(query.row_ids, said.row_ids)].astype(np.float64)  # less drawn images
+        scores.append(own if audits else np.ones(len(said.row_ids)))
     order = np.argsort(np.concatenate(rows), kind="stable")
     ids, when = np.concatenate(rows)[order], np.concatenate(rounds)[order]
     return ids, when, np.concatenate(probs)[order], np.concatenate(scores)[order]

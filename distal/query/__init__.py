@@ -21,7 +21,7 @@ class_balanced:NAME                          balanced.py       a quota a predict
 active_lab                                   annotators.py     a function: which row deserves another answer
 auto                                         phases.py         search, then refine, by the labels so far
 
-recall.py says how much of a class is found.
+recall.py says how much of a class is found, synthesis.py chooses among images that the generator draws.
 """
 
 from distal.query.annotators import active_lab

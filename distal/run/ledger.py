@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from distal.errors import RunError, StorageError
 from distal.run.checks import check_answer, check_query, wrong_in_corrections, wrong_in_labels, wrong_in_query
 from distal.run.directory import RunDirectory, round_path
+from distal.run.generated import FIRST, is_generated
 from distal.run.seals import sha256
 
 RowIds = npt.NDArray[np.int64]
@@ -41,7 +42,8 @@ DIGEST = b"distal.sha256"
 
 @dataclass(frozen=True)
 class Query:
-    """Ask for labels. round: from 1; row_ids: int64 [k], no row twice; scores: float32 [k]; strategy: its name."""
+    """Ask for labels. round: from 1; row_ids: int64 [k], no row twice, generated ones last; scores: float32 [k];
+    strategy: the name of what chose the pool's rows."""
 
     round: int
     row_ids: RowIds
@@ -62,7 +64,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Labels:
-    """Every label of the run so far: row_ids, labels and rounds, int64 [n] each, in the order of asking."""
+    """Labels of the run so far: row_ids, labels and rounds, int64 [n] each, in the order of asking."""
 
     row_ids: RowIds
     labels: RowIds
@@ -104,7 +106,8 @@ class Ledger:
                 f"round {query.round} asks for {len(twice)} rows that were asked before, such as row {twice[0]}\n"
                 "expected: a row is asked once in a run"
             )
-        columns = [query.row_ids, query.scores, np.full(len(query.row_ids), query.strategy, dtype=object)]
+        chosen_by = np.where(is_generated(query.row_ids), "generated", query.strategy).astype(object)
+        columns = [query.row_ids, query.scores, chosen_by]
         arrays = [pa.array(column, field.type) for column, field in zip(columns, QUERY_SCHEMA, strict=True)]
         path = round_path(query.round, "query.parquet")
         self._run.write(path, _parquet(pa.table(arrays, schema=QUERY_SCHEMA)))
@@ -166,13 +169,20 @@ class Ledger:
         return query.row_ids[~np.isin(query.row_ids, answered)]
 
     def labels(self) -> Labels:
-        """Return every label of every round, committed or not, as corrected since; declined rows are left out."""
+        """Return every label of the pool's rows, of rounds committed or not, as corrected since; no declined row."""
+        return self._answered(generated=False)
+
+    def of_generated(self) -> Labels:
+        """Return all answers to images that the run has drawn itself, as corrected since; -1: nothing of these."""
+        return self._answered(generated=True)
+
+    def _answered(self, generated: bool) -> Labels:
         corrected = self._corrections()
+        every = ((corrected.get(a.row_id, a), round) for round in self._run.rounds() for a in self.answers(round))
         rows = [
-            (answer.row_id, label, round)
-            for round in self._run.rounds()
-            for answer in self.answers(round)
-            if (label := corrected.get(answer.row_id, answer).label) is not None
+            (answer.row_id, -1 if answer.label is None else answer.label, round)
+            for answer, round in every
+            if (answer.row_id >= FIRST) == generated and (generated or answer.label is not None)
         ]
         columns = np.array(rows, dtype=np.int64).reshape(-1, 3)
         return Labels(columns[:, 0].copy(), columns[:, 1].copy(), columns[:, 2].copy())

@@ -12,7 +12,7 @@ from typing import Any
 DIGEST = "digest"
 ROUND_FILES = (
     *("query.parquet", "labels.parquet", "metrics.json", "samples.png"),
-    *("predictions.parquet", "corrections.parquet"),
+    *("predictions.parquet", "corrections.parquet", "generated.parquet"),
 )
 """What a committed round holds beside the files of its folder checkpoint."""
 

@@ -14,6 +14,7 @@ from distal.nets.scorer import to_unit
 from distal.train.augment import Augmentation, draws
 from distal.train.latents import training_latents
 from distal.train.rows import TrainingRows
+from distal.train.synthesized import SynthesizedBatch
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Batch:
     images: float32 [n, C, H, W] in [-1, 1]; the first len(labels) are labeled. labels: int64 [l]. latents: float32
     [n, z]. class_uniforms: float32 [n], which turn soft predictions into classes to generate. augment_real and
     augment_fake: float32 [n, draws]. seed, step: name its streams. positions: int64 [n], its rows in the global batch.
+    synthesized: images beside these that the run drew itself; None, on every rank, where there are none.
     """
 
     images: Tensor
@@ -36,6 +38,7 @@ class Batch:
     seed: int
     step: int
     positions: Tensor
+    synthesized: SynthesizedBatch | None = None
 
     @property
     def share(self) -> float:
@@ -60,10 +63,12 @@ def draw_batch(
     device: torch.device,
     layout: torch.memory_format,
     full_labels: bool = False,
+    synthesize: float = 0.0,
 ) -> Batch:
     """Draw step's global batch of `total` rows and return the slice of this rank of `size`.
 
     full_labels: as many labeled rows as there are labels take the place of the batch's share of labeled rows.
+    synthesize: answered images that the run drew itself, beside the batch, for each labeled row: 1 at least, if any.
 
     Latents, uniforms and row ids are drawn for the whole batch on every rank, which costs microseconds and makes them
     independent of the number of ranks; pixels are read for the slice alone.
@@ -75,6 +80,10 @@ def draw_batch(
     mine = torch.from_numpy(drawn.positions)
     uniforms = streams.stream(rows.seed, "uniforms", step).random((total, 1 + 2 * augment_draws), dtype=np.float32)
     chosen = torch.from_numpy(uniforms)[mine].to(device)
+    own = None
+    if rows.synthesized is not None and labeled:
+        more = max(1, round(synthesize * labeled))
+        own = rows.synthesized.draw(rows.seed, step, more, augment_draws, total, drawn.positions, device)
     images = to_unit(torch.from_numpy(np.ascontiguousarray(drawn.pixels())).to(device))
     return Batch(
         images=images.contiguous(memory_format=layout),
@@ -88,6 +97,7 @@ def draw_batch(
         seed=rows.seed,
         step=step,
         positions=mine,
+        synthesized=own,
     )
 
 
@@ -114,4 +124,5 @@ def batch_of(
         device,
         layout,
         train.full_labels,
+        config.query.synthesize,
     )

@@ -17,6 +17,7 @@ from distal.nets.batchnorm import connect
 from distal.nets.threads import one_thread
 from distal.train.kept import Forgetful, Keeper, Kept
 from distal.train.rows import TrainingRows
+from distal.train.variety import Variety
 from distal.train.watch import Watch
 
 logger = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ def train_round(
     on_progress: Callable[[int, dict[str, float]], None] = lambda done, losses: None,
     keeper: Keeper | None = None,
     kept: Kept | None = None,
+    watched: Variety | None = None,
 ) -> tuple[M, dict[str, float]]:
     """Make a round's `steps` updates; return the model and the means of the losses over their last quarter.
 
@@ -83,6 +85,8 @@ def train_round(
     Args:
         keeper: keeps the state whenever it says that this is due; None keeps nothing.
         kept: what it kept last, where the round goes on from there; the model is that of its files.
+        watched: looks at what the model draws, on this rank; what it says stands beside the losses, the last of the
+            round's in what is returned.
 
     Raises:
         TrainingError: a loss or a weight is not finite, or a loss exploded, once more than the round may go back.
@@ -96,16 +100,23 @@ def train_round(
     # A second thread gains dense networks nothing (measured at 8 px: 11 ms a step either way), and where another
     # process wants the core, waiting for it costs 30 times the step.
     with nullcontext() if any(isinstance(layer, _ConvNd) for layer in layers) else one_thread():
-        return _Round(model, rows, comm, steps, keeper or Forgetful(), kept).train(on_progress)
+        return _Round(model, rows, comm, steps, keeper or Forgetful(), kept, watched).train(on_progress)
 
 
 class _Round:
     """Own a round under training: the model, how many updates are done, its losses, and the state to go back to."""
 
     def __init__(
-        self, model: Any, rows: TrainingRows, comm: Communicator, steps: int, keeper: Keeper, kept: Kept | None
+        self,
+        model: Any,
+        rows: TrainingRows,
+        comm: Communicator,
+        steps: int,
+        keeper: Keeper,
+        kept: Kept | None,
+        watched: Variety | None,
     ) -> None:
-        self.rows, self.comm, self.steps, self.keeper = rows, comm, steps, keeper
+        self.rows, self.comm, self.steps, self.keeper, self.watched = rows, comm, steps, keeper, watched
         train = model.config.train
         self.goes_back, self.explosion = train.on_divergence == "restore", train.explosion
         self._begin(model, kept)
@@ -124,7 +135,7 @@ class _Round:
         return Kept(self.done, self.restored, self.model.to_files(), self.watch.to_json())
 
     def train(self, on_progress: Callable[[int, dict[str, float]], None]) -> tuple[Any, dict[str, float]]:
-        started = time.monotonic()
+        started, seen = time.monotonic(), dict[str, float]()
         while self.done < self.steps:
             wrong = self.watch.see(self.done + 1, self.model.advance(self.rows, self.comm))
             self.done += 1
@@ -134,11 +145,12 @@ class _Round:
             if wrong:
                 self._go_back(wrong)
             elif reports:
-                on_progress(self.done, self.watch.report())
+                seen = {} if self.watched is None else self.watched.look(self.model, self.done, self.done == self.steps)
+                on_progress(self.done, self.watch.report() | seen)
                 self._keep()
         seconds = time.monotonic() - started
         logger.info("%d updates in %.1f s, labels %d", self.steps, seconds, len(self.rows.labels))
-        return self.model, self.watch.means()
+        return self.model, self.watch.means() | seen
 
     def _keep(self) -> None:
         """Keep a state that is known to be good; a round that may go back is kept where it would go back to."""

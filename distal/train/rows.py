@@ -10,6 +10,7 @@ import numpy.typing as npt
 from distal import streams
 from distal.data.protocol import Ids, Pixels, Rows
 from distal.errors import TrainingError
+from distal.train.synthesized import Synthesized
 
 PREFETCH_STEPS = 2
 """How many steps ahead of need pixels are asked for: a few batches of memory, and the network's time is hidden."""
@@ -36,6 +37,7 @@ class TrainingRows:
     never drawn (skipped images). held_out: int64 [n] -> bool [n], rows kept for evaluation; None: none is.
     labeled_ids, labels: int64 [n], the labels known so far (may be empty). balance: 0 draws labeled rows as they were
     labeled, 1 every class as often as any other; between, a class of c rows has the weight c^(1 - balance).
+    synthesized: images that the run drew itself and people have answered; they are none of the rows.
     """
 
     candidates: Callable[[np.random.Generator, int], Ids] | None = None
@@ -50,9 +52,10 @@ class TrainingRows:
         labels: Ids,
         seed: int,
         balance: float = 1.0,
+        synthesized: Synthesized | None = None,
     ) -> None:
         self.images, self.total_rows, self.excluded, self.held_out = images, total_rows, excluded, held_out
-        self.seed = seed
+        self.seed, self.synthesized = seed, synthesized
         order = np.lexsort((labeled_ids, labels))
         self.labeled_ids, self.labels = labeled_ids[order], labels[order]
         _, which, counts = np.unique(self.labels, return_inverse=True, return_counts=True)

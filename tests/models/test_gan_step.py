@@ -7,7 +7,8 @@ from training_case import config, labeled_rows, trained, weights
 from distal.communicator import Alone
 from distal.losses.regularizers import REGULARIZERS, StepTensors, regularizer
 from distal.models import GAN
-from distal.models.gan.step import Step, Views, condition, generator_losses
+from distal.models.gan.conditions import condition
+from distal.models.gan.step import Step, Views, generator_losses
 from distal.train.augment import draws
 from distal.train.batch import draw_batch
 

@@ -68,6 +68,11 @@ class GAN:
             self.G.encoder = self._placed(build_encoder(self.D, *shape, config.net.latent_dim))
         if mixes_batch(self.D):
             self.objective.require_no_gradient_of_a_row(config.net.name)
+            if config.query.synthesize:
+                raise ConfigError(
+                    f"query.synthesize: a few answered images pass D by themselves, and net.name={config.net.name} has "
+                    "a BatchNorm in it.\nSet query.synthesize=0, or take another network."
+                )
         self.averaged_G: Generator = copy.deepcopy(self.G).requires_grad_(False).eval()
         self.averaged_D: Discriminator = copy.deepcopy(self.D).requires_grad_(False).eval()
         train, own = config.train, self.objective.own

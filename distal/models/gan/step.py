@@ -19,8 +19,10 @@ from distal.config import Config, GanConfig
 from distal.errors import ConfigError
 from distal.losses.adversarial import ADVERSARIAL, AdversarialLoss
 from distal.losses.regularizers import Regularizer, StepTensors, get_regularizers
-from distal.losses.supervised import cross_entropy, one_hot, pseudo_label, sample_classes
+from distal.losses.supervised import cross_entropy, pseudo_label
+from distal.models.gan.conditions import Conditions
 from distal.models.gan.reconstruction import Codes
+from distal.models.gan.synthesized import answered_losses
 from distal.models.gan.top_k import best_rows, falling
 from distal.nets import Discriminator, Generator, get_network
 from distal.nets.precision import autocast
@@ -96,28 +98,6 @@ class Objective:
                 f"model.regularizers: {', '.join(wrong)} need a discriminator whose rows do not mix, but net.name="
                 f"{network} has a BatchNorm in it.\nSet model.regularizers={{{off}}}, or take another normalization."
             )
-
-
-@dataclass(frozen=True)
-class Conditions:
-    """Hold the classes of a step: y_real [n, K] (one-hot or soft), y_fake one-hot [n, K], predicted [u, K] of the
-    unlabeled rows."""
-
-    y_real: Tensor
-    y_fake: Tensor
-    predicted: Tensor
-
-
-@torch.no_grad()
-def condition(averaged: Discriminator, batch: Batch, classes: int, objective: Objective) -> Conditions:
-    """Decide the classes of real rows and of their generated partners."""
-    labeled, known = len(batch.labels), one_hot(batch.labels, classes)
-    predicted = known[:0]
-    if labeled < len(batch.images):
-        with autocast(objective.arithmetic, objective.device):
-            predicted = averaged.classify(averaged.features(batch.images[labeled:])).float().softmax(1)
-    drawn = sample_classes(predicted, batch.class_uniforms[labeled:])
-    return Conditions(torch.cat([known, predicted]), torch.cat([known, one_hot(drawn, classes)]), predicted)
 
 
 @dataclass(frozen=True)
@@ -247,7 +227,8 @@ def discriminator_losses(step: Step, views: Views) -> tuple[Tensor, dict[str, Te
         features = D.features_of(seen)
         logits = D.logits(features, torch.cat(step.judged)).float()
         class_logits = D.classify(features[:n])
-    terms = {"d": objective.adversarial.discriminator(*step.compared(logits[:n], logits[n:])) * batch.share}
+    compared = step.compared(logits[:n], logits[n:])
+    terms = {"d": objective.adversarial.discriminator(*compared) * batch.share}
     loss = terms["d"]
     for name, (term, weight) in step.penalties("D", x, features, logits).items():
         terms[name] = term
@@ -260,6 +241,9 @@ def discriminator_losses(step: Step, views: Views) -> tuple[Tensor, dict[str, Te
             guessed = pseudo_label(class_logits[labeled:], classes.predicted, own.pseudo_label_threshold)
             terms["pseudo_label"] = guessed.sum() / (batch.total - batch.labeled_total)
             loss = loss + own.pseudo_label_weight * terms["pseudo_label"]
+    if batch.synthesized is not None:
+        terms |= answered_losses(step, batch.synthesized, compared[0], compared[1] - logits[n:])
+        loss = loss + own.head_weight * terms["answered"] + terms["refused"]
     return loss, terms
 
 

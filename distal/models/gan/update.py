@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from distal.communicator import Communicator
-from distal.models.gan.step import Objective, Step, Views, condition, discriminator_losses, generator_losses
+from distal.models.gan.conditions import condition
+from distal.models.gan.step import Objective, Step, Views, discriminator_losses, generator_losses
 from distal.nets import Discriminator, Generator
 from distal.train.batch import Batch
 from distal.train.descent import Losses, descend

@@ -61,8 +61,13 @@ class VAE:
 
     @classmethod
     def check(cls, config: Config) -> None:
-        """Raise ConfigError where the section is another model's; nothing in it is a name."""
+        """Raise ConfigError where the section is another model's, or what is asked teaches no VAE."""
         _section(config)
+        if config.query.synthesize:
+            raise ConfigError(
+                "query.synthesize: an image that people refuse teaches a discriminator, and model.kind=vae has none.\n"
+                "Set query.synthesize=0, or model.kind=gan."
+            )
 
     @classmethod
     def create(
