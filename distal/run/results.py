@@ -17,6 +17,11 @@ class RoundResult:
     round: int
     metrics: dict[str, Any]
 
+    @property
+    def trained(self) -> bool:
+        """Say whether the round trained the model; between, by `train.every`, only the probe is measured."""
+        return bool(self.metrics.get("trained", True))
+
     def __repr__(self) -> str:
         shown = {"labels": self.metrics["labels"], "distance": self.distance}
         shown |= {name: self.score(name) for name in ("accuracy", "probe_accuracy", "agreement")}
