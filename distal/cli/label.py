@@ -75,7 +75,7 @@ def label(
     with run.lock("label"):
         page = Labeling(
             run=run,
-            desk=Desk(run, Classes(saved.classes, config.oracle.cost), asks.repeat, config.seed),
+            desk=Desk(run, Classes(saved.classes, config.oracle.cost), asks.repeat, config.seed, asks.relabel),
             images=ShownImages(images, config.pool.max_pixels),
             classes=saved.classes,
             budget=config.label_budget,

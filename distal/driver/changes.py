@@ -33,6 +33,7 @@ MAY_CHANGE = (
     "prove.",
     "oracle.host",
     "oracle.port",
+    "oracle.relabel",
     "oracle.repeat",
     "oracle.wait_s",
 )

@@ -1,0 +1,97 @@
+"""Rounds that do not train, by `train.every`: they ask and answer at once, and the last model stands until the next."""
+
+import shutil
+from collections.abc import Callable
+from itertools import groupby
+
+import pytest
+from round_case import Run, contents
+
+from distal.checkpoints import open_generator
+from distal.cli.status import describe_status
+from distal.config import Config
+from distal.errors import RunError
+from distal.report.collect import collect
+from distal.report.page import curves, lead
+from distal.run.ledger import Ledger
+from distal.run.results import read_result
+from distal.stopping import decide_stop
+
+
+@pytest.fixture
+def config(small_config: Callable[..., Config]) -> Callable[[], Config]:
+    """Rounds 3 and 6 train, and 7, which the run ends with."""
+    query = {"batch": 5, "strategy": "badge"}
+    return lambda: small_config(rounds=7, query=query, train={"every": 3, "steps": 4})
+
+
+def test_labels_are_asked_without_a_training_and_a_run_that_was_cut_anywhere_is_resumed_to_the_same_files(
+    config: Callable[[], Config],
+) -> None:
+    run = Run(config())
+    assert run.go().message == "the label budget is spent: 35 of 35"
+    heard = [(event.round, event.phase) for event in run.events if event.phase in ("acquire", "train", "commit")]
+    assert [phase for round, phase in heard if round == 2] == ["acquire", "acquire", "commit"]
+    first_trained = next(place for place, (_, phase) in enumerate(heard) if phase == "train")
+    assert (3, "acquire") in heard[:first_trained], "a batch waited for a training"
+    assert [round for round, _ in groupby(round for round, phase in heard if phase == "train")] == [3, 6, 7]
+
+    results = [read_result(run.directory, round) for round in range(1, 8)]
+    assert [result.trained for result in results] == [False, False, True, False, False, True, True]
+    assert [result.metrics["steps"] for result in results] == [0, 0, 4, 4, 4, 8, 12]
+    assert [result.distance is not None for result in results] == [result.trained for result in results]
+    assert all(result.score("probe_accuracy") is not None for result in results)
+    strategies = [Ledger(run.directory).read_query(round).strategy for round in range(1, 8)]  # type: ignore[union-attr]
+    assert strategies == ["random", *["badge"] * 6]
+    checkpoints = [path.parent.name for path in sorted(run.folder.glob("rounds/*/checkpoint"))]
+    assert checkpoints == ["0003", "0006", "0007"]
+    assert [open_generator(run.directory, round).round for round in (3, 5, 6, 7)] == [3, 3, 6, 7]
+    with pytest.raises(RunError, match=r"no round up to 2 has trained \(train\.every=3\)"):
+        open_generator(run.directory, 2)
+
+    unbroken = contents(run.folder)
+    for lost, next_step in (
+        (["0007/COMMITTED", "0007/metrics.json", "0007/checkpoint"], "round 7: train"),
+        (["0007", "0006", "0005/COMMITTED", "0005/metrics.json"], "round 5: measure the probe"),
+        (["0007", "0006", "0005", "0004", "0003", "0002"], "round 2: choose"),
+    ):
+        for name in lost:
+            path = run.folder / "rounds" / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        resumed = Run(config())
+        assert f"next       {next_step}" in describe_status(resumed.directory)
+        resumed.go()
+        assert contents(resumed.folder) == unbroken
+
+    record = collect(resumed.directory)
+    assert [round for round, _ in record.trained] == [3, 6, 7]
+    assert "35 labels in 7 rounds" in lead(record)
+    assert len(curves(record)) == 2
+
+
+def test_a_strategy_that_sees_through_the_model_waits_for_its_first_training(
+    small_config: Callable[..., Config],
+) -> None:
+    query = {"batch": 5, "strategy": "realism"}
+    run = Run(small_config(rounds=4, query=query, train={"every": 2, "steps": 2}))
+    run.go()
+    asked = [Ledger(run.directory).read_query(round).strategy for round in range(1, 5)]  # type: ignore[union-attr]
+    assert asked == ["random", "random", "realism", "realism"]
+
+
+def test_patience_and_goal_look_at_the_rounds_that_trained(small_config: Callable[..., Config]) -> None:
+    config = small_config(rounds=20, stop={"patience": 2, "fid": 3.0}, train={"every": 3})
+
+    def stop(values: list[float | None], rounds: int) -> str | None:
+        decided = decide_stop(config, "distance", "lower", values, rounds, 0, 9)
+        return None if decided is None else decided.message
+
+    assert stop([9.0, 8.0], 8) is None
+    assert stop([9.0, 9.0, 9.0], 11) == "the distance did not fall by 1.0% in 2 trainings in a row"
+    assert stop([9.0, 2.0], 7) == "the distance 2 reached the goal 3"
+    assert stop([9.0], 20) == "all 20 rounds are done"
+
+
+def test_a_schedule_ends_with_the_last_training_and_not_with_the_last_round(small_config: Callable[..., Config]) -> None:
+    trainings = [small_config(rounds=7, train={"every": every}).planned_trainings for every in (1, 3, 9)]
+    assert trainings == [7, 3, 1]
