@@ -63,7 +63,7 @@ def _who_classifies(config: Config, image_size: int, results: list[RoundResult])
 
 
 def _round_line(result: RoundResult) -> str:
-    names = (result.metrics["goal"], "accuracy", "probe_accuracy", "agreement")
+    names = (result.metrics["goal"], "accuracy", "probe_accuracy", "agreement", "human_error")
     scores = "  ".join(f"{name} {value:.4g}" for name in names if (value := result.score(name)) is not None)
     return f"  {result.round:04d}     {result.metrics['labels']:>5} labels  {scores}"
 
