@@ -20,40 +20,39 @@ from distal.stopping import decide_stop
 
 @pytest.fixture
 def config(small_config: Callable[..., Config]) -> Callable[[], Config]:
-    """Rounds 3 and 6 train, and 7, which the run ends with."""
+    """Rounds 2 and 4 train, and 5, which the run ends with."""
     query = {"batch": 5, "strategy": "badge"}
-    return lambda: small_config(rounds=7, query=query, train={"every": 3, "steps": 4})
+    return lambda: small_config(rounds=5, query=query, train={"every": 2, "steps": 2}, evaluate={"samples": 32})
 
 
 def test_labels_are_asked_without_a_training_and_a_run_that_was_cut_anywhere_is_resumed_to_the_same_files(
     config: Callable[[], Config],
 ) -> None:
     run = Run(config())
-    assert run.go().message == "the label budget is spent: 35 of 35"
+    assert run.go().message == "the label budget is spent: 25 of 25"
     heard = [(event.round, event.phase) for event in run.events if event.phase in ("acquire", "train", "commit")]
-    assert [phase for round, phase in heard if round == 2] == ["acquire", "acquire", "commit"]
+    assert [phase for round, phase in heard if round == 3] == ["acquire", "acquire", "commit"]
     first_trained = next(place for place, (_, phase) in enumerate(heard) if phase == "train")
-    assert (3, "acquire") in heard[:first_trained], "a batch waited for a training"
-    assert [round for round, _ in groupby(round for round, phase in heard if phase == "train")] == [3, 6, 7]
+    assert (2, "acquire") in heard[:first_trained], "a batch waited for a training"
+    assert [round for round, _ in groupby(round for round, phase in heard if phase == "train")] == [2, 4, 5]
 
-    results = [read_result(run.directory, round) for round in range(1, 8)]
-    assert [result.trained for result in results] == [False, False, True, False, False, True, True]
-    assert [result.metrics["steps"] for result in results] == [0, 0, 4, 4, 4, 8, 12]
+    results = [read_result(run.directory, round) for round in range(1, 6)]
+    assert [result.trained for result in results] == [False, True, False, True, True]
+    assert [result.metrics["steps"] for result in results] == [0, 2, 2, 4, 6]
     assert [result.distance is not None for result in results] == [result.trained for result in results]
     assert all(result.score("probe_accuracy") is not None for result in results)
-    strategies = [Ledger(run.directory).read_query(round).strategy for round in range(1, 8)]  # type: ignore[union-attr]
-    assert strategies == ["random", *["badge"] * 6]
+    strategies = [Ledger(run.directory).read_query(round).strategy for round in range(1, 6)]  # type: ignore[union-attr]
+    assert strategies == ["random", *["badge"] * 4]
     checkpoints = [path.parent.name for path in sorted(run.folder.glob("rounds/*/checkpoint"))]
-    assert checkpoints == ["0003", "0006", "0007"]
-    assert [open_generator(run.directory, round).round for round in (3, 5, 6, 7)] == [3, 3, 6, 7]
-    with pytest.raises(RunError, match=r"no round up to 2 has trained \(train\.every=3\)"):
-        open_generator(run.directory, 2)
+    assert checkpoints == ["0002", "0004", "0005"]
+    assert [open_generator(run.directory, round).round for round in (2, 3, 4, 5)] == [2, 2, 4, 5]
+    with pytest.raises(RunError, match=r"no round up to 1 has trained \(train\.every=2\)"):
+        open_generator(run.directory, 1)
 
     unbroken = contents(run.folder)
     for lost, next_step in (
-        (["0007/COMMITTED", "0007/metrics.json", "0007/checkpoint"], "round 7: train"),
-        (["0007", "0006", "0005/COMMITTED", "0005/metrics.json"], "round 5: measure the probe"),
-        (["0007", "0006", "0005", "0004", "0003", "0002"], "round 2: choose"),
+        (["0005", "0004/COMMITTED", "0004/metrics.json", "0004/checkpoint"], "round 4: train"),
+        (["0005", "0004", "0003/COMMITTED", "0003/metrics.json"], "round 3: measure the probe"),
     ):
         for name in lost:
             path = run.folder / "rounds" / name
@@ -64,8 +63,8 @@ def test_labels_are_asked_without_a_training_and_a_run_that_was_cut_anywhere_is_
         assert contents(resumed.folder) == unbroken
 
     record = collect(resumed.directory)
-    assert [round for round, _ in record.trained] == [3, 6, 7]
-    assert "35 labels in 7 rounds" in lead(record)
+    assert [round for round, _ in record.trained] == [2, 4, 5]
+    assert "25 labels in 5 rounds" in lead(record)
     assert len(curves(record)) == 2
 
 
@@ -73,10 +72,10 @@ def test_a_strategy_that_sees_through_the_model_waits_for_its_first_training(
     small_config: Callable[..., Config],
 ) -> None:
     query = {"batch": 5, "strategy": "realism"}
-    run = Run(small_config(rounds=4, query=query, train={"every": 2, "steps": 2}))
+    run = Run(small_config(rounds=3, query=query, train={"every": 2, "steps": 1}, evaluate={"samples": 32}))
     run.go()
-    asked = [Ledger(run.directory).read_query(round).strategy for round in range(1, 5)]  # type: ignore[union-attr]
-    assert asked == ["random", "random", "realism", "realism"]
+    asked = [Ledger(run.directory).read_query(round).strategy for round in range(1, 4)]  # type: ignore[union-attr]
+    assert asked == ["random", "random", "realism"]
 
 
 def test_patience_and_goal_look_at_the_rounds_that_trained(small_config: Callable[..., Config]) -> None:
