@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -64,22 +65,28 @@ class Page:
         self.browser.press(key)
         self.keys += 1
 
+    def wait(self, expression: str, seconds: float = 300.0) -> str:
+        """Wait in the page until an expression is true, longer than its protocol waits for an answer."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            with suppress(AssertionError):
+                return str(self.browser.until(expression, 20.0))
+        raise TimeoutError(expression)
+
     def cpu(self) -> float:
         times = self.server.cpu_times()
         return float(times.user + times.system)
 
-    def next(self, before: str, looked_at: str) -> str | None:
-        """Wait until something else shows, and note how long that took; None where the run has ended."""
+    def next(self, before: str, looked_at: str) -> str:
+        """Wait until something else shows, and note how long that took."""
         began = time.perf_counter()
-        self.browser.until(f"{WAITING} || (({looked_at}) && ({looked_at}) !== {before!r})", 120.0)
+        self.wait(f"{WAITING} || (({looked_at}) && ({looked_at}) !== {before!r})")
         if not self.browser.ask(f"Boolean({WAITING})"):
             self.spans_ms.append(self.browser.ask(SPANS)[-1])
             return str(self.browser.ask(looked_at))
-        shown = self.browser.until(
-            f"(!{WAITING} && ({looked_at})) || document.body.innerText.includes('has ended') && 'ended'", 600.0
-        )
+        shown = self.wait(f"!{WAITING} && ({looked_at})")
         self.batches_s.append(time.perf_counter() - began)
-        return None if shown == "ended" else str(shown)
+        return shown
 
 
 def start_run(folder: Path, name: str, seed: int) -> tuple[subprocess.Popen[str], psutil.Process]:
@@ -98,10 +105,9 @@ def start_run(folder: Path, name: str, seed: int) -> tuple[subprocess.Popen[str]
 
 def one_by_one(page: Page, run: RunDirectory, key_of: dict[str, str]) -> None:
     """Answer every image by its key; half way, kill the server in the middle of an answer."""
-    shown: str | None = str(page.browser.until(SHOWN, 120.0))
+    shown = page.wait(SHOWN)
     began = page.cpu()
-    for answered in range(1, ROUNDS * BATCH + 1):
-        assert shown is not None
+    for answered in range(1, ROUNDS * BATCH):
         if answered == ROUNDS * BATCH // 2 + 5:
             page.cpu_s += page.cpu() - began
             shown = killed(page, run, shown, key_of)
@@ -110,6 +116,8 @@ def one_by_one(page: Page, run: RunDirectory, key_of: dict[str, str]) -> None:
         time.sleep(LOOKS_S)
         page.press(key_of[shown])
         shown = page.next(shown, SHOWN)
+    page.press(key_of[shown])
+    page.wait(WAITING)
     page.cpu_s += page.cpu() - began
 
 
@@ -119,32 +127,32 @@ def killed(page: Page, run: RunDirectory, shown: str, key_of: dict[str, str]) ->
     page.server.send_signal(signal.SIGKILL)
     page.server.wait()
     page.press(key_of[shown])
-    page.browser.until("!document.querySelector('#banner').hidden")
+    page.wait("!document.querySelector('#banner').hidden")
     again = subprocess.Popen(
         [sys.executable, "-m", "distal", "label", run.uri, "--port", page.port], stdout=subprocess.PIPE, text=True
     )
     page.server = psutil.Process(again.pid)
-    page.browser.until(f"document.querySelector('#banner').hidden && ({SHOWN}) !== {shown!r}", 120.0)
+    page.wait(f"document.querySelector('#banner').hidden && ({SHOWN}) !== {shown!r}")
     assert len(Journal(run, Decision).new()) == before + 1, "the answer on its way is there once"
     taken_back: list[str] = []
     for _ in range(3):
         at = str(page.browser.ask(SHOWN))
         page.press("Backspace")
-        taken_back.append(str(page.browser.until(f"({SHOWN}) !== {at!r} && ({SHOWN})")))
+        taken_back.append(str(page.wait(f"({SHOWN}) !== {at!r} && ({SHOWN})")))
     assert taken_back[0] == shown
     for image in reversed(taken_back):
         page.press(key_of[image])
-        page.browser.until(f"({SHOWN}) !== {image!r}")
-    return str(page.browser.until(SHOWN))
+        page.wait(f"({SHOWN}) !== {image!r}")
+    return page.wait(SHOWN)
 
 
 def in_groups(page: Page, class_of: dict[int, int]) -> None:
     """Answer each group by the key of its commonest class, once the others are left out."""
-    page.browser.until(SHOWN, 120.0)
+    page.wait(SHOWN)
     page.browser.ask("document.querySelector('[data-view=grid]').click()")
-    shown: str | None = str(page.browser.until(TILES, 120.0))
+    shown, answered = page.wait(TILES), 0
     began = page.cpu()
-    while shown is not None:
+    while True:
         time.sleep(LOOKS_S)
         rows = [int(row) for row in shown.split(",")]
         commonest = Counter(class_of[row] for row in rows).most_common(1)[0][0]
@@ -156,14 +164,12 @@ def in_groups(page: Page, class_of: dict[int, int]) -> None:
                 page.press(" ")
                 at = place
         page.press(str(1 + commonest))
+        answered += sum(class_of[row] == commonest for row in rows)
+        if answered == ROUNDS * BATCH:
+            break
         shown = page.next(shown, TILES)
-        page.cpu_s += page.cpu() - began
-        began = page.cpu()
-        if len({row for decision in Journal(RUN[0], Decision).new() for row in decision.row_ids}) == ROUNDS * BATCH:
-            return
-
-
-RUN: list[RunDirectory] = []
+    page.wait(WAITING)
+    page.cpu_s += page.cpu() - began
 
 
 def show(title: str, page: Page, answers: int, decisions: int) -> None:
@@ -192,9 +198,8 @@ def label_tiles(folder: Path, seed: int) -> None:
             if name == "one-by-one":
                 one_by_one(page, run, key_of)
             else:
-                RUN[:] = [run]
                 in_groups(page, dict(enumerate(truths)))
-        process.wait(600)
+        process.wait(1800)
         page.server.kill() if page.server.is_running() else None
         answers = [answer for round in range(1, ROUNDS + 1) for answer in Ledger(run).answers(round)]
         assert len({answer.row_id for answer in answers}) == len(answers) == ROUNDS * BATCH
@@ -213,7 +218,7 @@ def label_queued(folder: Path, rows: int, decisions: int) -> None:
     with Browser(folder / "profile") as browser:
         page = Page(process, psutil.Process(process.pid), browser)
         browser.open(page.link)
-        shown = str(browser.until(SHOWN, 120.0))
+        shown = page.wait(SHOWN)
         began = page.cpu()
         for number in range(decisions):
             time.sleep(LOOKS_S)

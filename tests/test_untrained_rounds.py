@@ -91,6 +91,8 @@ def test_patience_and_goal_look_at_the_rounds_that_trained(small_config: Callabl
     assert stop([9.0], 20) == "all 20 rounds are done"
 
 
-def test_a_schedule_ends_with_the_last_training_and_not_with_the_last_round(small_config: Callable[..., Config]) -> None:
+def test_a_schedule_ends_with_the_last_training_and_not_with_the_last_round(
+    small_config: Callable[..., Config],
+) -> None:
     trainings = [small_config(rounds=7, train={"every": every}).planned_trainings for every in (1, 3, 9)]
     assert trainings == [7, 3, 1]

@@ -122,7 +122,7 @@ def serve(run: "RunDirectory", what: str, routes: list[Any], host: str, port: in
     from distal.label.server import hosts_of, link_to, listen_at, page_app, server, token_of
 
     token = token_of(run)
-    app = page_app(f"{what}.html", routes, token, hosts_of(host))
+    app = page_app(what, routes, token, hosts_of(host))
     with listen_at(host, port) as listening:
         serving = server(app)
         if with_run:

@@ -1,8 +1,8 @@
 """Keep how the discriminator saw the pool at the end of each of the last rounds: log density ratios over training."""
 
 from collections.abc import Callable
-from itertools import islice
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt

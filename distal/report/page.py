@@ -190,9 +190,7 @@ def curves(record: RunRecord) -> list[tuple[str, str]]:
         found.append(
             (
                 f"{score_title(goal)}, lower is better",
-                distance_curves(
-                    [m.labels for m in trained], distances, goal_line, trained[-1].value(f"{goal}_floor")
-                ),
+                distance_curves([m.labels for m in trained], distances, goal_line, trained[-1].value(f"{goal}_floor")),
             )
         )
     if shares:

@@ -6,9 +6,9 @@ from label_run import CLASSES, ask
 
 from distal.errors import OracleError
 from distal.label.desk import Desk, Ruling
+from distal.oracle.decided import corrections
 from distal.run.directory import RunDirectory
 from distal.run.journal import Decision, Journal
-from distal.oracle.decided import corrections
 from distal.run.ledger import Answer, Ledger
 from distal.run.predictions import Predictions, write_predictions
 

@@ -18,8 +18,8 @@ from distal.metrics import Score, find_score
 from distal.metrics.registry import is_share, score_title
 from distal.report.collect import collect
 from distal.report.page import tiles
-from distal.run.directory import RunDirectory
 from distal.resolve import make_config
+from distal.run.directory import RunDirectory
 from distal.run.judgements import judgements_of, tally, wilson
 from distal.run.results import read_result
 from distal.stopping import decide_stop
