@@ -1,13 +1,14 @@
 """Label 120 images of magnetic_tile over 6 rounds in a real, headless browser by keys, one by one and then in groups.
 
-    python benchmarks/labeling_in_browser.py tiles [--seed 0]       needs chromium, and ../shared/data (or DATA=folder)
+    python benchmarks/labeling_in_browser.py tiles [--seed 0] [KEY=VALUE ...]
     python benchmarks/labeling_in_browser.py queued [--rows 100000] [--decisions 100]
 
-`tiles` starts `distal run` with `train.every=6`, so that the sixth round alone trains, and answers truthfully. In the
-middle of the first pass the page's server is killed with signal 9 while an answer is on its way, another one is
-started, and three answers are undone and given again. Printed are decisions, keys, the time between a key and the next
-image as the page measures it, the time from a batch's last key to the next batch's first image, and the CPU time of
-the server. `queued` measures the first of these with a long queue. A person looks for a fifth of a second.
+Needs chromium, and for `tiles` ../shared/data (or DATA=folder). `tiles` starts `distal run` with `train.every=6`, so that
+the sixth round alone trains, and answers truthfully. In the middle of the first pass the page's server is killed with
+signal 9 while an answer is on its way, another one is started, and three answers are undone and given again. Printed
+are decisions, keys, the time between a key and the next image as the page measures it, the time from a batch's last key
+to the next batch's first image, and the CPU time of the server. `queued` measures the first of these with a long queue.
+A person looks for a fifth of a second.
 """
 
 import argparse
@@ -65,7 +66,7 @@ class Page:
         self.browser.press(key)
         self.keys += 1
 
-    def wait(self, expression: str, seconds: float = 300.0) -> str:
+    def wait(self, expression: str, seconds: float = 1200.0) -> str:
         """Wait in the page until an expression is true, longer than its protocol waits for an answer."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
@@ -89,12 +90,12 @@ class Page:
         return shown
 
 
-def start_run(folder: Path, name: str, seed: int) -> tuple[subprocess.Popen[str], psutil.Process]:
+def start_run(folder: Path, name: str, seed: int, overrides: list[str]) -> tuple[subprocess.Popen[str], psutil.Process]:
     """Start `distal run`, and return it and the process that serves its page."""
     keys = [f"name={name}", f"storage={folder}", f"seed={seed}", f"pool.path={DATA}/train.parquet"]
     keys += [f"evaluate.path={DATA}/test.parquet", "pool.image_size=32", "oracle.kind=page", "oracle.port=0"]
     keys += [f"rounds={ROUNDS}", f"query.batch={BATCH}", f"train.every={ROUNDS}", "train.steps=2", "train.threads=1"]
-    command = [sys.executable, "-m", "distal", "run", *keys, "evaluate.samples=64"]
+    command = [sys.executable, "-m", "distal", "run", *keys, "evaluate.samples=64", *overrides]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     while True:
         for child in psutil.Process(process.pid).children():
@@ -183,14 +184,14 @@ def show(title: str, page: Page, answers: int, decisions: int) -> None:
         print(f"  last key of a batch to the next batch's first image: {', '.join(batches)} s")
 
 
-def label_tiles(folder: Path, seed: int) -> None:
+def label_tiles(folder: Path, seed: int, overrides: list[str]) -> None:
     table = pq.read_table(DATA / "train.parquet")
     truths = table["label"].to_pylist()
     paths = table["image"].combine_chunks().field("path").to_pylist()
     key_of = {path: str(1 + label) for path, label in zip(paths, truths, strict=True)}
     assert len(key_of) == len(truths), "an image is known by its path"
     for name in ("one-by-one", "in-groups"):
-        process, server = start_run(folder, name, seed)
+        process, server = start_run(folder, name, seed, overrides)
         run = RunDirectory.open(str(folder), name)
         with Browser(folder / f"{name}-profile") as browser:
             page = Page(process, server, browser)
@@ -235,11 +236,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--decisions", type=int, default=100)
-    given = parser.parse_args()
+    given, overrides = parser.parse_known_args()
     print(describe_machine())
     with tempfile.TemporaryDirectory() as folder:
         if given.what == "tiles":
-            label_tiles(Path(folder), given.seed)
+            label_tiles(Path(folder), given.seed, overrides)
         else:
             label_queued(Path(folder), given.rows, given.decisions)
 

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from itertools import groupby
+from typing import cast
 
 import pytest
 from round_case import Run, contents
@@ -10,9 +11,13 @@ from round_case import Run, contents
 from distal.checkpoints import open_generator
 from distal.cli.status import describe_status
 from distal.config import Config
+from distal.data.few import FewRows
+from distal.driver.reports import Reports
 from distal.errors import RunError
+from distal.progress import Event
 from distal.report.collect import collect
 from distal.report.page import curves, lead
+from distal.run.directory import RunDirectory
 from distal.run.ledger import Ledger
 from distal.run.results import read_result
 from distal.stopping import decide_stop
@@ -96,3 +101,17 @@ def test_a_schedule_ends_with_the_last_training_and_not_with_the_last_round(
 ) -> None:
     trainings = [small_config(rounds=7, train={"every": every}).planned_trainings for every in (1, 3, 9)]
     assert trainings == [7, 3, 1]
+
+
+def test_the_page_of_a_run_at_work_is_written_when_the_next_question_is_there_and_not_before(
+    monkeypatch: pytest.MonkeyPatch, small_config: Callable[..., Config]
+) -> None:
+    config = small_config()
+    reports = Reports(RunDirectory.open(config.storage, config.name), cast(FewRows, None), ())
+    heard: list[str | Event] = []
+    monkeypatch.setattr(reports, "at_work", lambda: heard.append("report"))
+    events = [Event(round, phase) for round in (1, 2) for phase in ("acquire", "annotate", "annotate", "commit")]
+    listen = reports.beside(heard.append)
+    for event in events:
+        listen(event)
+    assert heard == [*events[:6], "report", *events[6:]]
