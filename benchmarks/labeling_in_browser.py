@@ -3,12 +3,12 @@
     python benchmarks/labeling_in_browser.py tiles [--seed 0] [KEY=VALUE ...]
     python benchmarks/labeling_in_browser.py queued [--rows 100000] [--decisions 100]
 
-Needs chromium, and for `tiles` ../shared/data (or DATA=folder). `tiles` starts `distal run` with `train.every=6`, so that
-the sixth round alone trains, and answers truthfully. In the middle of the first pass the page's server is killed with
-signal 9 while an answer is on its way, another one is started, and three answers are undone and given again. Printed
-are decisions, keys, the time between a key and the next image as the page measures it, the time from a batch's last key
-to the next batch's first image, and the CPU time of the server. `queued` measures the first of these with a long queue.
-A person looks for a fifth of a second.
+Needs chromium, and for `tiles` ../shared/data (or DATA=folder). `tiles` starts `distal run` with `train.every=6`, so
+that the sixth round alone trains, and answers truthfully. In the middle of the first pass the page's server is killed
+with signal 9 while an answer is on its way, another one is started, and three answers are undone and given again.
+Printed are decisions, keys, the time between a key and the next image as the page measures it, the time from a batch's
+last key to the next batch's first image, and the CPU time of the server. `queued` measures the first of these with a
+long queue. A person looks for a fifth of a second.
 """
 
 import argparse
@@ -193,15 +193,19 @@ def label_tiles(folder: Path, seed: int, overrides: list[str]) -> None:
     for name in ("one-by-one", "in-groups"):
         process, server = start_run(folder, name, seed, overrides)
         run = RunDirectory.open(str(folder), name)
-        with Browser(folder / f"{name}-profile") as browser:
-            page = Page(process, server, browser)
-            browser.open(page.link)
-            if name == "one-by-one":
-                one_by_one(page, run, key_of)
-            else:
-                in_groups(page, dict(enumerate(truths)))
-        process.wait(1800)
-        page.server.kill() if page.server.is_running() else None
+        try:
+            with Browser(folder / f"{name}-profile") as browser:
+                page = Page(process, server, browser)
+                browser.open(page.link)
+                if name == "one-by-one":
+                    one_by_one(page, run, key_of)
+                else:
+                    in_groups(page, dict(enumerate(truths)))
+            process.wait(1800)
+        finally:
+            process.kill()  # its page ends with it, but for one that took a killed one's place
+        with suppress(psutil.NoSuchProcess):
+            page.server.kill()
         answers = [answer for round in range(1, ROUNDS + 1) for answer in Ledger(run).answers(round)]
         assert len({answer.row_id for answer in answers}) == len(answers) == ROUNDS * BATCH
         assert all(answer.label == truths[answer.row_id] for answer in answers)
