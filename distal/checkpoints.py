@@ -267,7 +267,7 @@ def open_generator(run: RunDirectory, round: int | None = None) -> TrainedGenera
     if chosen is None:
         raise RunError(
             f"{run.uri}: no round up to {asked} has trained (train.every={saved.config.train.every}).\n"
-            f"Go on to one that does: distal resume {run.uri}, with train.every=1 in the next round already."
+            f"Go on to one that does: distal resume {run.uri}; with train.every=1 behind it the next round does."
         )
     files = read_checkpoint(run, chosen)
     device = "cuda" if torch.cuda.is_available() else "cpu"
