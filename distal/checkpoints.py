@@ -3,7 +3,7 @@
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, get_args
@@ -122,6 +122,22 @@ def write_checkpoint(run: RunDirectory, round: int, state: Model, losses: Mappin
         run.write(round_path(round, "checkpoint", name), data)
 
 
+def has_checkpoint(run: RunDirectory, round: int) -> bool:
+    """Say whether a round was trained; also where the checkpoint that it was committed with has been lost."""
+    path = round_path(round, "checkpoint", MANIFEST)
+    return run.has(path) or run.sealed(path) is not None
+
+
+def trained_before(run: RunDirectory, round: int) -> Iterator[int]:
+    """Yield the rounds before this one that were trained, the newest first."""
+    return (each for each in range(round - 1, 0, -1) if has_checkpoint(run, each))
+
+
+def last_trained(run: RunDirectory, round: int) -> int | None:
+    """Return the round whose model stands after this one: it or the last one before that was trained, if any was."""
+    return next(trained_before(run, round + 1), None)
+
+
 def read_checkpoint(run: RunDirectory, round: int) -> dict[str, bytes]:
     """Return the files of a round's checkpoint by name, for `Model.from_files`.
 
@@ -227,7 +243,9 @@ class TrainedGenerator:
 
 
 def open_generator(run: RunDirectory, round: int | None = None) -> TrainedGenerator:
-    """Load the generator of a committed round, the last one by default, verifying the hashes of its files.
+    """Load the generator that stands after a committed round, the last one by default; its `round` trained it.
+
+    The hashes of its files are verified.
 
     Raises:
         RunError: no such run or round, or files that do not fit the manifest. StorageError: or the seal of the round.
@@ -239,11 +257,17 @@ def open_generator(run: RunDirectory, round: int | None = None) -> TrainedGenera
             f"{run.uri}: no round is committed yet, so there is nothing to generate from.\n"
             f"Finish a round first: distal resume {run.uri}"
         )
-    chosen = committed[-1] if round is None else round
-    if chosen not in committed:
+    asked = committed[-1] if round is None else round
+    if asked not in committed:
         raise RunError(
-            f"{run.uri}: round {chosen} is not committed.\nCommitted: {committed[0]} to {committed[-1]}; "
+            f"{run.uri}: round {asked} is not committed.\nCommitted: {committed[0]} to {committed[-1]}; "
             f"leave --round out for the last."
+        )
+    chosen = last_trained(run, asked)
+    if chosen is None:
+        raise RunError(
+            f"{run.uri}: no round up to {asked} has trained (train.every={saved.config.train.every}).\n"
+            f"Go on to one that does: distal resume {run.uri}; with train.every=1 behind it the next round does."
         )
     files = read_checkpoint(run, chosen)
     device = "cuda" if torch.cuda.is_available() else "cpu"

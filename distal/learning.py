@@ -6,7 +6,7 @@ import logging
 import time
 from functools import partial
 
-from distal.checkpoints import read_checkpoint, read_losses, write_checkpoint
+from distal.checkpoints import has_checkpoint, last_trained, read_checkpoint, read_losses, write_checkpoint
 from distal.communicator import Communicator, on_first_rank
 from distal.config import Config
 from distal.errors import RunError
@@ -26,7 +26,7 @@ UNFINISHED = "training.safetensors"
 """What a round's training has come to, replaced as it goes on and gone once there is a checkpoint."""
 
 FREE = {"workers", "min_workers", "cpus_per_worker", "gpus_per_worker", "threads"}
-FREE |= {"checkpoint_s", "on_divergence", "explosion", "variety_steps"}
+FREE |= {"checkpoint_s", "on_divergence", "explosion", "variety_steps", "every"}
 """Keys of `train` that may be others when a round goes on."""
 
 
@@ -72,11 +72,16 @@ class Unfinished:
 
 
 def restore(plan: RunPlan, comm: Communicator) -> Model:
-    """Return the state after the last committed round, or a fresh one before the first."""
-    committed = on_first_rank(comm, lambda: plan.run.committed())
-    if committed:
-        return _load(plan, comm, committed[-1])[0]
+    """Return the state after the last round that was trained, or a fresh one before the first."""
+    last = on_first_rank(comm, lambda: last_trained(plan.run, len(plan.run.committed())))
+    if last is not None:
+        return _load(plan, comm, last)[0]
     return MODELS.find(plan.config.model.kind).create(plan.config, *_shape(plan), comm.device)
+
+
+def begun(run: RunDirectory, round: int) -> bool:
+    """Say whether a round's training has left anything: it is then brought to its end."""
+    return has_checkpoint(run, round) or run.has(round_path(round, UNFINISHED))
 
 
 def training_rows(work: Work) -> TrainingRows:
@@ -102,7 +107,7 @@ def train(work: Work, state: Model, round: int) -> tuple[Model, dict[str, float]
     plan, comm, config = work.plan, work.comm, work.plan.config
     rows = training_rows(work)
     unfinished, steps = Unfinished(plan.run, round, config, rows), config.train.steps
-    if on_first_rank(comm, lambda: plan.run.has(round_path(round, "checkpoint", "manifest.json"))):
+    if on_first_rank(comm, lambda: has_checkpoint(plan.run, round)):
         on_first_rank(comm, unfinished.clear)
         return _load(plan, comm, round)
     kept = on_first_rank(comm, unfinished.read)

@@ -85,12 +85,12 @@ class RunPlan:
         phase: Phase = self.strategy.make(counts, asked, self.config.label_budget)
         return phase
 
-    def strategy_after(self, labels: Labels, asked: int) -> Strategy:
-        """Return what chooses next: `query.cold_start` while there is no label to learn from, then `query.strategy`.
+    def strategy_after(self, labels: Labels, asked: int, trainings: int) -> Strategy:
+        """Return what chooses next: `query.cold_start` while nothing has learned from a label, then `query.strategy`.
 
-        A model's own classifier learns from labels that were given only after its first round.
+        The probe learns from labels as they come, a model's own classifier in the rounds that train.
         """
-        if not (len(labels.row_ids) if self.network is not None else asked):
+        if not (len(labels.row_ids) if self.network is not None else trainings):
             return self.cold_start
         phase = self.phase(labels, asked)
         return self.strategy if phase is None else STRATEGIES.find(phase.strategy)

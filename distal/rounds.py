@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from distal.checkpoints import has_checkpoint, trained_before
 from distal.communicator import Communicator, on_first_rank
 from distal.config import EVALUATION_CACHE
 from distal.data.protocol import Rows
-from distal.learning import restore, train, training_rows
+from distal.learning import begun, restore, train, training_rows
 from distal.logs import label_records
 from distal.metrics import DISTANCE, Evaluator, Score, find_score
 from distal.models import Model
@@ -87,15 +88,32 @@ def run_round(work: Work, state: Model) -> tuple[Model, RoundResult] | str:
         waiting = on_first_rank(comm, lambda: annotate(work.ledger, work.oracle, query, work.listen))
     if waiting is not None:
         return waiting
-    with clock("reference"):
-        prepare(work)
-    with clock("train"):
-        trained, losses = train(work, state, round)
-    with clock("evaluate"):
-        scores = evaluate(work, trained, round)
-    result = on_first_rank(comm, lambda: commit(work, trained, round, losses, scores, clock.seconds))
+    if on_first_rank(comm, lambda: trains(work, round)):
+        with clock("reference"):
+            prepare(work)
+        with clock("train"):
+            state, losses = train(work, state, round)
+        with clock("evaluate"):
+            scores = evaluate(work, state, round)
+    else:
+        with clock("evaluate"):
+            losses, scores = {}, on_first_rank(comm, lambda: work.evaluator.of_probe(_probe(work, round)))
+    result = on_first_rank(comm, lambda: commit(work, state, round, losses, scores, clock.seconds))
     work.listen(Event(round, "commit", round, work.plan.config.planned_rounds, result.headline()))
-    return trained, result
+    return state, result
+
+
+def trains(work: Work, round: int) -> bool:
+    """Say whether a round whose answers are in trains: each `train.every`-th, and one after which the run ends."""
+    plan, eyes = work.plan, work.eyes
+    if round % plan.config.train.every == 0 or begun(plan.run, round):
+        return True
+    found = None
+    if plan.config.stop.recall is not None and eyes is not None:
+        eyes.open(work.listen, round)
+        labels = joined(plan.given, work.ledger.labels())
+        found = least_recall(eyes.recall(round, labels, work.ledger, plan.classes))
+    return stop_after(work, round, found) is not None
 
 
 def prepare(work: Work) -> None:
@@ -121,17 +139,28 @@ def draw_real(plan: RunPlan, reference: Rows) -> None:
 
 def should_stop(work: Work) -> Stop | None:
     """Return why no further round begins, from what is committed; an open query is always finished first."""
-    plan, ledger = work.plan, work.ledger
+    plan = work.plan
     rounds = plan.run.committed()
-    if ledger.read_query(len(rounds) + 1) is not None:
+    if work.ledger.read_query(len(rounds) + 1) is not None:
         return None
-    every = ledger.asked()
+    recall = least_recall(read_result(plan.run, rounds[-1]).metrics.get("recall")) if rounds else None
+    return stop_after(work, len(rounds), recall)
+
+
+def stop_after(work: Work, rounds: int, recall: float | None) -> Stop | None:
+    """Return why the run ends with this many rounds, of which the last may not be committed yet.
+
+    recall: the least of a rare class, as `decide_stop` takes it.
+    """
+    plan = work.plan
+    every = work.ledger.asked()
     goal = plan.config.stop.followed
     metric = DISTANCE if goal is None else goal.metric
-    values = [read_result(plan.run, r).value(metric) for r in rounds]
+    results = (read_result(plan.run, r) for r in plan.run.committed())
+    values = [result.value(metric) for result in results if result.trained]
     better = find_score(metric, plan.config.evaluate, "stop.goal.metric").better
-    recall = least_recall(read_result(plan.run, rounds[-1]).metrics.get("recall")) if rounds else None
-    return decide_stop(plan.config, metric, better, values, len(every), plan.available - len(of_pool(every)), recall)
+    left = plan.available - len(of_pool(every))
+    return decide_stop(plan.config, metric, better, values, rounds, len(every), left, recall)
 
 
 def acquire(work: Work, state: Model, round: int) -> Query:
@@ -147,8 +176,9 @@ def acquire(work: Work, state: Model, round: int) -> Query:
     listen(Event(round, "acquire", 0, batch))
     taken = np.union1d(asked, plan.given.row_ids)
     labels = joined(plan.given, ledger.labels())
-    strategy = plan.strategy_after(labels, len(asked))
-    if round <= strategy.rounds_before or (work.eyes is not None and work.eyes.blind(strategy, labels, round)):
+    trainings = sum(1 for _ in trained_before(plan.run, round))
+    strategy = plan.strategy_after(labels, len(asked), trainings)
+    if trainings < strategy.rounds_before or (work.eyes is not None and work.eyes.blind(strategy, labels, round)):
         strategy = plan.cold_start
     sight = _look(work, strategy, labels, round, state)
     wanted = strategy.tensors - PAST if sight is None else sight.of_head(strategy.tensors)
@@ -163,9 +193,8 @@ def acquire(work: Work, state: Model, round: int) -> Query:
     row_ids, scores = np.concatenate([selection.row_ids, drawn]), np.concatenate([selection.scores, doubts])
     query = Query(round, row_ids, scores, strategy.name)
     if work.eyes is not None and len(labels.row_ids):
-        work.eyes.predict(
-            round, selection.row_ids, labels, state.scorer() if {"probs", "embeddings"} <= state.gives else None
-        )
+        judges = trainings > 0 and {"probs", "embeddings"} <= state.gives
+        work.eyes.predict(round, selection.row_ids, labels, state.scorer() if judges else None)
     ledger.write_query(query)
     if work.eyes is not None and plan.run.has(MAP):
         work.eyes.draw_map(plan.given.row_ids, of_pool(ledger.asked()))
@@ -236,10 +265,11 @@ def commit(
         "generated": what_became(plan.run, ledger),
         "cost": ledger.cost(),
         "steps": state.step,
+        "trained": has_checkpoint(plan.run, round),
         "phase": None if phase is None or not len(before.row_ids) else asdict(phase),
         "classifier": None if eyes is None else asdict(eyes.verdict(round + 1, labels)),
         "recall": None if eyes is None else eyes.recall(round, labels, ledger, plan.classes),
-        "goal": work.evaluator.goal(scores).name,
+        "goal": work.evaluator.goal_name,
         "scores": [score.to_json() for score in scores],
         "losses": losses,
         "seconds": seconds,

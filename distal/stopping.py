@@ -30,6 +30,7 @@ def decide_stop(
     metric: str,
     better: Literal["lower", "higher"],
     values: Sequence[float | None],
+    rounds: int,
     asked: int,
     available: int,
     recall: float | None = None,
@@ -38,7 +39,8 @@ def decide_stop(
 
     Args:
         metric: what the goal and patience follow. better: which of its values are.
-        values: of the metric after each committed round, None or NaN where it could not be computed.
+        values: of the metric after each round that trained, None or NaN where it could not be computed.
+        rounds: done so far, whether they trained or not.
         asked: rows asked of the oracle so far. available: rows of the pool that may still be asked.
         recall: the least share that is found of a rare class, None where no class is rare or nothing is known of it.
     """
@@ -50,11 +52,12 @@ def decide_stop(
         return Stop("recall", f"at least {recall:.0%} of every rare class is found; the goal was {stop.recall:.0%}")
     if asked >= config.label_budget:
         return Stop("budget", f"the label budget is spent: {asked} of {config.label_budget}")
-    if len(values) >= config.rounds:
+    if rounds >= config.rounds:
         return Stop("rounds", f"all {config.rounds} rounds are done")
     if stop.patience is not None and rounds_without_improvement(values, better, stop.min_improvement) >= stop.patience:
+        of = "rounds" if config.train.every == 1 else "trainings"
         changed = f"{'fall' if lower else 'rise'} by {stop.min_improvement:.1%}"
-        return Stop("patience", f"the {metric} did not {changed} in {stop.patience} rounds in a row")
+        return Stop("patience", f"the {metric} did not {changed} in {stop.patience} {of} in a row")
     if available <= 0:
         return Stop("pool", "no row of the pool is left to ask")
     return None

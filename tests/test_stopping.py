@@ -12,7 +12,7 @@ from distal.stopping import decide_stop, rounds_without_improvement
 
 def reason(distances: list[float | None], asked: int = 0, available: int = 100, **stop: Any) -> str | None:
     config = make_config({"rounds": 5, "query": {"batch": 10}, "stop": stop})
-    decided = decide_stop(config, "distance", "lower", distances, asked, available)
+    decided = decide_stop(config, "distance", "lower", distances, len(distances), asked, available)
     return None if decided is None else decided.reason
 
 
@@ -31,17 +31,17 @@ def test_each_reason_is_named() -> None:
 
 def test_it_ends_when_enough_of_every_rare_class_is_found() -> None:
     config = make_config({"stop": {"recall": 0.8}})
-    found = [decide_stop(config, "distance", "lower", [5.0], 10, 100, recall) for recall in (None, 0.79, 0.8)]
+    found = [decide_stop(config, "distance", "lower", [5.0], 1, 10, 100, recall) for recall in (None, 0.79, 0.8)]
     assert [stop and stop.reason for stop in found] == [None, None, "recall"]
 
 
 def test_a_metric_that_should_rise_is_followed_upwards() -> None:
     config = make_config({"stop": {"goal": {"metric": "agreement", "value": 0.9}, "patience": 2}})
-    assert decide_stop(config, "agreement", "higher", [0.5, 0.8], 0, 9) is None
-    reached = decide_stop(config, "agreement", "higher", [0.5, 0.9], 0, 9)
+    assert decide_stop(config, "agreement", "higher", [0.5, 0.8], 2, 0, 9) is None
+    reached = decide_stop(config, "agreement", "higher", [0.5, 0.9], 2, 0, 9)
     assert reached is not None
     assert reached.message == "the agreement 0.9 reached the goal 0.9"
-    stuck = decide_stop(config, "agreement", "higher", [0.5, 0.5, 0.4], 0, 9)
+    stuck = decide_stop(config, "agreement", "higher", [0.5, 0.5, 0.4], 3, 0, 9)
     assert stuck is not None
     assert stuck.reason == "patience"
 

@@ -80,7 +80,8 @@ class Display:
         at = order.index(self._last.phase) if self._last.phase in order else 0
         rest = sum(mean.get(phase, 0.0) for phase in order[at:]) - (time.monotonic() - self._started)
         more = max(0, self._rounds - self._last.round)
-        return max(0.0, rest) + more * sum(mean.get(phase, 0.0) for phase in PHASES_OF_A_ROUND)
+        rounds = max(len(seconds) for seconds in self._seconds.values())  # of which each train.every-th trains
+        return max(0.0, rest) + more * sum(sum(self._seconds[phase]) for phase in PHASES_OF_A_ROUND) / rounds
 
     def _start(self, event: Event) -> None:
         self._started = time.monotonic()

@@ -78,7 +78,7 @@ def label(
     with run.lock("label"):
         page = Labeling(
             run=run,
-            desk=Desk(run, Classes(saved.classes, config.oracle.cost), asks.repeat, config.seed),
+            desk=Desk(run, Classes(saved.classes, config.oracle.cost), asks.repeat, config.seed, asks.relabel),
             images=ShownImages(shown, config.pool.max_pixels),
             classes=saved.classes,
             budget=config.label_budget,
@@ -125,7 +125,7 @@ def serve(run: "RunDirectory", what: str, routes: list[Any], host: str, port: in
     from distal.label.server import hosts_of, link_to, listen_at, page_app, server, token_of
 
     token = token_of(run)
-    app = page_app(f"{what}.html", routes, token, hosts_of(host))
+    app = page_app(what, routes, token, hosts_of(host))
     with listen_at(host, port) as listening:
         serving = server(app)
         if with_run:

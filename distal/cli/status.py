@@ -2,14 +2,14 @@
 
 import json
 
-from distal.checkpoints import read_saved
+from distal.checkpoints import has_checkpoint, read_saved
 from distal.config import Config
 from distal.data.growth import references_of
 from distal.data.references import describe_references
 from distal.data.tables import describe_growth, read_tables
 from distal.features import network_name
 from distal.report.advice import changes_to_go_on, take_up
-from distal.run.directory import RunDirectory, round_path
+from distal.run.directory import RunDirectory
 from distal.run.files import without_keys
 from distal.run.given import number_given
 from distal.run.ledger import Ledger
@@ -65,7 +65,7 @@ def _who_classifies(config: Config, image_size: int, results: list[RoundResult])
 
 
 def _round_line(result: RoundResult) -> str:
-    names = (result.metrics["goal"], "accuracy", "probe_accuracy", "agreement")
+    names = (result.metrics["goal"], "accuracy", "probe_accuracy", "agreement", "human_error")
     scores = "  ".join(f"{name} {value:.4g}" for name in names if (value := result.score(name)) is not None)
     return f"  {result.round:04d}     {result.metrics['labels']:>5} labels  {scores}"
 
@@ -91,8 +91,9 @@ def _next_step(run: RunDirectory, config: Config, ledger: Ledger, round: int) ->
     pending = len(ledger.pending(query))
     if pending:
         return f"round {round}: {pending} of {len(query.row_ids)} labels are awaited ({how})"
-    trained = run.has(round_path(round, "checkpoint", "manifest.json"))
-    return f"round {round}: {'evaluate' if trained else 'train'} ({how})"
+    trains = round % config.train.every == 0 or len(ledger.asked()) >= config.label_budget
+    step = "evaluate" if has_checkpoint(run, round) else "train" if trains else "measure the probe"
+    return f"round {round}: {step} ({how})"
 
 
 def _how(config: Config, run: RunDirectory, *changes: str) -> str:

@@ -45,7 +45,7 @@ def validate_config(config: Config, folds: int, steps: int | None, listen: Calla
     if run.exists():
         opened.require_same_images(run, read_saved(run))
     listen("reading the pool")
-    work = Validation.of(opened, run, folds, steps or config.train.steps * config.planned_rounds)
+    work = Validation.of(opened, run, folds, steps or config.train.steps * config.planned_trainings)
     found = []
     for fold in range(folds):
         listen(f"fold {fold + 1} of {folds}: {work.steps} updates with {int((work.folds != fold).sum())} labels")

@@ -87,3 +87,8 @@ class Config(Section):
     def planned_rounds(self) -> int:
         """Return the number of rounds that the label budget is spent in."""
         return -(-self.label_budget // self.query.batch)
+
+    @property
+    def planned_trainings(self) -> int:
+        """Return how many of these rounds train."""
+        return -(-self.planned_rounds // self.train.every)

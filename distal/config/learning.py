@@ -92,7 +92,12 @@ class TrainConfig(Section):
         None, description="GPUs per worker; null: 1 where the cluster has GPUs now, else 0"
     )
     threads: Count | None = Field(None, description="CPU threads of a worker; null: an even share of the cores")
-    steps: Count = Field(500, description="updates in a round")
+    every: Count = Field(
+        1,
+        description="rounds from one training to the next, so that nobody who labels waits: between, the refit probe "
+        "and the last model ask; the round that a run ends with always trains",
+    )
+    steps: Count = Field(500, description="updates in a round that trains")
     batch_size: Annotated[int, Field(ge=2, le=65536)] = Field(  # the largest of the field's is BigGAN's 2,048
         64, description="global batch in images, divided among the workers"
     )

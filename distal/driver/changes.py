@@ -18,6 +18,7 @@ MAY_CHANGE = (
     "pool.cache",
     "pool.cpus_per_shard",
     "pool.gpus_per_shard",
+    "train.every",
     "train.workers",
     "train.min_workers",
     "train.threads",
@@ -33,6 +34,7 @@ MAY_CHANGE = (
     "prove.",
     "oracle.host",
     "oracle.port",
+    "oracle.relabel",
     "oracle.repeat",
     "oracle.wait_s",
 )

@@ -239,8 +239,6 @@ class ActiveLearner:
                 if telemetry is not None:
                     telemetry.committed(result)
                 yield result
-                if not self.config.train.workers:
-                    self._reports.at_work()
 
     def _started(self, plan: RunPlan, shards: Pool, listen: Listener) -> Generator[RoundResult, None, Outcome]:
         """Run the rounds on training workers, or here, in the thread that iterates."""
@@ -252,7 +250,7 @@ class ActiveLearner:
         keep_freed_memory()
         comm = Alone("cuda" if torch.cuda.is_available() else "cpu")
         with plan.run.lock("writer", wait_s=WRITER_WAIT_S):  # workers of a killed driver may be about to end
-            return (yield from run_rounds(plan, shards, self._build_oracle(), comm, listen))
+            return (yield from run_rounds(plan, shards, self._build_oracle(), comm, self._reports.beside(listen)))
 
     @contextmanager
     def _torch_for_training(self) -> Iterator[None]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from distal.checkpoints import open_generator
+from distal.checkpoints import last_trained, open_generator
 from distal.config import Config
 from distal.driver.evidence import Gathered, gather
 from distal.driver.preparation import Preparation
@@ -93,12 +93,14 @@ def prove_run(
 
 
 def prove_at_end(run: RunDirectory, config: Config, listen: Listener, address: str | None = None) -> None:
-    """Judge the last round of a run that has ended, as `prove` in the configuration says; not twice.
+    """Judge the last round that trained of a run that has ended, as `prove` in the configuration says; not twice.
 
     Where there is nothing to compare, a warning says so: the run has ended well all the same. address: of the cluster
     that the run was on, where it is not the configuration's.
     """
-    round, settings = run.committed()[-1], config.prove
+    round, settings = last_trained(run, len(run.committed())), config.prove
+    if round is None:
+        return
     last = proof_view(run)
     if last is not None and (last.round, last.images) == (round, OWN):
         return

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from distal.data.generated import RunImages
 from distal.errors import ClusterError, DistalError, RunError, StorageError
+from distal.progress import Event, Listener
 from distal.run.directory import RunDirectory
 from distal.stopping import Outcome
 
@@ -42,6 +43,19 @@ class Reports:
             self._write()
             raise
         self._write()
+
+    def beside(self, listen: Listener) -> Listener:
+        """Pass a run's events on, and write the page again once a round has asked: who labels does not wait for it."""
+        told = 1  # the first round asks when nothing is committed yet
+
+        def heard(event: Event) -> None:
+            nonlocal told
+            listen(event)
+            if event.phase == "annotate" and event.round > told:
+                told = event.round
+                self.at_work()
+
+        return heard
 
     def at_work(self) -> None:
         """Write the page of a run that goes on; where that takes long, less often: a tenth of the time."""

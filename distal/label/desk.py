@@ -14,6 +14,7 @@ import numpy as np
 from distal.errors import OracleError
 from distal.label.progress import Progress
 from distal.label.queue import Queue
+from distal.label.review import worth_another
 from distal.oracle.classes import Classes
 from distal.oracle.decided import decided
 from distal.run.directory import COMMITTED, RunDirectory, round_path
@@ -43,13 +44,16 @@ class Ruling:
 class Desk:
     """Hold the open query of a run, who is shown what of it, and what was decided.
 
-    The caller holds the run's lock `label`. repeat: share of the rows that two people are asked. seed: of the run.
+    The caller holds the run's lock `label`. repeat: share of the rows that two people are asked. relabel: answers that
+    the model doubts and another person is asked, at most, as a share of a query's rows. seed: of the run.
     """
 
-    def __init__(self, run: RunDirectory, classes: Classes, repeat: float, seed: int) -> None:
+    def __init__(self, run: RunDirectory, classes: Classes, repeat: float, seed: int, relabel: float = 0.0) -> None:
         self._run = run
         self._classes = classes
         self._repeat = repeat
+        self._relabel = relabel
+        self._doubted: set[int] = set()  # by the model, when the open query came
         self._seed = seed
         self._ledger = Ledger(run, len(classes.names))
         self._journal = Journal(run, Decision)
@@ -90,6 +94,10 @@ class Desk:
                 self.progress.count(row_id, answer.label, answer.cost)
         self._queue.add(row_id for row_id in rows if row_id not in answered and not self.opinions.of(row_id))
         self._settle(row_id for row_id in rows if self.opinions.of(row_id))
+        if self._relabel > 0.0:
+            before, most = self._doubted, int(self._relabel * len(rows) + 0.5)
+            self._doubted = set(worth_another(self._run, self.opinions, rows, most))
+            self._settle(sorted(before | self._doubted))
 
     def next(self, page: str, person: str, count: int) -> list[int]:
         """Return the rows that a page shows next."""
@@ -188,8 +196,17 @@ class Desk:
                 continue
             (answer,) = decided(self.opinions, self._classes, [row_id])
             self.progress.count(row_id, answer.label, answer.cost)
-            once = len(opinions) == 1 and self._asks_twice(row_id)
-            self._queue.answered(row_id, again=next(iter(opinions)) if once else None)
+            sooner = self._asks_another(row_id)
+            again = opinions if sooner or (len(opinions) == 1 and self._asks_twice(row_id)) else ()
+            self._queue.answered(row_id, again, sooner)
+
+    def _asks_another(self, row_id: int) -> bool:
+        """Say whether an answer that the model doubts awaits another person's: until, of two or more, most agree."""
+        opinions = self.opinions.of(row_id).values()
+        if row_id not in self._doubted or any(decision.settles for decision in opinions):
+            return False
+        most = max(Counter(decision.label for decision in opinions).values())
+        return len(opinions) == 1 or 2 * most <= len(opinions)
 
     def _asks_twice(self, row_id: int) -> bool:
         if self._repeat <= 0.0 or self._rounds.get(row_id) != self.round:

@@ -3,6 +3,7 @@
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
+from itertools import islice
 
 LEASE_S = 90.0
 """Seconds without a word from a page after which the rows that it was shown are shown to others."""
@@ -16,7 +17,8 @@ class Queue:
 
     def __init__(self, rows: Iterable[int], clock: Callable[[], float] = time.monotonic) -> None:
         self._free: OrderedDict[int, None] = OrderedDict.fromkeys(rows)
-        self._again: OrderedDict[int, str] = OrderedDict()  # rows that await a second person, and who was the first
+        self._again: OrderedDict[int, frozenset[str]] = OrderedDict()  # await another person; who has answered
+        self._sooner: OrderedDict[int, None] = OrderedDict()  # of these, those that come before all first answers
         self._held: dict[str, OrderedDict[int, None]] = {}  # by page: what it is shown
         self._holder: dict[int, str] = {}
         self._shown: set[int] = set()  # of the rows that are held, those that a page shows together
@@ -40,19 +42,27 @@ class Queue:
         self._hear(page)
         self._person[page] = person
         held = self._held.setdefault(page, OrderedDict())
+        self._hold_again(page, person, self._sooner, count)
         while len(held) < count and self._free:
             row_id, _ = self._free.popitem(last=False)
             self._hold(page, row_id)
-        if len(held) < count:
-            for row_id in [row for row, first in self._again.items() if first != person and row not in self._holder]:
-                if len(held) >= count:
-                    break
-                self._hold(page, row_id)
+        self._hold_again(page, person, self._again, count)
         if not held and count:
             for row_id in self._spared(page, person)[:count]:
                 self._drop(row_id)
                 self._hold(page, row_id)
         return list(held)[:count]
+
+    def _hold_again(self, page: str, person: str, rows: Iterable[int], count: int) -> None:
+        """Have a page hold those of the rows that await somebody else than those who have answered, as far as missing.
+
+        Others that it holds may be shown already, so these come after them.
+        """
+        missing = count - len(self._held[page])
+        if missing > 0:
+            open_ = (row for row in rows if person not in self._again[row] and row not in self._holder)
+            for row_id in list(islice(open_, missing)):
+                self._hold(page, row_id)
 
     def _spared(self, page: str, person: str) -> list[int]:
         """Return rows for a page that else has none, in the order of asking.
@@ -102,18 +112,26 @@ class Queue:
             if row_id not in self._again:
                 self._free[row_id] = None
                 self._free.move_to_end(row_id, last=last)
+            elif last:
+                self._sooner.pop(row_id, None)
+                self._again.move_to_end(row_id)
 
-    def answered(self, row_id: int, again: str | None = None) -> None:
-        """Have a row leave the queue. again: who answered, where a second person is to answer as well."""
+    def answered(self, row_id: int, again: Iterable[str] = (), sooner: bool = False) -> None:
+        """Have a row leave the queue.
+
+        again: who has answered, where another person is to answer as well. sooner: before all first answers, not after.
+        """
         self._free.pop(row_id, None)
         self._drop(row_id)
-        self._again.pop(row_id, None)
-        if again is not None:
-            self._again[row_id] = again
+        self._forget(row_id)
+        if people := frozenset(again):
+            self._again[row_id] = people
+            if sooner:
+                self._sooner[row_id] = None
 
     def ask_again(self, row_id: int) -> None:
         """Have a row whose answer was undone come first."""
-        self._again.pop(row_id, None)
+        self._forget(row_id)
         if row_id not in self._holder:
             self._free[row_id] = None
             self._free.move_to_end(row_id, last=False)
@@ -134,6 +152,10 @@ class Queue:
     def _hold(self, page: str, row_id: int) -> None:
         self._held.setdefault(page, OrderedDict())[row_id] = None
         self._holder[row_id] = page
+
+    def _forget(self, row_id: int) -> None:
+        self._again.pop(row_id, None)
+        self._sooner.pop(row_id, None)
 
     def _drop(self, row_id: int) -> None:
         page = self._holder.pop(row_id, None)

@@ -31,10 +31,11 @@ ASSETS = ("page.css", "page.js", "label.js", "one.js", "grid.js", "review.js", "
 
 
 def page_app(page: str, routes: list[Route], token: str, hosts: frozenset[str] | None) -> Guard:
-    """Return the application of a page: `page` itself at /, its files beside it, and `routes`."""
-    assets = [Route(f"/{name}", _file(name)) for name in ASSETS]
+    """Return the application of a page, `label` or `judge`: itself at /, its files beside it, and `routes`."""
+    assets = [Route(f"/{name}", _sent(_bytes_of(name), TYPES[name[name.rindex(".") :]])) for name in ASSETS]
+    whole = _bytes_of("head.html").replace(b"PAGE", page.encode()) + _bytes_of(f"{page}.html")
     app = Starlette(
-        routes=[Route("/", _file(page)), *assets, *routes],
+        routes=[Route("/", _sent(whole, TYPES[".html"])), *assets, *routes],
         exception_handlers={TooLargeError: _too_large, Exception: _failed},
     )
     return Guard(app, token, hosts)
@@ -132,10 +133,11 @@ def server(app: Any) -> uvicorn.Server:
     )
 
 
-def _file(name: str) -> Callable[[Request], Any]:
-    data = files("distal.label").joinpath("page", name).read_bytes()
-    kind = TYPES[name[name.rindex(".") :]]
+def _bytes_of(name: str) -> bytes:
+    return files("distal.label").joinpath("page", name).read_bytes()
 
+
+def _sent(data: bytes, kind: str) -> Callable[[Request], Any]:
     async def endpoint(_: Request) -> Response:
         return Response(data, media_type=kind, headers={"cache-control": "no-cache"})
 

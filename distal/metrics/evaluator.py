@@ -13,6 +13,7 @@ from distal.metrics.extractor import ExtractorRequest
 from distal.metrics.fd import FD
 from distal.metrics.metric import Evaluation, Floats, HeadScorer
 from distal.metrics.pool_cnn import Judge, learns_labels, pool_judge
+from distal.metrics.probe import scores_of as probe_scores
 from distal.metrics.reference import Images, IntArray, ReferenceSplit
 from distal.metrics.registry import measured
 from distal.metrics.samples import Generate, Listener, generate_features
@@ -116,10 +117,18 @@ class Evaluator:
         metrics = measured(self.config.evaluate.metrics)
         return [s for m in metrics if all(map(evaluation.has, m.needs)) for s in m.function(evaluation)]
 
+    def of_probe(self, probe: Floats | None) -> list[Score]:
+        """Return the scores that need no model, and of it neither images nor an extractor: the probe's."""
+        return [] if probe is None else probe_scores(probe, self.split)
+
+    @property
+    def goal_name(self) -> str:
+        """The name of the score that stopping and reports follow: that of the overall Frechet distance."""
+        return FD.score_name(self.config.evaluate.extractor)
+
     def goal(self, scores: Sequence[Score]) -> Score:
-        """Return the score that stopping and reports follow: the overall Frechet distance."""
-        name = FD.score_name(self.config.evaluate.extractor)
+        """Return the score of this name."""
         for score in scores:
-            if score.name == name:
+            if score.name == self.goal_name:
                 return score
-        raise EvaluationError(f"No score is named {name}; there are {', '.join(s.name for s in scores) or 'none'}.")
+        raise EvaluationError(f"No score is named {self.goal_name}; there are {', '.join(s.name for s in scores)}.")

@@ -19,7 +19,7 @@ from distal.metrics.score import Score
 from distal.metrics.statistics import ReferenceStatistics
 from distal.train.rows import TrainingRows
 
-Need = Literal["labels", "judge", "head", "probe", "training"]
+Need = Literal["labels", "judge", "head", "probe", "training", "people"]
 
 
 Floats = npt.NDArray[np.float32]
@@ -49,7 +49,9 @@ class Evaluation:
     found: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def has(self, need: Need) -> bool:
-        """Say whether what a metric needs is there; held-out images may be without labels."""
+        """Say whether what a metric needs is there; held-out images may be without labels, people come later."""
+        if need == "people":
+            return False
         if need == "labels":
             return self.split.labeled
         return {"judge": self.judge, "head": self.head, "probe": self.probe, "training": self.training}[

@@ -4,15 +4,18 @@ import numpy as np
 import torch
 
 from distal.features.calibration import expected_calibration_error
-from distal.metrics.metric import Evaluation, Metric
+from distal.metrics.metric import Evaluation, Floats, Metric
+from distal.metrics.reference import ReferenceSplit
 from distal.metrics.score import Score
 
 
-def probe_scores(e: Evaluation) -> list[Score]:
-    """Return the probe's accuracy, its mean recall over the classes present, and its expected calibration error."""
-    assert e.probe is not None
-    known = e.split.labels >= 0
-    probs, labels = e.probe[known], e.split.labels[known]
+def scores_of(probe: Floats, split: ReferenceSplit) -> list[Score]:
+    """Return the probe's accuracy, its mean recall over the classes present, and its expected calibration error.
+
+    probe: class probabilities of the held-out images, float32 [n, K]. Without labels there is nothing to say.
+    """
+    known = split.labels >= 0
+    probs, labels = probe[known], split.labels[known]
     if not len(labels):
         return []
     right = probs.argmax(1) == labels
@@ -23,7 +26,13 @@ def probe_scores(e: Evaluation) -> list[Score]:
         "probe_accuracy_calibration": expected_calibration_error(torch.from_numpy(probs), torch.from_numpy(labels)),
     }
     n = len(labels)
-    return [Score(name, float(value), "probe", e.split.key, n, n) for name, value in values.items()]
+    return [Score(name, float(value), "probe", split.key, n, n) for name, value in values.items()]
+
+
+def probe_scores(e: Evaluation) -> list[Score]:
+    """Return the scores of a round's probe."""
+    assert e.probe is not None
+    return scores_of(e.probe, e.split)
 
 
 PROBE = Metric(

@@ -14,6 +14,7 @@ from distal.metrics.coverage import COVERAGE
 from distal.metrics.density import DENSITY
 from distal.metrics.diversity import DIVERSITY
 from distal.metrics.fd import FD
+from distal.metrics.human import HUMAN_CLASS_ERROR, HUMAN_ERROR
 from distal.metrics.inception_score import INCEPTION_SCORE
 from distal.metrics.kd import KD
 from distal.metrics.membership import MEMBERSHIP
@@ -27,7 +28,7 @@ from distal.registry import Registry
 
 FEATURES.add("pool-cnn", build_pool_cnn)  # the one feature network that needs what only the evaluation has
 
-STANDARD = (FD, KD, ACCURACY, PROBE, AGREEMENT, DIVERSITY)
+STANDARD = (FD, KD, ACCURACY, PROBE, AGREEMENT, DIVERSITY, HUMAN_ERROR, HUMAN_CLASS_ERROR)
 """Measured in every run; FD is the distance that stopping and reports follow unless they are told otherwise."""
 
 FURTHER = (CMMD, MIND, PRECISION, RECALL, DENSITY, COVERAGE, INCEPTION_SCORE, CAS, MEMBERSHIP)

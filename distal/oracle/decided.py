@@ -33,14 +33,16 @@ def decided(opinions: Opinions, classes: Classes, row_ids: Collection[int]) -> l
 def corrections(run: RunDirectory, ledger: Ledger, classes: Classes) -> list[Answer]:
     """Return the answers that people have changed on the page since the ledger took them, ascending by row.
 
-    An answer that was only taken back, and not given anew, stays as it is.
+    Also those that cost more since, because another person was asked. An answer that was only taken back, and not given
+    anew, stays as it is.
     """
     opinions = opinions_of(run)
     if not opinions.last:
         return []
-    held = {answer.row_id: answer.label for answer in ledger.corrected()}
+    held = {answer.row_id: (answer.label, answer.cost) for answer in ledger.corrected()}
     changed = []
     for answer in decided(opinions, classes, sorted(held.keys() & set(opinions.rows()))):
-        if answer.label != held[answer.row_id]:
+        label, cost = held[answer.row_id]
+        if answer.label != label or (answer.cost != cost and len(opinions.of(answer.row_id)) > 1):
             changed.append(answer)
     return changed

@@ -29,6 +29,11 @@ class PageConfig(OracleSection):
     repeat: Fraction = Field(
         0.0, description="share of the rows that a second person is asked as well, from which agreement is known"
     )
+    relabel: Fraction = Field(
+        0.0,
+        description="answers of earlier batches that the model doubts and another person is asked, before new rows, at "
+        "most, as a share of a batch (ActiveLab)",
+    )
     wait_s: Weight | None = Field(
         None,
         description="seconds without a decision after which the run ends and gives its memory and GPUs back; "

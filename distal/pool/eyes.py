@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from distal.checkpoints import last_trained
 from distal.config import Config
 from distal.data.protocol import Rows
 from distal.data.table import ImageTable
@@ -149,6 +150,8 @@ class Eyes:
         return self._verdict[1]
 
     def _judged(self, round: int, labels: Labels) -> Verdict:
+        if last_trained(self._run, round - 1) is None:
+            return Verdict("probe", {}, {"probe": 1.0, "head": 1.0}, "probe: the model has not learned yet")
         history: list[Answered] = []
         # Logistic regression on pixels sees no more than the head, which learns from unlabeled rows as well.
         verdict = judge(history, "head" if self._network.name == "pixels" else "probe")

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from distal.checkpoints import read_checkpoint
+from distal.checkpoints import read_checkpoint, trained_before
 from distal.config import Config
 from distal.data.protocol import Rows
 from distal.features.plane import sampled
@@ -56,13 +57,16 @@ class Moments:
         self._made: dict[int, Moment] = {}
 
     def before(self, round: int, model: Model) -> tuple[Moment, ...]:
-        """Return those of the last rounds before this one, the oldest first; model: as the last of them left it."""
-        last = range(max(1, round - KEPT), round)
-        self._made = {each: self._made.get(each) or self._moment(each, round, model) for each in last}
+        """Return those of the last rounds before this one that trained, the oldest first.
+
+        model: as the last of them left it.
+        """
+        last = list(islice(trained_before(self._run, round), KEPT))
+        self._made = {each: self._made.get(each) or self._moment(each, last[0], model) for each in reversed(last)}
         return tuple(self._made.values())
 
-    def _moment(self, each: int, round: int, model: Model) -> Moment:
-        if each < round - 1:
+    def _moment(self, each: int, newest: int, model: Model) -> Moment:
+        if each != newest:
             files = read_checkpoint(self._run, each)
             kind = MODELS.find(self._config.model.kind)
             model = kind.from_files(self._config, files, model.device, self._shape)

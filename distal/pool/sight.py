@@ -128,6 +128,7 @@ class ShardSight:
         self._first, self._last, self._usable = first_row, last_row, usable
         self._embedded: dict[bool, EmbeddedRows] = {}
         self._projected: dict[bool, tuple[bytes, torch.Tensor]] = {}
+        self._said: tuple[tuple[bytes, bytes], torch.Tensor] | None = None
 
     def embed(self, seconds: float, as_drawn: bool = False) -> int:
         """Compute features until `seconds` have passed; return how many rows have theirs.
@@ -146,7 +147,7 @@ class ShardSight:
 
     def odds(self, projection: bytes, probe: bytes, taken: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Count the rows that may be asked by the probe's log odds of each class, int64 [K, BINS]."""
-        probs = self._by_block(self._project(projection), Probe.from_bytes(probe).probs).cpu().numpy()
+        probs = self._probs(projection, probe).cpu().numpy()
         left = self._usable & ~np.isin(np.arange(self._first, self._last), taken)
         return count_odds(probs[left])
 
@@ -165,7 +166,7 @@ class ShardSight:
         if "dropout_probs" in wanted:
             given["dropout_probs"] = self._dropped(rows, Probe.from_bytes(sight.probe))
         if "probs" in wanted and believed != "head":
-            probs = self._by_block(rows, Probe.from_bytes(sight.probe).probs)
+            probs = self._probs(sight.projection, sight.probe)
             given["probs"] = sight.verdict.probs(probs, of_head.get("probs", probs))
         if sight.drawn is not None:
             given |= self._beside_drawn(*sight.drawn, wanted, given)
@@ -200,6 +201,18 @@ class ShardSight:
             kept = projection, torch.cat([torch.empty(0, width, device=self._device), *projected])
             self._projected[as_drawn] = kept
         return kept[1]
+
+    def _probs(self, projection: bytes, probe: bytes) -> torch.Tensor:
+        """Return what the probe says of every row: a round ends with that question and the next begins with it.
+
+        Kept where that takes no more memory than the rows themselves.
+        """
+        if self._said is not None and self._said[0] == (projection, probe):
+            return self._said[1]
+        rows = self._project(projection)
+        probs = self._by_block(rows, Probe.from_bytes(probe).probs)
+        self._said = ((projection, probe), probs) if probs.shape[1] <= rows.shape[1] else None
+        return probs
 
     def _by_block(self, rows: torch.Tensor, function: Callable[..., torch.Tensor], *more: torch.Tensor) -> torch.Tensor:
         """Apply to whole blocks: products of one shape, so that a row's bits do not depend on the sharding."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from distal.errors import ConfigError, nearest_name
-from distal.query.view import FACTORS, NEEDS, ROUNDS_BEFORE
+from distal.query.view import BY_FEATURES, FACTORS, NEEDS, ROUNDS_BEFORE
 from distal.registry import Registry
 
 Kind = Literal["score", "batch", "staged", "phased"]
@@ -43,7 +43,8 @@ class Strategy:
     @property
     def rounds_before(self) -> int:
         """Return in how many rounds the model must have learned before what is needed says anything."""
-        return max((ROUNDS_BEFORE.get(tensor, 0) for tensor in self.tensors), default=0)
+        given = {"probs", *BY_FEATURES}  # whatever the model has learned
+        return max((ROUNDS_BEFORE.get(t, 0 if t in given else 1) for t in self.tensors), default=0)
 
 
 Parts = tuple[tuple[float, Strategy], ...]

@@ -39,7 +39,7 @@ def next_steps(record: RunRecord, at_work: bool = False) -> list[Step]:
         out = shlex.quote(f"{record.name}-weakest.png")
         look = f"distal generate {shlex.quote(record.uri)} --out {out} --class {shlex.quote(name)} --per-class 40"
         steps.append(Step(f"Weakest class: {name} ({why}). Give it more labels; look at more of its images:", look))
-    few = _few(record) if record.measured else ""
+    few = _few(record) if record.trained else ""
     if few:
         steps.append(
             Step(
@@ -48,7 +48,7 @@ def next_steps(record: RunRecord, at_work: bool = False) -> list[Step]:
                 f"distal prove {shlex.quote(record.uri)}",
             )
         )
-    if record.measured and not at_work:
+    if record.trained and not at_work:
         steps.append(
             Step(
                 "Use the generator:",
@@ -108,9 +108,9 @@ def _going_on(record: RunRecord, config: Config) -> list[Step]:
 
 def _weakest(record: RunRecord) -> tuple[str, str] | None:
     """Return the class of the lowest agreement in the last committed round, and why, if there are any."""
-    if not record.measured:
+    if not record.trained:
         return None
-    lines = [s for s in record.measured[-1][1].scores if s.name == "agreement_class" and s.class_name is not None]
+    lines = [s for s in record.trained[-1][1].scores if s.name == "agreement_class" and s.class_name is not None]
     known = [(s.value, s.class_name) for s in lines if s.value is not None]
     if not known or min(known)[0] >= 0.98:
         return None

@@ -19,7 +19,7 @@ from distal.report.rows import REAL
 from distal.run.directory import RunDirectory, round_path
 from distal.run.files import without_keys
 from distal.run.given import joined, read_given
-from distal.run.judgements import KINDS, NAMES, judgements_of, tally
+from distal.run.judgements import judged_scores
 from distal.run.ledger import Answer, Ledger
 
 PHASES = ("reference", "acquire", "annotate", "train", "evaluate")
@@ -46,6 +46,7 @@ class Metrics:
     """Hold one committed round's metrics.json; labels, asked, cost and steps count from the start of the run.
 
     believed: whose class probabilities the next query is chosen by; None where the model's head alone classifies.
+    trained: whether the round trained the model; else it measured the probe alone.
     """
 
     labels: int
@@ -57,6 +58,7 @@ class Metrics:
     losses: dict[str, float | None]
     seconds: dict[str, float]
     believed: Verdict | None = None
+    trained: bool = True
 
     def score(self, name: str, class_name: str | None = None) -> ScoreLine | None:
         """Return the score of this name, of the whole set or of one class, or None."""
@@ -121,6 +123,11 @@ class RunRecord:
     def measured(self) -> list[tuple[int, Metrics]]:
         """Return (round, metrics) of every committed round, in order."""
         return [(r.round, r.metrics) for r in self.rounds if r.metrics is not None]
+
+    @property
+    def trained(self) -> list[tuple[int, Metrics]]:
+        """Return (round, metrics) of the committed rounds that trained."""
+        return [(round, metrics) for round, metrics in self.measured if metrics.trained]
 
     @property
     def labels(self) -> int:
@@ -204,25 +211,14 @@ def _metrics(run: RunDirectory, number: int) -> Metrics | None:
             cost=_amount(raw["cost"]),
             steps=_whole(raw["steps"]),
             goal=str(raw["goal"]),
-            scores=(*(_score(line) for line in raw["scores"]), *_judged(run, number)),
+            scores=tuple(map(_score, [*raw["scores"], *judged_scores(run, number)])),
             losses={str(name): _finite(value) for name, value in raw["losses"].items()},
             seconds={str(phase): _amount(value) for phase, value in raw["seconds"].items()},
             believed=read_verdict(raw.get("classifier")),
+            trained=raw.get("trained") is not False,
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise _unreadable(run, path, "the metrics of docs/run-directory.md") from error
-
-
-def _judged(run: RunDirectory, number: int) -> list[ScoreLine]:
-    """Return what people judged of a round's generated images, whenever they did; nothing where nobody has."""
-    judgements = judgements_of(run, number).new()
-    lines = []
-    for kind in KINDS:
-        if (counts := tally(judgements, kind)).judged:
-            by = "1 person" if counts.people == 1 else f"{counts.people} people"
-            note = f"95%: {100 * counts.low:.0f} to {100 * counts.high:.0f}%, by {by}"
-            lines.append(ScoreLine(NAMES[kind], counts.rate, extractor="people", samples=counts.judged, note=note))
-    return lines
 
 
 def read_verdict(raw: Any) -> Verdict | None:

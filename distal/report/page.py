@@ -55,7 +55,7 @@ def lead(record: RunRecord) -> str:
         return "No round is committed yet, so there are no scores. Labels given so far are kept and shown below."
     last = measured[-1][1]
     spent = f"{count(last.labels, 'label')} in {count(len(measured), 'round')}"
-    values = [(m.labels, m.value(last.goal)) for _, m in measured]
+    values = [(m.labels, m.value(last.goal)) for _, m in record.trained]
     known = [(labels, value) for labels, value in values if value is not None]
     parts = [f"{spent}."]
     if len(known) > 1:
@@ -66,8 +66,8 @@ def lead(record: RunRecord) -> str:
     elif known:
         parts = [f"{spent}: {score_title(last.goal)} {number(known[0][1])}."]
     if known:
-        parts.append(_against_floor(last, known[-1][1]))
-    agreement = last.value("agreement")
+        parts.append(_against_floor(record.trained[-1][1], known[-1][1]))
+    agreement = record.trained[-1][1].value("agreement") if record.trained else None
     if agreement is not None:
         parts.append(f"{percent(agreement)} of the generated images are of the class asked.")
     return " ".join(filter(None, parts))
@@ -123,7 +123,8 @@ def tiles(record: RunRecord) -> list[Tile]:
     found = [Tile("Labels", f"{record.labels:,}", ", ".join(details))]
     if last is None:
         return found
-    found.append(_distance_tile(measured))
+    if record.trained:
+        found.append(_distance_tile(record.trained))
     for name, title in SHARES:
         if last.value(name) is not None:
             values = [v for _, m in measured if (v := m.value(name)) is not None]
@@ -140,10 +141,10 @@ def _time_detail(measured: list[tuple[int, Metrics]]) -> str:
     return f"{duration(rounds / len(measured))} a round{start}"
 
 
-def _distance_tile(measured: list[tuple[int, Metrics]]) -> Tile:
-    goal = measured[-1][1].goal
+def _distance_tile(trained: list[tuple[int, Metrics]]) -> Tile:
+    goal = trained[-1][1].goal
     title = short_title(goal)
-    known = [(r, v) for r, m in measured if (v := m.value(goal)) is not None]
+    known = [(r, v) for r, m in trained if (v := m.value(goal)) is not None]
     if not known:
         return Tile(title, "–", "could not be computed")
     best_round, best = min(known, key=lambda pair: pair[1])
@@ -172,14 +173,14 @@ SHARES = (
 
 def curves(record: RunRecord) -> list[tuple[str, str]]:
     """Return (caption, SVG) of distance and of accuracy against labels spent; those without values are left out."""
-    metrics = [m for _, m in record.measured]
+    metrics, trained = [m for _, m in record.measured], [m for _, m in record.trained]
     if not metrics:
         return []
     labels, goal = [m.labels for m in metrics], metrics[-1].goal
     stop = record.config.get("stop")
     target = stop.get("fid") if isinstance(stop, dict) else None
     distances = _lines(
-        metrics,
+        trained,
         ((goal, "all images"), (f"{goal}_class_mean", "mean of classes"), (f"{goal}_class_worst", "worst class")),
     )
     shares = _lines(metrics, [(name, title[0].lower() + title[1:]) for name, title in SHARES])
@@ -189,7 +190,7 @@ def curves(record: RunRecord) -> list[tuple[str, str]]:
         found.append(
             (
                 f"{score_title(goal)}, lower is better",
-                distance_curves(labels, distances, goal_line, metrics[-1].value(f"{goal}_floor")),
+                distance_curves([m.labels for m in trained], distances, goal_line, trained[-1].value(f"{goal}_floor")),
             )
         )
     if shares:
@@ -223,7 +224,7 @@ def class_rows(record: RunRecord, classes: Sequence[str]) -> list[ClassRow]:
     """Return one row a class, in label order; labels outside the classes are named by their number."""
     counts = [(r.round, Counter(row.label for row in r.asked if row.label is not None)) for r in record.rounds]
     strays = {label for _, of_round in counts for label in of_round} - set(range(len(classes)))
-    last = record.measured[-1][1] if record.measured else None
+    last = record.trained[-1][1] if record.trained else None
     rows = []
     for label in (*range(len(classes)), *sorted(strays)):
         name = class_name(label, classes)

@@ -86,7 +86,7 @@ def render(
     """Return the page. Every name, path and note in it is escaped: they are other people's data."""
     asked, missing = _asked(record, images, classes)
     drawn = page.spread([r for r in record.rounds if r.has_samples], _GRIDS)
-    last = record.measured[-1][1] if record.measured else None
+    last = record.trained[-1][1] if record.trained else None
     time = page.time_view(record)
     rows = page.class_rows(record, classes)
     eyes = eyes_view(record)

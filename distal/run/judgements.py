@@ -1,20 +1,22 @@
 """Keep what people judge of a round's generated images: judgements/0007/, one whole file a judgement.
 
-They come after the round is committed, whenever people have time, so no seal holds them and nothing is decided by them.
+They come after the round is committed, whenever people have time, so no seal holds them. Whoever reads the round's
+result finds them among its scores: a report, or a run that is taken up again with a goal on `human_error`.
 """
 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from distal.run.directory import RunDirectory
 from distal.run.journal import Journal
+from distal.run.seals import sha256
 
 Kind = Literal["real", "class"]
 KINDS: tuple[Kind, ...] = ("real", "class")
 NAMES: dict[Kind, str] = {"real": "human_error", "class": "human_class_error"}
-"""What the report calls the share of either kind that people got wrong."""
+"""The scores of either kind: the share that people got wrong."""
 SURE = 1.959963984540054  # standard normal quantile of a 95% interval
 
 
@@ -72,6 +74,37 @@ def tally(judgements: Iterable[Judgement], kind: Kind) -> Tally:
     rate, low, high = wilson(wrong, len(judged))
     people = len({judgement.person for judgement in of_kind})
     return Tally(len(judged), wrong, rate, low, high, people, len(controls), sum(c.wrong for c in controls))
+
+
+def judged_scores(run: RunDirectory, round: int) -> list[dict[str, Any]]:
+    """Return what people judged of a round as entries of metrics.json's `scores`; none of a kind nobody has judged.
+
+    hash: of the judgements. error: half of the 95% interval in standard deviations of a normal distribution.
+
+    Raises:
+        StorageError: a judgement is damaged.
+    """
+    judgements = judgements_of(run, round).new()
+    scores = []
+    for kind in KINDS:
+        if not (counts := tally(judgements, kind)).judged:
+            continue
+        by = "1 person" if counts.people == 1 else f"{counts.people} people"
+        content = "".join(f"{j.number}{j.wrong}" for j in judgements)
+        scores.append(
+            {
+                "name": NAMES[kind],
+                "value": counts.rate,
+                "extractor": "people",
+                "hash": sha256(content.encode()),
+                "samples": counts.judged,
+                "reference_samples": counts.judged if kind == "real" else counts.controls,
+                "class": None,
+                "note": f"95%: {100 * counts.low:.0f} to {100 * counts.high:.0f}%, by {by}",
+                "error": (counts.high - counts.low) / (2 * SURE),
+            }
+        )
+    return scores
 
 
 def wilson(successes: int, trials: int, z: float = SURE) -> tuple[float, float, float]:

@@ -233,8 +233,8 @@ class Ledger:
         return {row_id: round for round, query in queries if query is not None for row_id in query.row_ids.tolist()}
 
     def cost(self) -> float:
-        """Return what all answers cost, declined ones included."""
-        return math.fsum(answer.cost for round in self._run.rounds() for answer in self.answers(round))
+        """Return what all answers cost, declined ones included, and those that were asked again."""
+        return math.fsum(answer.cost for answer in self.corrected())
 
     def count(self) -> int:
         """Return the number of answers, declined ones included."""

@@ -6,16 +6,22 @@ from typing import Any
 
 from distal.errors import StorageError
 from distal.run.directory import RunDirectory, round_path
+from distal.run.judgements import judged_scores
 
 _LARGEST = 2**63  # integers beyond cannot be formatted as numbers, and no count gets there
 
 
 @dataclass(frozen=True)
 class RoundResult:
-    """Show one committed round: its number and the contents of its metrics.json."""
+    """Show one committed round: its number and the contents of its metrics.json, with what people judged since."""
 
     round: int
     metrics: dict[str, Any]
+
+    @property
+    def trained(self) -> bool:
+        """Say whether the round trained the model; between, by `train.every`, only the probe is measured."""
+        return bool(self.metrics.get("trained", True))
 
     def __repr__(self) -> str:
         shown = {"labels": self.metrics["labels"], "distance": self.distance}
@@ -44,7 +50,7 @@ class RoundResult:
 
 
 def read_result(run: RunDirectory, round: int) -> RoundResult:
-    """Read a committed round back; StorageError where its metrics.json is damaged."""
+    """Read a committed round back; StorageError where its metrics.json, or what people judged, is damaged."""
     path = round_path(round, "metrics.json")
     try:
         metrics = json.loads(run.read(path))
@@ -52,7 +58,7 @@ def read_result(run: RunDirectory, round: int) -> RoundResult:
         metrics = None
     if not _is_result(metrics):
         raise StorageError(f"{run.place(path)} is damaged: not the JSON of a round.\nRestore this file from a copy.")
-    return RoundResult(round, metrics)
+    return RoundResult(round, metrics | {"scores": [*metrics["scores"], *judged_scores(run, round)]})
 
 
 def _is_result(metrics: Any) -> bool:

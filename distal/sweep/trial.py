@@ -85,7 +85,7 @@ class SweepTrial(tune.Trainable):  # type: ignore[misc]
         return True
 
     def step(self) -> dict[str, Any]:
-        """Return the next committed round: one that is on disk already, or one that is run now."""
+        """Return the next committed round that trains: one that is on disk already, or one that is run now."""
         try:
             if self._refusal is not None:
                 raise self._refusal
@@ -112,7 +112,7 @@ class SweepTrial(tune.Trainable):  # type: ignore[misc]
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write where the run is: its files are its state."""
         with open(f"{checkpoint_dir}/{POINTER}", "w", encoding="utf-8") as file:
-            json.dump({"trial": self._run.name, "round": len(self._results)}, file)
+            json.dump({"trial": self._run.name, "round": _last(self._results)}, file)
 
     def load_checkpoint(self, checkpoint_dir: str) -> None:
         """Take up a run: this trial's own after a pause, or another's, which a population's member takes over."""
@@ -179,7 +179,7 @@ class SweepTrial(tune.Trainable):  # type: ignore[misc]
 
     def _open(self, skip: int) -> None:
         """Begin to step: rounds up to `skip` are known to Tune, later ones on disk are shown to it, others are run."""
-        self._results = read_results(self._run)[:skip]
+        self._results = [result for result in read_results(self._run) if result.round <= skip]
         self._rounds = self._all_rounds()
 
     def _all_rounds(self) -> Iterator[RoundResult]:
@@ -188,7 +188,8 @@ class SweepTrial(tune.Trainable):  # type: ignore[misc]
             # trial's configuration and may have stepped that trial in another one by then.
             self._run.delete(ENDED)
         for waited in itertools.count():
-            yield from read_results(self._run)[len(self._results) :]
+            known = _last(self._results)
+            yield from (result for result in read_results(self._run) if result.round > known)
             if (read_note(self._run, ENDED) or {}).get("state") in ("finished", "stopped"):
                 return
             learner = ActiveLearner(self._config)
@@ -196,7 +197,8 @@ class SweepTrial(tune.Trainable):  # type: ignore[misc]
             try:
                 for result in rounds:
                     self._require_reached()
-                    yield result
+                    if result.trained:
+                        yield result
                 return
             except RunLockedError as error:
                 # A predecessor that is being killed, or another trial that drew the same point: its rounds are ours.
@@ -247,3 +249,7 @@ class SweepTrial(tune.Trainable):  # type: ignore[misc]
         rounds = getattr(self, "_rounds", None)
         if rounds is not None:
             rounds.close()
+
+
+def _last(results: list[RoundResult]) -> int:
+    return results[-1].round if results else 0

@@ -82,8 +82,8 @@ def curve_of(results: Sequence[RoundResult], metric: str, mode: str, smoothing: 
 
 
 def read_results(run: RunDirectory) -> list[RoundResult]:
-    """Read the committed rounds of a trial."""
-    return [read_result(run, number) for number in run.committed()]
+    """Read the committed rounds of a trial that trained: others have no value to be compared by."""
+    return [result for number in run.committed() if (result := read_result(run, number)).trained]
 
 
 def read_trial(run: RunDirectory, keys: Collection[str]) -> dict[str, Any]:

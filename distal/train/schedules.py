@@ -31,7 +31,7 @@ def rate_factor(config: Config, step: int) -> float:
     train = config.train
     warm = min(1.0, (step + 1) / (train.warmup_steps + 1))
     if train.schedule_steps is None:
-        done = step / (config.planned_rounds * train.steps)
+        done = step / (config.planned_trainings * train.steps)
     elif train.schedule_restarts:
         done = step % train.schedule_steps / train.schedule_steps
     else:

@@ -1,13 +1,16 @@
 """At the desk: what was decided is on the disk, once, whoever asks again, and can be taken back."""
 
+import numpy as np
 import pytest
 from label_run import CLASSES, ask
 
 from distal.errors import OracleError
 from distal.label.desk import Desk, Ruling
+from distal.oracle.decided import corrections
 from distal.run.directory import RunDirectory
 from distal.run.journal import Decision, Journal
 from distal.run.ledger import Answer, Ledger
+from distal.run.predictions import Predictions, write_predictions
 
 
 @pytest.fixture
@@ -112,3 +115,53 @@ def test_the_share_that_is_asked_twice_does_not_depend_on_who_asks_or_when(run):
     rows = [[row for row in range(10, 16) if desk(run, 0.5)._asks_twice(row)] for _ in range(2)]
     assert rows[0] == rows[1]
     assert 0 < len(rows[0]) < 6
+
+
+def foretell(run, round: int, rows: range, sure: float, **classes: int) -> None:
+    """Have the probe take every row for a cat, but those that are named by row, at this probability."""
+    taken_for = [classes.get(f"row{row}", 0) for row in rows]
+    probs = np.full((len(rows), 3), (1.0 - sure) / 2, np.float32)
+    probs[np.arange(len(rows)), taken_for] = sure
+    write_predictions(run, round, Predictions(np.array(rows, dtype=np.int64), probs, None))
+
+
+def round_two(run, sure_of_new: float, relabel: float = 0.2) -> Desk:
+    """Ann has called all six rows of round 1 cats; the probe took row 12 for a dog. Round 2 asks for six others."""
+    foretell(run, 1, range(10, 16), 0.9, row12=1)
+    first = desk(run)
+    first.decide("a", "ann", rule(*range(10, 16)))
+    ledger = Ledger(run)
+    ledger.record(1, [Answer(row, 0, "ann", 1.0) for row in range(10, 16)])
+    run.commit(1)
+    foretell(run, 2, range(20, 26), sure_of_new)
+    ask(run, 2, range(20, 26))
+    return Desk(run, CLASSES, 0.0, 0, relabel)
+
+
+def test_an_answer_that_the_model_doubts_is_asked_of_others_until_most_agree_and_reaches_the_next_round(run):
+    made = round_two(run, 0.9)
+    assert made.next("a", "ann", 2) == [20, 21], "nobody is asked what is already theirs"
+    assert made.next("b", "bob", 2) == [12, 22]
+    made.decide("b", "bob", rule(12, label=1, token="bob's"))
+    assert corrections(run, Ledger(run), CLASSES)[0].label == 0, "one against one: the first answer stands"
+    assert made.next("b", "bob", 2) == [22, 23]
+    assert made.next("e", "eve", 1) == [12]
+    made.undo("b", "bob", "no")
+    made.decide("b", "bob", rule(12, label=1, token="again"))
+    made.decide("e", "eve", rule(12, label=1, token="eve's"))
+    assert made.next("j", "joe", 1) == [24], "two of three agree, and that is enough"
+    (found,) = corrections(run, Ledger(run), CLASSES)
+    assert (found.row_id, found.label, found.cost) == (12, 1, 1.0 + 2.0 + 2.0)
+    Ledger(run).correct(2, [found])
+    assert dict(zip(*map(list, (Ledger(run).labels().row_ids, Ledger(run).labels().labels)), strict=True))[12] == 1
+    assert Ledger(run).cost() == 5 * 1.0 + 5.0
+    assert corrections(run, Ledger(run), CLASSES) == []
+
+
+def test_a_new_row_that_tells_more_is_labeled_instead_and_without_the_key_nothing_is_asked_again(run):
+    assert round_two(run, 0.9, relabel=0.0).next("b", "bob", 1) == [20]
+    nearly = np.tile(np.array([0.44, 0.45, 0.11], np.float32), (6, 1))
+    write_predictions(run, 1, Predictions(np.arange(10, 16), nearly, None))
+    foretell(run, 2, range(20, 26), 0.34)
+    unsure = Desk(run, CLASSES, 0.0, 0, 0.2)
+    assert unsure.next("b", "bob", 1) == [20], "of new rows nothing is known at all"

@@ -14,10 +14,15 @@ from digits_run import make_run
 
 from distal.label.judging import Judging
 from distal.label.trials import BANK, Trials
+from distal.metrics import Score, find_score
+from distal.metrics.registry import is_share, score_title
 from distal.report.collect import collect
 from distal.report.page import tiles
+from distal.resolve import make_config
 from distal.run.directory import RunDirectory
 from distal.run.judgements import judgements_of, tally, wilson
+from distal.run.results import read_result
+from distal.stopping import decide_stop
 
 
 class Generator:
@@ -125,3 +130,25 @@ def test_the_report_has_what_people_judged_whenever_they_did(tmp_path):
     assert (line.value, line.samples, line.note) == (0.3, 10, "95%: 11 to 60%, by 1 person")
     assert record.measured[0][1].score("human_error") is None
     assert ("Taken for real by people", "30.0%") in [(tile.name, tile.value) for tile in tiles(record)]
+
+
+def test_what_people_judged_is_a_metric_of_the_round_that_a_goal_can_follow(tmp_path):
+    run = make_run(tmp_path, rounds=2)
+    before = read_result(run, 2)
+    assert before.value("human_error") is None
+    page = judging(run)
+    for number in range(1, 11):
+        answer(page, number, page._trials.trial("ann", "real", number).sides.index(number <= 3))
+    found = read_result(run, 2)
+    assert (found.value("human_error"), found.value("human_class_error")) == (0.3, None)
+    assert read_result(run, 1).value("human_error") is None, "another round was judged"
+    score = next(score for score in found.metrics["scores"] if score["name"] == "human_error")
+    assert score.keys() == Score("fid", 1.0, "inception", "", 1, 1).to_json().keys()
+    low, high = wilson(3, 10)[1:]
+    assert score["error"] == pytest.approx((high - low) / 2 / 1.959963984540054)
+    assert (score_title("human_error"), is_share("human_error")) == ("Taken for real by people", True)
+    config = make_config({"stop": {"goal": {"metric": "human_error", "value": 0.3}}})
+    better = find_score("human_error", config.evaluate, "stop.goal.metric").better
+    stop = decide_stop(config, "human_error", better, [found.value("human_error")], 2, 10, 90)
+    assert stop is not None
+    assert stop.reason == "goal"

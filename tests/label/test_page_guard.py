@@ -33,7 +33,7 @@ def app(run):
     desk = Desk(run, CLASSES, 0.0, 0)
     images = ShownImages(Pool(), 50_000_000)
     page = Labeling(run, desk, images, CLASSES.names, 6, 0, "me", look=lambda: lambda rows: rows[:, None])
-    yield page_app("label.html", page.routes(), TOKEN, hosts_of("127.0.0.1"))
+    yield page_app("label", page.routes(), TOKEN, hosts_of("127.0.0.1"))
     images.close()
 
 

@@ -69,7 +69,7 @@ def test_who_has_nothing_left_is_given_what_another_page_has_ahead_but_not_what_
 def test_a_second_answer_is_asked_of_another_person_alone_and_after_all_first_ones():
     queue = Queue(range(2))
     queue.next("a", "ann", 1)
-    queue.answered(0, again="ann")
+    queue.answered(0, again=["ann"])
     assert len(queue) == 1
     assert queue.next("b", "bob", 2) == [1, 0]
     assert queue.next("a", "ann", 2) == []
@@ -82,3 +82,13 @@ def test_rows_that_others_hold_are_refused_by_name():
     queue.next("b", "bob", 1)
     assert queue.take("a", [2, 0, 1]) == [0]
     assert queue.next("a", "ann", 3) == [2, 1]
+
+
+def test_a_doubted_row_comes_before_first_answers_to_whom_has_not_answered_it_and_later_means_last():
+    queue = Queue(range(3))
+    queue.answered(9, again=["ann", "bob"], sooner=True)
+    assert queue.next("a", "ann", 1) == [0]
+    assert queue.next("e", "eve", 2) == [9, 1]
+    assert len(queue) == 3, "another answer is awaited by nobody"
+    queue.give_back("e", [9], last=True)
+    assert queue.next("e", "eve", 3) == [1, 2, 9]

@@ -50,11 +50,14 @@ def test_what_is_asked_ranks_first_by_the_discriminators_of_the_rounds_so_far_an
     assert contents(other.folder) == contents(run.folder)
 
 
-def test_no_more_than_the_last_rounds_count(small_config: Callable[..., Config]) -> None:
+def test_no_more_than_the_last_rounds_count(
+    small_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = Run(small_config(classifier="head", rounds=1))
     run.go()
     moments = moments_of(run.plan, run.shards)
     model = GAN.from_files(run.plan.config, read_checkpoint(run.directory, 1))
+    monkeypatch.setattr("distal.pool.moments.trained_before", lambda run, round: iter(range(round - 1, 0, -1)))
     moments._made = dict.fromkeys(range(1, 9), moments.before(2, model)[0])
     assert len(moments.before(10, model)) == KEPT
     assert moments.before(2, model)[0].scorer == model.scorer().to_bytes()

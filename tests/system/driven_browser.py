@@ -6,6 +6,8 @@ import json
 import re
 import subprocess
 import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -44,6 +46,12 @@ class Browser:
 
     def open(self, url: str) -> None:
         self.call("Page.navigate", url=url)
+        until = time.monotonic() + 60.0
+        while time.monotonic() < until:
+            with suppress(AssertionError):  # while one page gives way to the next, neither answers
+                if self.ask("location.href !== 'about:blank' && document.readyState === 'complete'"):
+                    return
+            time.sleep(0.02)
 
     def press(self, key: str) -> None:
         code = NAMED.get(key, ord(key.upper()[0]))

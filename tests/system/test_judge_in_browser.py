@@ -53,7 +53,7 @@ def page(tmp_path: Path) -> Judging:
 def link(page: Judging) -> Iterator[str]:
     token = "a-token-that-is-long-enough"
     with listen_at("127.0.0.1", 0) as listening:
-        serving = server(page_app("judge.html", page.routes(), token, HERE))
+        serving = server(page_app("judge", page.routes(), token, HERE))
         thread = threading.Thread(target=serving.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         yield link_to(listening, token)
