@@ -74,7 +74,7 @@ def draw_batch(
     drawn = rows.slice(step, total, labeled, rank, size)
     mine = torch.from_numpy(drawn.positions)
     uniforms = streams.stream(rows.seed, "uniforms", step).random((total, 1 + 2 * augment_draws), dtype=np.float32)
-    chosen = torch.from_numpy(uniforms)[mine].to(device)
+    chosen = torch.from_numpy(uniforms[drawn.positions]).to(device)
     images = to_unit(torch.from_numpy(np.ascontiguousarray(drawn.pixels())).to(device))
     return Batch(
         images=images.contiguous(memory_format=layout),

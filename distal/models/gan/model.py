@@ -12,7 +12,7 @@ from distal.config import Config, GanConfig, ModelSection
 from distal.errors import ConfigError, RunError
 from distal.losses import ADVERSARIAL, REGULARIZERS
 from distal.losses.supervised import one_hot
-from distal.models.gan.step import Objective, gan_section
+from distal.models.gan.objective import Objective, gan_section
 from distal.models.gan.update import update
 from distal.nets import Discriminator, Generator, build_discriminator, build_encoder, build_generator, get_network
 from distal.nets.batchnorm import mixes_batch
