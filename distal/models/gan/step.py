@@ -17,6 +17,7 @@ from torch import Tensor
 from distal.communicator import Communicator, summed
 from distal.losses.regularizers import StepTensors
 from distal.losses.supervised import cross_entropy, one_hot, pseudo_label, sample_classes
+from distal.models.gan.balance import Balance
 from distal.models.gan.objective import Objective
 from distal.models.gan.reconstruction import Codes
 from distal.models.gan.top_k import best_rows
@@ -70,6 +71,7 @@ class Step:
     number: int
     comm: Communicator
     state: Mapping[str, Mapping[str, Tensor]]
+    balance: Balance | None = None
 
     @property
     def shown(self) -> float:
@@ -113,9 +115,22 @@ class Step:
         u, real, codes = self.batch.augment_fake, self.batch.augment_real, self.codes
         return u if codes is None else codes.into(u, real[codes.rows])
 
+    def augmented(self, images: Tensor, uniforms: Tensor, gates: Tensor) -> Tensor:
+        """Augment images [n, C, H, W] by uniforms [n, draws], as often as D's balance says: gates [n] in [0, 1)."""
+        varied = augment(images, uniforms, self.objective.augmentations)
+        return varied if self.balance is None else self.balance.augmented(images, varied, gates)
+
+    @cached_property
+    def gates(self) -> Tensor:
+        """Return the uniforms [2 n] that say which images are augmented; as it is reconstructed, so is a real image."""
+        if self.balance is None:
+            return self.batch.class_uniforms
+        real, fake = self.batch.uniforms("balance", 2).unbind(1)
+        return torch.cat([real, fake if self.codes is None else self.codes.into(fake, real[self.codes.rows])])
+
     def as_seen(self, images: Tensor) -> Tensor:
         """Augment generated images as D sees them."""
-        return augment(images, self.augment_fake, self.objective.augmentations)
+        return self.augmented(images, self.augment_fake, self.gates[-len(images) :])
 
     def again(self, images: Tensor, name: str) -> Tensor:
         """Augment real and generated images [2 n, C, H, W] by uniforms of this name."""
@@ -178,7 +193,7 @@ class Views:
         D, batch, objective = step.D, step.batch, step.objective
         with autocast(objective.arithmetic, objective.device):
             uniforms = torch.cat([batch.augment_real, step.augment_fake])
-            augmented = augment(torch.cat([batch.images, made]), uniforms, objective.augmentations)
+            augmented = step.augmented(torch.cat([batch.images, made]), uniforms, step.gates)
             both, (_, fake) = augmented.detach(), augmented.chunk(2)
             with torch.no_grad():
                 real_seen = D.see(both[: len(made)])
@@ -199,8 +214,11 @@ def discriminator_losses(step: Step, views: Views) -> tuple[Tensor, dict[str, Te
         logits = D.logits(features, step.judged_together).float()
         class_logits = D.classify(features[:n])
     of_labeled, of_others = class_logits.split([labeled, n - labeled])
-    terms = {"d": times(objective.adversarial.discriminator(*step.compared(*logits.chunk(2))), batch.share)}
+    judged = step.compared(*logits.chunk(2))
+    terms = {"d": times(objective.adversarial.discriminator(*judged), batch.share)}
     loss = terms["d"]
+    if step.balance is not None:
+        terms |= {name: times(value, batch.share) for name, value in step.balance.measure(*logits.chunk(2)).items()}
     for name, (term, weight) in step.penalties("D", x, features, logits).items():
         terms[name] = term
         loss = loss.add(term, alpha=weight)

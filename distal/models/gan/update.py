@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from distal.communicator import Communicator
+from distal.models.gan.balance import Balance
 from distal.models.gan.objective import Objective
 from distal.models.gan.step import Step, Views, condition, discriminator_losses, generator_losses
 from distal.nets import Discriminator, Generator
@@ -26,6 +27,7 @@ def update(
     comm: Communicator,
     state: Mapping[str, Mapping[str, Tensor]],
     clip_norm: float | None = None,
+    balance: Balance | None = None,
 ) -> dict[str, Tensor]:
     """Make update `number` (from 0): D's phases, then G's on the last's batch; return the terms by name.
 
@@ -35,7 +37,8 @@ def update(
     """
 
     def begin(batch: Batch) -> Step:
-        return Step(G, D, batch, condition(averaged_D, batch, G.classes, objective), objective, number, comm, state)
+        classes = condition(averaged_D, batch, G.classes, objective)
+        return Step(G, D, batch, classes, objective, number, comm, state, balance)
 
     def judged(step: Step) -> Losses:
         with torch.no_grad():
