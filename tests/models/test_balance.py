@@ -89,7 +89,7 @@ def test_augmentation_begins_at_none_and_comes_with_the_knob(monkeypatch: pytest
     still, bare = (trained(config(augment=[name], model=knob), 3)[0] for name in ("brightness", "nothing"))
     assert torch.equal(weights(still), weights(bare))
     knob = {"balance": {"knob": "augmentation", "images": 64, "target": 0.01}}
-    (moved, losses), (bare, _) = (trained(config(augment=[name], model=knob), 8) for name in ("brightness", "nothing"))
+    (moved, losses), (bare, _) = (trained(config(augment=[name], model=knob), 24) for name in ("brightness", "nothing"))
     assert losses["held_back"] > 0
     assert not torch.equal(weights(moved), weights(bare))
 

@@ -17,6 +17,7 @@ from distal.models.gan.objective import Objective, gan_section
 from distal.models.gan.update import update
 from distal.nets import Discriminator, Generator, build_discriminator, build_encoder, build_generator, get_network
 from distal.nets.batchnorm import mixes_batch
+from distal.nets.drawing import Drawing, drawing_of
 from distal.nets.precision import autocast, resolve
 from distal.nets.scorer import PROVIDERS, Scorer, to_bytes_image
 from distal.train.batch import Batch, batch_of
@@ -165,6 +166,10 @@ class GAN:
                 images.append(to_bytes_image(self.averaged_G(z.to(self.device), self.conditions(y))))
         empty = torch.zeros(0, self.channels, self.image_size, self.image_size, dtype=torch.uint8, device=self.device)
         return torch.cat([empty, *images])
+
+    def drawing(self) -> Drawing:
+        """Return what draws the averaged generator's images outside distal."""
+        return drawing_of(self.averaged_G, self.objective.shown(self.step))
 
     def scorer(self) -> Scorer:
         """Return a scorer with a copy of the averaged D, which decides by its own hardware what "auto" is."""

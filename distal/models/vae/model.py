@@ -16,6 +16,7 @@ from distal.models.vae.networks import LEAST_NOISE, Nets, build_nets
 from distal.models.vae.scorer import GIVES, VaeScorer
 from distal.models.vae.step import Objective, VaeConfig, losses
 from distal.nets import get_network
+from distal.nets.drawing import Drawing, drawing_of
 from distal.nets.precision import autocast, resolve
 from distal.nets.scorer import to_bytes_image
 from distal.train.augment import AUGMENTATIONS
@@ -103,6 +104,10 @@ class VAE:
             images.append(to_bytes_image(decoded))
         empty = torch.zeros(0, self.channels, self.image_size, self.image_size, dtype=torch.uint8, device=self.device)
         return torch.cat([empty, *images])
+
+    def drawing(self) -> Drawing:
+        """Return what draws the averaged decoder's images outside distal."""
+        return drawing_of(self.averaged.decoder)
 
     def scorer(self) -> VaeScorer:
         """Return a scorer with a copy of the averaged networks."""
