@@ -113,7 +113,9 @@ def _scored(
     """Return what measures the distance of a file's images, as `distal evaluate` does."""
     for override in overrides:
         if not override.startswith(("evaluate.", "pool.path=", "pool.cache=")):
-            raise ConfigError(f"'{override}': only keys under evaluate., pool.path and pool.cache can be overridden here.")
+            raise ConfigError(
+                f"'{override}': only keys under evaluate., pool.path and pool.cache can be overridden here."
+            )
     opened = Preparation(override_config(generator.saved.config, overrides), run)
     own_reference = not any(override.startswith("evaluate.path=") for override in overrides)
     opened.require_same_images(run, generator.saved, own_reference)

@@ -78,9 +78,9 @@ def to_onnx(drawing: Drawing) -> bytes:
 
 
 def with_int8_weights(data: bytes) -> bytes:
-    """Return an ONNX model whose matrices and kernels are int8 with a float32 scale for each output, and nothing else.
+    """Return an ONNX model whose matrices and kernels are int8, with a float32 scale for each output.
 
-    Symmetric, by the largest value of an output's weights, as `smaller.rounded_` rounds: so the images stay as they are.
+    Symmetric, by the largest value of an output's weights, as `smaller.rounded_` rounds: so images stay as they are.
     """
     import onnx
     from onnx import helper, numpy_helper

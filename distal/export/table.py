@@ -62,14 +62,19 @@ def require_same_images(drawn: Tensor, expected: Tensor, name: str) -> None:
     apart = (drawn.int() - expected.int()).abs()
     if int(apart.max()) > ROUNDING:
         raise RunError(
-            f"{name}: the file draws other images than the generator it was made of (by up to {int(apart.max())} levels "
-            f"of 255,\nin {float((apart > ROUNDING).float().mean()):.1%} of the pixels). It was not written. Please "
+            f"{name}: the file draws other images than the generator it was made of (by up to {int(apart.max())} of "
+            f"255 levels,\nin {float((apart > ROUNDING).float().mean()):.1%} of pixels). It was not written. Please "
             "report it, with the versions of torch, onnx and onnxruntime."
         )
 
 
 def costs(
-    name: str, data: bytes, draw: Draw, first: Tensor, rows: tuple[Tensor, Tensor], distance: Callable[[Draw], float | None]
+    name: str,
+    data: bytes,
+    draw: Draw,
+    first: Tensor,
+    rows: tuple[Tensor, Tensor],
+    distance: Callable[[Draw], float | None],
 ) -> Costs:
     """Measure a file. first: the images uint8 of the generator as it was trained, at `rows`."""
     latents, labels = rows
@@ -93,7 +98,8 @@ def described(lines: Sequence[Costs]) -> str:
         for c in lines
     ]
     notes = (
-        "pixels: those that differ from the trained generator's by more than a level of 255; levels: the mean difference.\n"
+        "pixels: those that differ from the trained generator's by more than one of 255 levels; levels: how far, on "
+        "average.\n"
         "ms/image: wall time on one thread of this machine, sixteen images at a time."
     )
     return "\n".join([head, *rows, notes])

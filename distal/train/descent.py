@@ -25,7 +25,7 @@ def descend(
 
     Each piece is made and differentiated before the next, so that one graph at a time is held, and by the module's
     parameters alone: whatever else a loss reaches is left as it is. One flat exchange carries the gradients and the
-    terms. A parameter that no term touched has gradient zero on every rank, so that all ranks exchange the same tensors.
+    terms. A parameter that no term touched has gradient zero on every rank, so that all exchange the same tensors.
     clip_norm: the gradient of the global batch is made no longer than this.
     """
     parameters = [p for p in module.parameters() if p.requires_grad]
