@@ -3,7 +3,7 @@
     python benchmarks/operations.py [--size 32] [--batch 16] [--net residual] [--where]
 
 An operation is what torch dispatches once autograd is done with it. Views and allocations start no kernel and are
-counted apart. --where names the line of distal that asked for each (those of a backward pass are the line that asked for it).
+counted apart. --where names the line of distal that asked for each; for a backward pass, the one that asked for that.
 """
 
 import argparse

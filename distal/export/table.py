@@ -93,7 +93,7 @@ def described(lines: Sequence[Costs]) -> str:
     """Return the table as text."""
     head = f"{'':32s} {'KB':>8s} {'zipped':>8s} {'ms/image':>9s} {'distance':>9s} {'pixels':>7s} {'levels':>7s}"
     rows = [
-        f"{c.name:32s} {c.size / 1024:8,.0f} {c.compressed / 1024:8,.0f} {c.milliseconds:9.2f} "
+        f"{c.name:32s} {c.size / 1024:8,.0f} {c.compressed / 1024:8,.0f} {c.milliseconds:9.3f} "
         f"{'-' if c.distance is None else format(c.distance, '.2f'):>9s} {c.differ:7.1%} {c.difference:7.2f}"
         for c in lines
     ]
