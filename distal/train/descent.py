@@ -57,11 +57,17 @@ def _differentiated(
     with torch.no_grad():
         values = torch.stack(list(terms.values()))
         gradients = [torch.zeros_like(p) if g is None else g for g, p in zip(found, parameters, strict=True)]
-        other = [i for i, (g, p) in enumerate(zip(gradients, parameters, strict=True)) if g.stride() != p.stride()]
-        if other:
-            laid_out = [torch.empty_like(parameters[i]) for i in other]
-            torch._foreach_copy_(laid_out, [gradients[i] for i in other])
-            for i, gradient in zip(other, laid_out, strict=True):
+        first = {g.data_ptr(): i for i, g in reversed(list(enumerate(gradients)))}
+        # Two parameters that are added have one gradient between them, which must not be scaled twice.
+        copied = [
+            i
+            for i, (g, p) in enumerate(zip(gradients, parameters, strict=True))
+            if g.stride() != p.stride() or first[g.data_ptr()] != i
+        ]
+        if copied:
+            own = [torch.empty_like(parameters[i]) for i in copied]
+            torch._foreach_copy_(own, [gradients[i] for i in copied])
+            for i, gradient in zip(copied, own, strict=True):
                 gradients[i] = gradient
     return list(terms), values, gradients
 
