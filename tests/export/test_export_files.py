@@ -54,7 +54,7 @@ def test_the_files_draw_the_same_images_for_any_number_of_rows() -> None:
     rounded_(made, least_values=256)
     smaller = with_int8_weights(onnx)
     require_same_images(from_onnx(smaller)(*ROWS), made(*ROWS), "g.onnx")
-    assert len(smaller) < 0.5 * len(onnx)
+    assert len(smaller) < 0.6 * len(onnx), "weights take a quarter, the graph as much as before"
     line = costs("int8", smaller, from_onnx(smaller), drawing()(*ROWS), ROWS, lambda draw: 1.25)
     assert 0 < line.difference < 5, "rounded weights draw nearly the same"
     assert line.compressed <= line.size * 1.01
