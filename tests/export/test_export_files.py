@@ -100,7 +100,7 @@ def test_a_smaller_generator_learns_to_draw_what_the_larger_one_draws() -> None:
     def apart(student: Drawing) -> float:
         return float((student(*ROWS).float() - teacher(*ROWS).float()).abs().mean())
 
-    assert apart(learned) < 0.5 * apart(Drawing(build_generator(net, 8, 1, 3, seed=0)))
+    assert apart(learned) < 0.6 * apart(Drawing(build_generator(net, 8, 1, 3, seed=0)))
     count = [sum(p.numel() for p in d.parameters()) for d in (learned, teacher)]
     assert count[0] < 0.6 * count[1]
     again = distilled(teacher, net, 8, 1, 3, seed=0)(*ROWS)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from training_case import Stripes, config, trained, weights
+from training_case import Stripes, config, labeled_rows, weights
 
 from distal.communicator import Alone
 from distal.config import BalanceConfig
@@ -85,13 +85,17 @@ def test_d_is_held_near_the_target_where_it_would_know_its_few_images_by_heart()
 
 def test_augmentation_begins_at_none_and_comes_with_the_knob(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(AUGMENTATIONS.entries, "nothing", Augmentation(lambda x, u: x, 1))  # whose draws are as many
-    knob = {"balance": {"knob": "augmentation"}}
-    still, bare = (trained(config(augment=[name], model=knob), 3)[0] for name in ("brightness", "nothing"))
-    assert torch.equal(weights(still), weights(bare))
-    knob = {"balance": {"knob": "augmentation", "images": 64, "target": 0.01}}
-    (moved, losses), (bare, _) = (trained(config(augment=[name], model=knob), 24) for name in ("brightness", "nothing"))
-    assert losses["held_back"] > 0
-    assert not torch.equal(weights(moved), weights(bare))
+
+    def updated(name: str, held_back: float) -> torch.Tensor:
+        gan = GAN.create(config(augment=[name], model={"balance": {"knob": "augmentation"}}), 8, 1, 2)
+        assert gan.balance is not None
+        gan.balance.restore({"held_back": torch.tensor(held_back)})
+        for _ in range(3):
+            gan.advance(labeled_rows(), Alone())
+        return weights(gan)
+
+    assert torch.equal(updated("brightness", 0.0), updated("nothing", 0.0))
+    assert not torch.equal(updated("brightness", 1.0), updated("nothing", 1.0))
 
 
 def test_a_knob_that_has_nothing_to_turn_is_refused() -> None:
