@@ -79,8 +79,8 @@ class ProcessGroup:
             group = [t for t in tensors if t.dtype == dtype]
             flat = torch.cat([t.reshape(-1) for t in group])
             dist.all_reduce(flat)
-            for tensor, total in zip(group, torch.split(flat, [t.numel() for t in group]), strict=True):
-                tensor.copy_(total.view_as(tensor))
+            totals = torch.split(flat, [t.numel() for t in group])
+            torch._foreach_copy_(group, [total.view_as(t) for total, t in zip(totals, group, strict=True)])
 
 
 class _Sum(torch.autograd.Function):

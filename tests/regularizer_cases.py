@@ -11,8 +11,22 @@ FAMILIES: dict[str, dict[str, float | None]] = {
 """Every regularizer at its default weight; each is a term of its own, so that a wrong one is named."""
 
 OPTIONS: dict[str, dict[str, Any]] = {
-    "pieces and phases": {"d_steps": 2, "accumulate": 2, "clip_norm": 0.1, "schedule": "cosine", "warmup_steps": 3},
-    "chosen rows": {"adversarial": "relativistic_average", "top_k": 0.5, "begun": 5000, "full_labels": True},
+    "pieces and phases": {
+        "d_steps": 2,
+        "accumulate": 2,
+        "clip_norm": 0.1,
+        "schedule": "cosine",
+        "warmup_steps": 3,
+        "model": {"balance": {"knob": "d_steps", "images": 128}},
+    },
+    "chosen rows": {
+        "adversarial": "relativistic_average",
+        "top_k": 0.5,
+        "begun": 5000,
+        "full_labels": True,
+        "model": {"balance": {"knob": "learning_rate_d", "measure": "accuracy", "target": 0.1, "images": 128}},
+    },
+    "balanced augmentation": {"model": {"balance": {"knob": "augmentation", "target": 0.01, "images": 128}}},
     "chosen latents": {
         "adversarial": "hinge",
         "latents": "latent_optimization:0.5",

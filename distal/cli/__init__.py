@@ -30,6 +30,7 @@ for command in (
     runs.config,
     learned.generate,
     learned.evaluate,
+    learned.export,
     learned.prove,
     runs.validate,
     runs.report,

@@ -100,6 +100,37 @@ def evaluate(
     sys.stdout.write(json.dumps([score.to_json() for score in scores], indent=1) + "\n")
 
 
+def export(
+    path: RunPath,
+    out_path: Annotated[str, typer.Option("--out", "-o", help="A .onnx, or a .pt2 of torch.export; a local path.")],
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KEY=VALUE", help="Keys under evaluate., and pool.path where the pool has moved."),
+    ] = None,
+    prune: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="Set this share of the weights, the smallest, to zero.")
+    ] = None,
+    int8: Annotated[bool, typer.Option("--int8", help="Keep weights as int8 (.onnx alone).")] = False,
+    distill: Annotated[
+        int | None,
+        typer.Option(metavar="WIDTH", min=4, help="Teach a generator of this net.width to draw the same images."),
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Updates of --distill.")] = 2000,
+    round: Round = None,
+) -> None:
+    """Export a run's generator as a file that draws without distal; print what it costs in size, time and distance.
+
+    \b
+        distal export runs/digits --out digits.onnx
+        distal export runs/digits --out small.onnx --distill 8 --int8 evaluate.samples=1000
+    """
+    from distal.cli.export import export_round
+    from distal.export.table import Smaller
+
+    how = Smaller(prune, int8, distill, steps)
+    show(export_round(open_run(path), out_path, how, arguments or [], round, show_step))
+
+
 def prove(
     path: RunPath,
     arguments: Annotated[

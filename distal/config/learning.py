@@ -194,6 +194,27 @@ class ModelSection(Section):
     kind: str = Field("gan", description="model by name: gan")
 
 
+class BalanceConfig(Section):
+    """What holds D's overfitting or accuracy at a target while a GAN is trained."""
+
+    knob: Literal["none", "augmentation", "learning_rate_d", "d_steps"] = Field(
+        "none",
+        description="what D is held back by: the probability of train.augment (ADA, which begins at 0), D's learning "
+        "rate down to a sixteenth, D's steps from model.d_steps down to 1; none: nothing is measured",
+    )
+    measure: Literal["overfitting", "accuracy"] = Field(
+        "overfitting",
+        description="overfitting: the mean sign of D's logits of real images (ADA's r_t), against their generated "
+        "partners' where the loss is relativistic; accuracy: how often D is right",
+    )
+    target: Annotated[float, Field(gt=0.0, lt=1.0)] | None = Field(
+        None, description="value at which the measure is held; null: 0.6 for overfitting (ADA's), 0.8 for accuracy"
+    )
+    images: Annotated[int, Field(ge=64, le=10**9)] = Field(
+        20_000, description="real images in which the knob crosses its whole range (ADA: 500,000 of some millions)"
+    )
+
+
 class GanConfig(ModelSection):
     """The GAN's own: its losses and step sizes."""
 
@@ -205,6 +226,7 @@ class GanConfig(ModelSection):
     d_steps: Count = Field(
         1, description="updates of D, each on a batch of its own, for one of G (wasserstein: 5 in its paper)"
     )
+    balance: BalanceConfig = Field(default_factory=BalanceConfig)
     latents: str = Field(
         "drawn",
         description="latents of training by name: drawn, or latent_optimization (LOGAN: a step towards what D "

@@ -22,7 +22,8 @@ class AdversarialLoss:
 
     relative: G's loss needs the real logits. centred: both functions are given each kind's logits less the mean of the
     other kind's over the global batch. ratio: the best D's logit is the logarithm of the ratio of the densities of real
-    and generated images, up to a constant, which is what the selectors of latents by chance take it for.
+    and generated images, up to a constant, which is what the selectors of latents by chance take it for. boundary: the
+    logit that is neither real nor generated; None where differences alone count.
     """
 
     discriminator: Logits
@@ -30,6 +31,7 @@ class AdversarialLoss:
     relative: bool
     centred: bool = False
     ratio: bool = False
+    boundary: float | None = None
 
 
 def rpgan_discriminator(real: Tensor, fake: Tensor) -> Tensor:
@@ -100,12 +102,16 @@ ADVERSARIAL: Registry[AdversarialLoss] = Registry(
         "relativistic_average": AdversarialLoss(
             non_saturating_discriminator, relativistic_average_generator, relative=True, centred=True
         ),
-        "minimax": AdversarialLoss(non_saturating_discriminator, minimax_generator, relative=False, ratio=True),
-        "non_saturating": AdversarialLoss(
-            non_saturating_discriminator, non_saturating_generator, relative=False, ratio=True
+        "minimax": AdversarialLoss(
+            non_saturating_discriminator, minimax_generator, relative=False, ratio=True, boundary=0.0
         ),
-        "least_squares": AdversarialLoss(least_squares_discriminator, least_squares_generator, relative=False),
-        "hinge": AdversarialLoss(hinge_discriminator, hinge_generator, relative=False),
+        "non_saturating": AdversarialLoss(
+            non_saturating_discriminator, non_saturating_generator, relative=False, ratio=True, boundary=0.0
+        ),
+        "least_squares": AdversarialLoss(
+            least_squares_discriminator, least_squares_generator, relative=False, boundary=0.5
+        ),
+        "hinge": AdversarialLoss(hinge_discriminator, hinge_generator, relative=False, boundary=0.0),
         "wasserstein": AdversarialLoss(wasserstein_discriminator, hinge_generator, relative=False),
     },
     AdversarialLoss,

@@ -25,7 +25,8 @@ def pseudo_label(class_logits: Tensor, target: Tensor, threshold: float) -> Tens
 
 def one_hot(labels: Tensor, classes: int) -> Tensor:
     """Return float32 [n, K] for int64 labels [n]."""
-    return F.one_hot(labels, classes).float()
+    # torch's own reads the labels back to check them, for which a GPU is waited for.
+    return torch.zeros(len(labels), classes, device=labels.device).scatter_(1, labels[:, None], 1.0)
 
 
 def sample_classes(probs: Tensor, uniforms: Tensor) -> Tensor:

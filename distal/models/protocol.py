@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from distal.config import Config, ModelSection
+from distal.nets.drawing import Drawing
 from distal.nets.scorer import Scores
 from distal.train.latents import Feedback
 from distal.train.round import Trainable
@@ -68,6 +69,14 @@ class Model(Trainable, Protocol):
 
     def scorer(self) -> Scorer:
         """Return what scores the pool, with weights of its own."""
+
+
+@runtime_checkable
+class Exportable(Protocol):
+    """Be a model whose images one module of plain tensors draws."""
+
+    def drawing(self) -> Drawing:
+        """Return that module, with weights of its own, in float32 on the CPU."""
 
 
 @runtime_checkable

@@ -41,8 +41,8 @@ class Discriminator(nn.Module):
 
     def logits(self, features: Tensor, y: Tensor) -> Tensor:
         """Return the logits [n] that images with these features, of classes y [n, K], are real."""
-        projected = self.class_judged * (self.projection(y) * features).sum(1)
-        logits: Tensor = self.psi(features).squeeze(1) + projected
+        projected = (self.projection(y) * features).sum(1)
+        logits: Tensor = torch.add(self.psi(features).squeeze(1), projected, alpha=self.class_judged)
         return logits
 
     def classify(self, features: Tensor) -> Tensor:

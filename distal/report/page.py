@@ -171,6 +171,14 @@ SHARES = (
 )
 
 
+BALANCE = (
+    ("held_back", "how far held back"),
+    ("overfitting", "overfitting"),
+    ("accuracy", "accuracy of real against generated"),
+)
+"""Among a round's losses, where `model.balance` has a knob."""
+
+
 def curves(record: RunRecord) -> list[tuple[str, str]]:
     """Return (caption, SVG) of distance and of accuracy against labels spent; those without values are left out."""
     metrics, trained = [m for _, m in record.measured], [m for _, m in record.trained]
@@ -195,6 +203,11 @@ def curves(record: RunRecord) -> list[tuple[str, str]]:
         )
     if shares:
         found.append(("Accuracy and agreement, higher is better", share_curves(labels, shares)))
+    if any("held_back" in m.losses for m in metrics):
+        balance = [Line(title, [m.losses.get(name) for m in metrics]) for name, title in BALANCE]
+        balance = [line for line in balance if any(v is not None for v in line.values)]
+        caption = "Balance: how far the discriminator was held back, and what that held"
+        found.append((caption, share_curves(labels, balance, "balance", "Balance")))
     return found
 
 

@@ -39,44 +39,36 @@ def augmentation(
     return register
 
 
-def _resample(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Return x at fractional positions [n, H] and [n, W] in pixels, bilinear, edges repeated.
+def _resample(x: Tensor, positions: Tensor, grid: Tensor) -> Tensor:
+    """Return square images x [n, C, S, S] at fractional positions [n, 2, S] in pixels, bilinear, edges repeated.
 
-    Bilinear interpolation is separable: rows' [H, H] matrix times the image times columns' transposed; a matrix product
-    is differentiable, fast and exact for whole pixels.
+    positions: of rows, and of columns. grid: 0 .. S - 1. Bilinear interpolation is separable: the rows' [S, S] matrix
+    times the image times the columns' transposed; a matrix product is differentiable, fast and exact for whole pixels.
     """
+    n, channels, side, _ = x.shape
+    distance = (positions.clamp(0, side - 1)[..., None] - grid).abs()
+    weights = (1 - distance).clamp(min=0).to(x.dtype)[:, None].expand(-1, channels, -1, -1, -1)
+    down, across = weights.reshape(n * channels, 2, side, side).unbind(1)
+    return torch.bmm(torch.bmm(down, x.reshape(n * channels, side, side)), across.mT).view(n, channels, side, side)
 
-    def matrix(position: Tensor, side: int) -> Tensor:
-        position = position.clamp(0, side - 1)
-        grid = torch.arange(side, device=position.device, dtype=position.dtype)
-        return (1 - (position[:, :, None] - grid).abs()).clamp(min=0)
 
-    down = matrix(rows, x.shape[2])[:, None].to(x.dtype)
-    across = matrix(columns, x.shape[3])[:, None].to(x.dtype)
-    return down @ x @ across.transpose(2, 3)
+def _grid(x: Tensor, like: Tensor) -> Tensor:
+    return torch.arange(x.shape[-1], device=x.device, dtype=like.dtype)
 
 
 @augmentation("translation", draws=2)
 def translation(x: Tensor, u: Tensor) -> Tensor:
     """Shift by whole pixels, each axis uniformly in -side/8 .. side/8 (DiffAugment's range)."""
-    height, width = x.shape[2:]
-    reach = torch.tensor([height // 8, width // 8], device=x.device)
+    reach, grid = x.shape[-1] // 8, _grid(x, u)
     shift = torch.floor(u * (2 * reach + 1)) - reach
-    rows = torch.arange(height, device=x.device) + shift[:, :1]
-    columns = torch.arange(width, device=x.device) + shift[:, 1:]
-    return _resample(x, rows, columns)
+    return _resample(x, shift[:, :, None] + grid, grid)
 
 
 @augmentation("zoom", draws=2)
 def zoom(x: Tensor, u: Tensor) -> Tensor:
     """Stretch each axis about the centre by a factor of exp(-0.15) .. exp(0.15)."""
-    factor = torch.exp((2 * u - 1) * 0.15)
-
-    def positions(side: int, f: Tensor) -> Tensor:
-        centre = (side - 1) / 2
-        return centre + (torch.arange(side, device=x.device) - centre) * f
-
-    return _resample(x, positions(x.shape[2], factor[:, :1]), positions(x.shape[3], factor[:, 1:]))
+    factor, grid, centre = torch.exp((2 * u - 1) * 0.15), _grid(x, u), (x.shape[-1] - 1) / 2
+    return _resample(x, centre + (grid - centre) * factor[:, :, None], grid)
 
 
 @augmentation("flip", draws=1)

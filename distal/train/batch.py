@@ -79,7 +79,7 @@ def draw_batch(
     drawn = rows.slice(step, total, labeled, rank, size)
     mine = torch.from_numpy(drawn.positions)
     uniforms = streams.stream(rows.seed, "uniforms", step).random((total, 1 + 2 * augment_draws), dtype=np.float32)
-    chosen = torch.from_numpy(uniforms)[mine].to(device)
+    chosen = torch.from_numpy(uniforms[drawn.positions]).to(device)
     own = None
     if rows.synthesized is not None and labeled:
         more = max(1, round(synthesize * labeled))

@@ -39,6 +39,7 @@ NOT_RUN = {
     "distal judge": "waits for people; test_judging.py has them",
     "s3://": "needs a bucket; test_s3_runs.py has one",
     "distal import-labels": "needs what people have answered; test_asking.py has it",
+    "--distill": "exports four networks; tests/export/test_export_files.py has each",
     "oracle.kind=label_studio": "needs a server; tests/by_hand/label_studio.py has one",
 }
 """What stands in a command that is not run, and why."""
@@ -173,6 +174,7 @@ def appended(command: str, settings: dict[str, Any]) -> list[str]:
         "validate": keys,
         "resume": ["rounds=2"],
         "evaluate": ["evaluate.samples=32"],
+        "export": ["evaluate.samples=32"],
         "generate": ["--per-class=5"],
         "prove": ["--seeds=2"],
         "tune": [

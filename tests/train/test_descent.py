@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -35,6 +37,38 @@ def test_a_gradient_is_made_no_longer_than_the_bound() -> None:
     assert module.weight.item() == pytest.approx(0.5, abs=1e-6)
     descend(module, optimizer, [lambda: pulled(module, 0.25)], Alone(), clip_norm=0.5)
     assert module.weight.item() == pytest.approx(0.25, abs=1e-6), "a shorter one is left as it is"
+
+
+def test_parameters_that_share_a_gradient_are_each_moved_by_it_once() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Parameter(torch.zeros(3)), nn.Parameter(torch.zeros(3))
+
+    module = Two()
+
+    def piece() -> tuple[Tensor, dict[str, Tensor]]:
+        loss = ((module.a + module.b) * torch.tensor([1.0, 2.0, 2.0])).sum()
+        return loss, {"d": loss}
+
+    descend(module, torch.optim.SGD(module.parameters(), lr=1.0), [piece, piece], Alone(), clip_norm=3.0)
+    expected = -torch.tensor([1.0, 2.0, 2.0]) / 2**0.5  # both together are sqrt(2) times 3 long
+    torch.testing.assert_close(module.a.detach(), expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(module.b.detach(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_parameter_that_nothing_touches_has_gradient_zero_and_none_is_left_behind() -> None:
+    module = nn.Linear(1, 1)
+    seen = []
+
+    class Listening(Alone):
+        def sum_(self, tensors: Any) -> None:
+            seen.extend(t.clone() for t in tensors)
+
+    optimizer = torch.optim.SGD(module.parameters(), lr=1.0)
+    descend(module, optimizer, [lambda: pulled(module, 2.0)], Listening())
+    assert [t.flatten().tolist() for t in seen[:2]] == [[2.0], [0.0]]
+    assert all(p.grad is None for p in module.parameters())
 
 
 def test_the_rate_is_the_configured_one_times_what_the_schedule_says() -> None:

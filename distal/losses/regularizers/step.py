@@ -130,5 +130,5 @@ class StepTensors:
 
 def squared_gradients(logits: Tensor, images: Tensor) -> Tensor:
     """Return the squared norm of the gradient of each row's logit [n] by its image [n, C, H, W], float32 [n]."""
-    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    (gradient,) = torch.autograd.grad(logits, images, torch.ones_like(logits), create_graph=True)
     return gradient.float().square().flatten(1).sum(1)

@@ -12,11 +12,13 @@ from distal.config import Config, GanConfig, ModelSection
 from distal.errors import ConfigError, RunError
 from distal.losses import ADVERSARIAL, REGULARIZERS
 from distal.losses.supervised import one_hot
-from distal.models.gan.step import Objective, gan_section
+from distal.models.gan.balance import Balance, check_balance
+from distal.models.gan.objective import Objective, gan_section
 from distal.models.gan.update import update
 from distal.models.pieces import in_pieces
 from distal.nets import Discriminator, Generator, build_discriminator, build_encoder, build_generator, get_network
 from distal.nets.batchnorm import mixes_batch
+from distal.nets.drawing import Drawing, drawing_of
 from distal.nets.precision import autocast, resolve
 from distal.nets.scorer import PROVIDERS, Scorer
 from distal.train.batch import Batch, batch_of
@@ -32,6 +34,8 @@ M = TypeVar("M", bound=nn.Module)
 NAMES = [
     f"{prefix}{network}" for network in ("generator", "discriminator") for prefix in ("", "averaged_", "optimizer_")
 ]
+BALANCE = "balance"
+"""How far D is held back; there is no such file without `model.balance`."""
 KEPT = "regularizers"
 """What regularizers keep from step to step; there is no such file where none keeps anything."""
 
@@ -60,6 +64,8 @@ class GAN:
             for name, (r, _) in self.objective.regularizers.items()
             if r.state
         }
+        own = self.objective.own
+        self.balance = Balance.of(config, own.balance, self.objective.adversarial, self.device)
         self.step, self.pace = 0, 1.0
         shape = (image_size, channels, classes, config.seed)
         self.G = self._placed(build_generator(config.net, *shape))
@@ -75,7 +81,7 @@ class GAN:
                 )
         self.averaged_G: Generator = copy.deepcopy(self.G).requires_grad_(False).eval()
         self.averaged_D: Discriminator = copy.deepcopy(self.D).requires_grad_(False).eval()
-        train, own = config.train, self.objective.own
+        train = config.train
         self.optimizers = (
             build_optimizer(
                 train.optimizer, self.G.parameters(), own.learning_rate_g, train.momentum, train.weight_decay
@@ -106,6 +112,7 @@ class GAN:
                 f"model.latents: {chosen.name} chooses the latents of images that are asked for, not a step's.\n"
                 "Take drawn or latent_optimization here, and: distal generate --latents " + own.latents
             )
+        check_balance(config, own.balance, own.d_steps)
         for name, weight in own.regularizers.items():
             if REGULARIZERS.find(name).varies and weight != 0 and not config.train.augment:
                 raise ConfigError(
@@ -120,16 +127,22 @@ class GAN:
     def advance(self, rows: TrainingRows, comm: Communicator) -> dict[str, Tensor]:
         """Make one update of G and D and of their averages; return the losses of the global batch, on the device."""
         train, own = self.config.train, self.objective.own
-        for optimizer, rate in zip(self.optimizers, (own.learning_rate_g, own.learning_rate_d), strict=True):
+        balance, d_steps, rate_d = self.balance, own.d_steps, own.learning_rate_d
+        if balance is not None:
+            d_steps, rate_d = balance.steps(d_steps), rate_d * balance.rate
+        for optimizer, rate in zip(self.optimizers, (own.learning_rate_g, rate_d), strict=True):
             set_rate(optimizer, rate * self.pace, self.config, self.step)
         first = self.step * own.d_steps * train.accumulate
         batches = [
             [self._batch(rows, comm, first + phase * train.accumulate + piece) for piece in range(train.accumulate)]
-            for phase in range(own.d_steps)
+            for phase in range(d_steps)
         ]
         networks = (self.G, self.D, self.averaged_D, self.optimizers)
-        losses = update(*networks, batches, self.objective, self.step, comm, self.regularizers, train.clip_norm)
+        kept = self.regularizers, train.clip_norm, balance
+        losses = update(*networks, batches, self.objective, self.step, comm, *kept)
         self.step += 1
+        if balance is not None:
+            losses |= balance.follow(losses, self.step)
         beta = decay(self.step, train.ema_half_life)
         average_(self.averaged_G, self.G, beta)
         average_(self.averaged_D, self.D, beta)
@@ -160,6 +173,10 @@ class GAN:
 
         return in_pieces(draw, latents, labels, (self.image_size, self.channels), self.device)
 
+    def drawing(self) -> Drawing:
+        """Return what draws the averaged generator's images outside distal."""
+        return drawing_of(self.averaged_G, self.objective.shown(self.step))
+
     def scorer(self) -> Scorer:
         """Return a scorer with a copy of the averaged D, which decides by its own hardware what "auto" is."""
         size, channels, classes = self.image_size, self.channels, self.classes
@@ -187,6 +204,8 @@ class GAN:
         tensors |= {f"optimizer_{name}": state_by_name(m, optimizer) for name, m, optimizer in self._optimized()}
         if self.regularizers:
             tensors[KEPT] = {f"{r}.{key}": t for r, own in self.regularizers.items() for key, t in own.items()}
+        if self.balance is not None:
+            tensors[BALANCE] = self.balance.state
         facts = facts_of(self.step, (self.image_size, self.channels, self.classes), self.pace, self.config.net)
         if self.D.frozen_hash is not None:
             facts["frozen"] = self.D.frozen_hash
@@ -227,6 +246,8 @@ class GAN:
             saved.load_weights(name, module)
         for name, module, optimizer in state._optimized():
             saved.load_optimizer(f"optimizer_{name}", module, optimizer)
+        if state.balance is not None and not state.balance.restore(saved.tensors(BALANCE)):
+            raise damaged(f"{BALANCE}.safetensors", "its tensors are not those of the balance")
         # A run that takes over another's checkpoint may weigh other regularizers: those begin at zero.
         kept = saved.tensors(KEPT)
         for name, own in state.regularizers.items():

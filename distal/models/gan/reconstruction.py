@@ -19,7 +19,8 @@ from distal.nets.precision import autocast
 from distal.train.batch import Batch
 
 if TYPE_CHECKING:
-    from distal.models.gan.step import Objective, Views
+    from distal.models.gan.objective import Objective
+    from distal.models.gan.step import Views
 
 MAPS_WEIGHT = 0.5
 """Of the difference of frozen maps, 0 to 4, against that of pixels, 0.1 or so: a defect is a few pixels."""

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from distal.communicator import Communicator
+from distal.models.gan.balance import Balance
 from distal.models.gan.conditions import condition
-from distal.models.gan.step import Objective, Step, Views, discriminator_losses, generator_losses
+from distal.models.gan.objective import Objective
+from distal.models.gan.step import Step, Views, discriminator_losses, generator_losses
 from distal.nets import Discriminator, Generator
 from distal.train.batch import Batch
 from distal.train.descent import Losses, descend
@@ -26,16 +28,18 @@ def update(
     comm: Communicator,
     state: Mapping[str, Mapping[str, Tensor]],
     clip_norm: float | None = None,
+    balance: Balance | None = None,
 ) -> dict[str, Tensor]:
     """Make update `number` (from 0): D's phases, then G's on the last's batch; return the terms by name.
 
     batches: for each of D's phases the pieces of its batch, whose gradients are averaged. With one piece G runs once:
     D's phase sees its images without their graph, G's phase uses the graph. With more each phase makes its own, so that
-    one graph at a time is held. D's weights ask for no gradient in G's phase.
+    one graph at a time is held.
     """
 
     def begin(batch: Batch) -> Step:
-        return Step(G, D, batch, condition(averaged_D, batch, G.classes, objective), objective, number, comm, state)
+        classes = condition(averaged_D, batch, G.classes, objective)
+        return Step(G, D, batch, classes, objective, number, comm, state, balance)
 
     def judged(step: Step) -> Losses:
         with torch.no_grad():
@@ -56,7 +60,7 @@ def update(
         else:
             of_d, of_g = [partial(judged, each) for each in steps], [partial(asked, each) for each in steps]
         done |= descend(D, optimizers[1], of_d, comm, clip_norm)
-    D.requires_grad_(False)
+    D.requires_grad_(False)  # then its layers keep no inputs either
     done |= descend(G, optimizers[0], of_g, comm, clip_norm)
     D.requires_grad_(True)
     return done

@@ -17,6 +17,7 @@ from distal.models.vae.networks import LEAST_NOISE, Nets, build_nets
 from distal.models.vae.scorer import GIVES, VaeScorer
 from distal.models.vae.step import Objective, VaeConfig, losses
 from distal.nets import get_network
+from distal.nets.drawing import Drawing, drawing_of
 from distal.nets.precision import autocast, resolve
 from distal.train.augment import AUGMENTATIONS
 from distal.train.batch import Batch, batch_of
@@ -106,6 +107,10 @@ class VAE:
                 return self.averaged.decode(z, one_hot(y.to(self.device), self.classes))
 
         return in_pieces(draw, latents, labels, (self.image_size, self.channels), self.device)
+
+    def drawing(self) -> Drawing:
+        """Return what draws the averaged decoder's images outside distal."""
+        return drawing_of(self.averaged.decoder)
 
     def scorer(self) -> VaeScorer:
         """Return a scorer with a copy of the averaged networks."""
