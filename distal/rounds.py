@@ -27,6 +27,7 @@ from distal.oracle import Classes, Oracle, annotate
 from distal.oracle.decided import corrections
 from distal.plan import RunPlan, Shards, Work, eyes_of, moments_of
 from distal.pool.found import least_recall
+from distal.pool.scope import Scope
 from distal.pool.sight import Sight
 from distal.progress import Clock, Event, Listener, ignore
 from distal.query import Known, Strategy, select
@@ -62,7 +63,8 @@ def run_rounds(
     reference: Rows = shards.rows if plan.reference is plan.images else plan.reference
     evaluator = Evaluator(plan.config, plan.reference, plan.reference_rows, plan.classes, cache, reference)
     listen = ignore if comm.rank else listen
-    seen = eyes_of(plan, shards), moments_of(plan, shards)
+    eyes = eyes_of(plan, shards)
+    seen = eyes, moments_of(plan, shards), Scope(plan.config, plan.images.rows, eyes)
     work = Work(plan, shards, oracle, ledger, evaluator, reference, comm, listen, *seen)
     state = restore(plan, comm)
     while (stop := on_first_rank(comm, lambda: should_stop(work))) is None:
@@ -154,9 +156,15 @@ def acquire(work: Work, state: Model, round: int) -> Query:
     scorer = state.scorer().to_bytes() if wanted else None
     costs = np.array([config.oracle.cost.get(name, 1.0) for name in plan.classes])
     known = Known(labels.row_ids, labels.labels, len(plan.classes), costs)
-    scored = shards.open_round(round, strategy, scorer, taken, known, sight, moments)
+    looked = work.scope.rows(strategy, labels, round)
+    scored = shards.open_round(round, strategy, scorer, taken, known, sight, moments, looked)
+    if looked is not None and sum(s.available for s in scored) < batch:
+        logger.info("round %d looks at the whole pool: what it should look at was asked before", round)
+        scored = shards.open_round(round, strategy, scorer, taken, known, sight, moments)
     selection = select(shards, strategy, batch, config.seed, round)
-    query = Query(round, selection.row_ids, selection.scores, strategy.name)
+    left = plan.available - len(asked)
+    scores = work.scope.scores(strategy, selection.scores, sum(s.available for s in scored), left)
+    query = Query(round, selection.row_ids, scores, strategy.name)
     if work.eyes is not None and len(labels.row_ids):
         work.eyes.predict(
             round, query.row_ids, labels, state.scorer() if {"probs", "embeddings"} <= state.gives else None
@@ -231,7 +239,9 @@ def commit(
         "steps": state.step,
         "phase": None if phase is None or not len(before.row_ids) else asdict(phase),
         "classifier": None if eyes is None else asdict(eyes.verdict(round + 1, labels)),
-        "recall": None if eyes is None else eyes.recall(round, labels, ledger, plan.classes),
+        "recall": None
+        if eyes is None
+        else work.scope.recall(round, labels, ledger, plan.classes, plan.available - len(asked)),
         "goal": work.evaluator.goal(scores).name,
         "scores": [score.to_json() for score in scores],
         "losses": losses,
