@@ -62,12 +62,12 @@ class Shards:
 class Run:
     """Run rounds in this process as the learner does."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, shards: int = 2) -> None:
         self.directory = RunDirectory.open(config.storage, config.name)
         opened = Preparation(config, self.directory)
         with self.directory.lock():
             opened.write(self.directory)
-            self.shards = Shards(opened)
+            self.shards = Shards(opened, shards)
             self.plan: RunPlan = opened.plan(self.directory, [], self.shards.available, None)
         self.oracle: Any = build_oracle(opened.config, opened.images, opened.classes, self.directory, None)
         self.events: list[Event] = []

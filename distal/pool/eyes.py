@@ -173,9 +173,8 @@ class Eyes:
         It says the same of every row, so that the lowest row ids would be asked.
         """
         sees = strategy.tensors
-        if not sees or not sees <= {"probs", *DRAWS} or len(np.unique(labels.labels)) > 1:
-            return False
-        return self.verdict(round, labels).classifier == "probe"
+        alike = bool(sees) and sees <= {"probs", *DRAWS} and len(np.unique(labels.labels)) < 2
+        return alike and self.verdict(round, labels).classifier == "probe"
 
     def predict(self, round: int, row_ids: Ids, labels: Labels, scorer: Scorer | None) -> None:
         """Keep what both classifiers say of a query, before it is asked. scorer: None where the model has none.
@@ -208,7 +207,7 @@ class Eyes:
         return counts
 
     def near(self, row_ids: Ids, count: int) -> Near:
-        """Return the nearest rows of the pool, of those that may ever be asked, to each of these."""
+        """Return the nearest rows of the pool that may ever be asked to each of these."""
         assert self._projection is not None
         queries = Projected(row_ids, (self.project(row_ids).numpy(),))
         return merge(self._shards.look("near", self._projection.to_bytes(), queries, count), count)

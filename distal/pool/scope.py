@@ -74,7 +74,8 @@ class Scope:
     ) -> list[dict[str, Any]]:
         """Estimate, after a round, how many images of each class the pool holds (`distal.pool.found`).
 
-        left: rows of the pool that may be asked. They are counted one by one in the neighbourhood, and by the drawn ones outside of it.
+        left: rows of the pool that may be asked. They are counted one by one in the neighbourhood, and outside of it by
+        those that are drawn.
         """
         assert self._eyes is not None
         taken = np.union1d(ledger.asked(), labels.row_ids)
