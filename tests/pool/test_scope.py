@@ -38,7 +38,8 @@ def work_of(run: Run, given: Labels) -> Work:
 
 def askable(run: Run, count: int, seed: int = 0) -> Labels:
     """Return labels of rows that are not held out."""
-    rows = np.setdiff1d(np.arange(run.plan.images.rows), run.plan.reference_rows)
+    rows = np.arange(run.plan.images.rows)
+    rows = rows[~run.plan.images.held_out(rows, run.plan.holdout)]
     return labels_of(np.random.default_rng(seed).permutation(rows)[:count].tolist())
 
 

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -18,9 +20,7 @@ def found(x: torch.Tensor, usable: np.ndarray, queries: list[int], count: int, e
     """Look the neighbours up on shards of these rows."""
     rows = Rows(np.asarray(queries), (x[torch.tensor(queries)].numpy(),))
     edges = sorted({0, *(16 * end for end in ends if 16 * end < len(x)), len(x)})
-    parts = [
-        nearest_rows(x[a:b].clone(), a, usable[a:b], rows, count) for a, b in zip(edges[:-1], edges[1:], strict=True)
-    ]
+    parts = [nearest_rows(x[a:b].clone(), a, usable[a:b], rows, count) for a, b in pairwise(edges)]
     return merge(parts, count)
 
 
