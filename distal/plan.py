@@ -15,6 +15,7 @@ from distal.metrics import Evaluator
 from distal.oracle import Oracle
 from distal.pool.eyes import Eyes, HeldOut
 from distal.pool.moments import Moment, Moments
+from distal.pool.scope import Scope
 from distal.pool.shard import Scored
 from distal.pool.sight import Frozen, Sight
 from distal.progress import Listener
@@ -41,8 +42,12 @@ class Shards(ShardGroup, Protocol):
         known: Known,
         sight: Sight | None = None,
         moments: Sequence[Moment] = (),
+        looked: Ids | None = None,
     ) -> list[Scored]:
-        """Score every row with the broadcast scorer, by its features, and with the scorers of the last rounds."""
+        """Score rows with the broadcast scorer, by their features, and with the scorers of the last rounds.
+
+        looked: row ids, ascending, that alone the round looks at; None for all.
+        """
 
     def look(self, method: str, *args: Any) -> list[Any]:
         """Call a method of every shard's eyes."""
@@ -100,7 +105,8 @@ class RunPlan:
 class Work:
     """Hold what all phases of all rounds share. reference: gives held-out pixels. listen: hears on rank 0.
 
-    eyes: rank 0 looks through them. moments: rank 0 keeps the scorers of the last rounds there.
+    eyes: rank 0 looks through them. moments: rank 0 keeps the scorers of the last rounds there. scope: which rows a
+    round looks at, on rank 0.
     """
 
     plan: RunPlan
@@ -113,6 +119,7 @@ class Work:
     listen: Listener
     eyes: Eyes | None
     moments: Moments
+    scope: Scope
 
 
 def eyes_of(plan: RunPlan, shards: Shards) -> Eyes | None:

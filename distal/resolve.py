@@ -132,6 +132,7 @@ def check_names(config: Config, strategy: Strategy | None = None) -> None:
     """
     _check_needs(strategy or STRATEGIES.find(config.query.strategy), config, "query.strategy")
     _check_needs(STRATEGIES.find(config.query.cold_start, "query.cold_start"), config, "query.cold_start")
+    _check_scope(config)
     ORACLES.find(config.oracle.kind)
     get_network(config.net.name, 8)
     FROZEN.find(config.net.backbone)
@@ -184,6 +185,21 @@ def _check_synthesis(config: Config) -> None:
         raise ConfigError(
             f"query.synthesize: model.kind={config.model.kind} does not give {', '.join(sorted(missing))}.\n"
             "Set query.synthesize=0, or another model."
+        )
+
+
+def _check_scope(config: Config) -> None:
+    """Raise ConfigError where a round cannot look at the part of the pool that it is told to look at."""
+    query = config.query
+    if query.neighbours is not None and config.classifier == "head":
+        raise ConfigError(
+            "query.neighbours: neighbours are found by frozen features, and classifier=head makes none.\n"
+            "Set classifier=auto or classifier=probe, or query.subpool in place of query.neighbours."
+        )
+    if query.subpool is not None and query.subpool < query.batch:
+        raise ConfigError(
+            f"query.subpool: {query.subpool} rows are looked at in a round that asks query.batch={query.batch}.\n"
+            f"Expected many times query.batch: {1000 * query.batch} for example, or null for the whole pool."
         )
 
 

@@ -28,6 +28,7 @@ from distal.oracle import Classes, Oracle, annotate
 from distal.oracle.decided import corrections
 from distal.plan import RunPlan, Shards, Work, eyes_of, moments_of
 from distal.pool.found import least_recall
+from distal.pool.scope import Scope
 from distal.pool.sight import Sight
 from distal.pool.synthesized import draw_to_ask, number_to_draw, what_became
 from distal.progress import Clock, Event, Listener, ignore
@@ -65,7 +66,8 @@ def run_rounds(
     reference: Rows = shards.rows if plan.reference is plan.images else plan.reference
     evaluator = Evaluator(plan.config, plan.reference, plan.reference_rows, plan.classes, cache, reference)
     listen = ignore if comm.rank else listen
-    seen = eyes_of(plan, shards), moments_of(plan, shards)
+    eyes = eyes_of(plan, shards)
+    seen = eyes, moments_of(plan, shards), Scope(plan.config, plan.images.rows, eyes)
     work = Work(plan, shards, oracle, ledger, evaluator, reference, comm, listen, *seen)
     state = restore(plan, comm)
     while (stop := on_first_rank(comm, lambda: should_stop(work))) is None:
@@ -112,7 +114,8 @@ def trains(work: Work, round: int) -> bool:
     if plan.config.stop.recall is not None and eyes is not None:
         eyes.open(work.listen, round)
         labels = joined(plan.given, work.ledger.labels())
-        found = least_recall(eyes.recall(round, labels, work.ledger, plan.classes))
+        left = plan.available - len(of_pool(work.ledger.asked()))
+        found = least_recall(work.scope.recall(round, labels, work.ledger, plan.classes, left))
     return stop_after(work, round, found) is not None
 
 
@@ -186,11 +189,17 @@ def acquire(work: Work, state: Model, round: int) -> Query:
     scorer = state.scorer().to_bytes() if wanted else None
     costs = np.array([config.oracle.cost.get(name, 1.0) for name in plan.classes])
     known = Known(labels.row_ids, labels.labels, len(plan.classes), costs)
-    scored = shards.open_round(round, strategy, scorer, taken, known, sight, moments)
+    looked = work.scope.rows(strategy, labels, round)
+    scored = shards.open_round(round, strategy, scorer, taken, known, sight, moments, looked)
     own = number_to_draw(config, labels, batch, state.step)
+    if looked is not None and sum(s.available for s in scored) < batch - own:
+        logger.info("round %d looks at the whole pool: what it should look at was asked before", round)
+        scored = shards.open_round(round, strategy, scorer, taken, known, sight, moments)
     selection = select(shards, strategy, batch - own, config.seed, round)
+    left = plan.available - len(of_pool(asked))
+    chosen = work.scope.scores(strategy, selection.scores, sum(s.available for s in scored), left)
     drawn, doubts = draw_to_ask(plan.run, config, state, labels, own, round)
-    row_ids, scores = np.concatenate([selection.row_ids, drawn]), np.concatenate([selection.scores, doubts])
+    row_ids, scores = np.concatenate([selection.row_ids, drawn]), np.concatenate([chosen, doubts])
     query = Query(round, row_ids, scores, strategy.name)
     if work.eyes is not None and len(labels.row_ids):
         judges = trainings > 0 and {"probs", "embeddings"} <= state.gives
@@ -268,7 +277,9 @@ def commit(
         "trained": has_checkpoint(plan.run, round),
         "phase": None if phase is None or not len(before.row_ids) else asdict(phase),
         "classifier": None if eyes is None else asdict(eyes.verdict(round + 1, labels)),
-        "recall": None if eyes is None else eyes.recall(round, labels, ledger, plan.classes),
+        "recall": None
+        if eyes is None
+        else work.scope.recall(round, labels, ledger, plan.classes, plan.available - len(of_pool(asked))),
         "goal": work.evaluator.goal_name,
         "scores": [score.to_json() for score in scores],
         "losses": losses,

@@ -48,8 +48,10 @@ class Shards:
         known: Known,
         sight: Sight | None = None,
         moments: Sequence[Moment] = (),
+        looked: Ids | None = None,
     ) -> list[Scored]:
-        return [shard.open_round(round, strategy, scorer, asked, known, None, sight, moments) for shard in self.shards]
+        seen = (sight, moments, looked)
+        return [shard.open_round(round, strategy, scorer, asked, known, None, *seen) for shard in self.shards]
 
     def look(self, method: str, *args: Any) -> list[Any]:
         return [getattr(shard.sight, method)(*args) for shard in self.shards]

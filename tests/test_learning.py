@@ -16,6 +16,7 @@ from distal.communicator import Alone
 from distal.config import Config
 from distal.learning import UNFINISHED, Unfinished, restore, train
 from distal.plan import Work, moments_of
+from distal.pool.scope import Scope
 from distal.progress import Event, Listener
 from distal.run.directory import RunDirectory
 from distal.run.ledger import Labels, Ledger
@@ -35,7 +36,8 @@ def work_of(c: Config, listen: Listener) -> Work:
     plan, ledger = replace(run.plan, given=given), Ledger(run.directory, 10)
     unasked: Any = None
     moments = moments_of(plan, run.shards)
-    return Work(plan, run.shards, run.oracle, ledger, unasked, run.plan.reference, Alone(), listen, None, moments)
+    seen = None, moments, Scope(c, plan.images.rows, None)
+    return Work(plan, run.shards, run.oracle, ledger, unasked, run.plan.reference, Alone(), listen, *seen)
 
 
 @pytest.mark.parametrize("model", [{"kind": "gan"}, {"kind": "vae"}], ids=str)

@@ -80,6 +80,16 @@ class QueryConfig(Section):
         "random",
         description="strategy of the first round, while there is no label to learn from: 'random' or a strategy's name",
     )
+    subpool: Count | None = Field(
+        None,
+        description="about so many rows of the pool, others in each round, are looked at; null: all of them. A round's "
+        "cost then grows with this, not with the pool",
+    )
+    neighbours: Count | None = Field(
+        None,
+        description="the nearest rows of each label, so many, are looked at, and with query.subpool those as well; "
+        "null: no neighbourhoods",
+    )
     labels: Annotated[str | None, Place()] = Field(
         None,
         description="CSV or Parquet file of row_id or path, and label: labels that there are already; the run begins "

@@ -13,7 +13,7 @@ from torch.nn.functional import one_hot
 
 from distal import streams
 from distal.features.logistic import fit_logistic
-from distal.features.probe import ROWS, Ints, Probe, among_classes, balance, directions, rotated
+from distal.features.probe import Ints, Probe, among_classes, balance, directions, logits_of, rotated
 from distal.nets.threads import one_thread
 from distal.nets.weights import header_of, pack, unpack
 
@@ -57,8 +57,7 @@ class Committee:
     @torch.inference_mode()
     def probs(self, features: Tensor) -> Tensor:
         """Return float32 [n, B, K]: each member's class probabilities of features [n, F], on their device."""
-        mean, weight, bias = (t.to(features.device) for t in (self.mean, self.weight, self.bias))
-        logits = torch.cat([directions(rows, mean) @ weight + bias for rows in torch.split(features, ROWS)])
+        logits = logits_of(features, self.mean, self.weight, self.bias)
         apart = logits.reshape(len(logits), self.members, len(self.known))
         return among_classes(apart, self.known, self.classes, self.labels)
 

@@ -56,7 +56,7 @@ class Verdict:
 
     def probs(self, probe: Tensor, head: Tensor) -> Tensor:
         """Return float32 probabilities [n, K] of the one who is believed, at its temperature."""
-        return _opinions(probe, head, self.temperatures)[self.classifier].float()
+        return _opinion(self.classifier, probe, head, self.temperatures).float()
 
 
 def judge(rounds: Sequence[Answered], believed: str = FIRST) -> Verdict:
@@ -97,9 +97,16 @@ def _weights(rounds: Sequence[Answered]) -> tuple[Tensor, Tensor]:
 
 def _opinions(probe: Tensor, head: Tensor, temperatures: dict[str, float]) -> dict[str, Tensor]:
     """Return the three classifiers' probabilities."""
-    logits = {"probe": _logs(probe) / temperatures["probe"], "head": _logs(head) / temperatures["head"]}
-    logits["product"] = logits["probe"].log_softmax(1) + logits["head"].log_softmax(1)
-    return {name: values.softmax(1) for name, values in logits.items()}
+    return {name: _opinion(name, probe, head, temperatures) for name in ("probe", "head", "product")}
+
+
+def _opinion(name: str, probe: Tensor, head: Tensor, temperatures: dict[str, float]) -> Tensor:
+    """Return one classifier's probabilities, at its temperature: of all rows of a pool, where it is believed."""
+    if name == "product":
+        logits = (_logs(probe) / temperatures["probe"]).log_softmax(1)
+        return (logits + (_logs(head) / temperatures["head"]).log_softmax(1)).softmax(1)
+    given = probe if name == "probe" else head
+    return given if temperatures[name] == 1.0 else (_logs(given) / temperatures[name]).softmax(1)
 
 
 def _logs(probs: Tensor) -> Tensor:

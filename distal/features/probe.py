@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, normalize, one_hot
+from torch.nn.functional import cross_entropy, normalize, one_hot, pad
 
 from distal import streams
 from distal.features.calibration import expected_calibration_error, fit_temperature
@@ -36,6 +36,9 @@ LEFT_OUT = 300
 
 LEAST = 1e-6
 """No class is less probable: the log loss of one such answer stays finite."""
+
+WIDE = 16
+"""Columns of a product."""
 
 ROWS = 2048
 """Rows standardized at a time: 2,048 x 1,280 float32 stay in the cache."""
@@ -86,9 +89,8 @@ class Probe:
     @torch.inference_mode()
     def probs(self, features: Tensor) -> Tensor:
         """Return the class probabilities float32 [n, K] of features [n, F] of any float type, on their device."""
-        mean, weight, bias = (t.to(features.device) for t in (self.mean, self.weight, self.bias))
-        logits = [directions(rows, mean) @ weight + bias for rows in torch.split(features, ROWS)]
-        return among_classes(torch.cat(logits), self.known, self.classes, self.labels)
+        logits = logits_of(features, self.mean, self.weight, self.bias)
+        return among_classes(logits, self.known, self.classes, self.labels)
 
     def to_bytes(self) -> bytes:
         """Return safetensors bytes with a JSON header; nothing in them is executed when they are read."""
@@ -173,6 +175,19 @@ def among_classes(logits: Tensor, known: Tensor, classes: int, labels: int) -> T
 def balance(onehot: Tensor) -> Tensor:
     """Return the weights [m] of rows [m, P] with which classes weigh alike; their mean is 1."""
     return (onehot / onehot.sum(0)).sum(1) * (len(onehot) / onehot.shape[1])
+
+
+def logits_of(features: Tensor, mean: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return float32 [n, P] of features [n, F], on their device.
+
+    A product of a multiple of WIDE columns takes kernels that are faster (0.37 s for 10^6 x 128 x 16, 0.59 s for 10)
+    and give a row the same bits wherever it stands.
+    """
+    mean, weight, bias = (tensor.to(features.device) for tensor in (mean, weight, bias))
+    columns = weight.shape[1]
+    weight = pad(weight, (0, -columns % WIDE))
+    parts = [(directions(rows, mean) @ weight)[:, :columns] + bias for rows in torch.split(features, ROWS)]
+    return torch.cat(parts)
 
 
 def directions(features: Tensor, mean: Tensor) -> Tensor:

@@ -149,12 +149,17 @@ class ShardActors:
         known: Known,
         sight: Sight | None = None,
         moments: Sequence[Moment] = (),
+        looked: npt.NDArray[np.int64] | None = None,
     ) -> list[Scored]:
         """Send the scorer once, as one object reference, and score all shards in parallel."""
         self.journal = [(PREPARED, "prepare", ())]
         self._state = f"{round}-{uuid.uuid4().hex}"
         arguments = (ray.put(strategy), None if scorer is None else ray.put(scorer), ray.put(asked), ray.put(known))
-        looks = None if sight is None else ray.put(sight), ray.put(moments) if moments else ()
+        looks = (
+            None if sight is None else ray.put(sight),
+            ray.put(moments) if moments else (),
+            None if looked is None else ray.put(looked),
+        )
         return self._everywhere("open_round", round, *arguments, self._gains, *looks)
 
     def call(self, method: str, *args: Any) -> list[Any]:

@@ -1,7 +1,6 @@
 """Look at the pool through a frozen network, on rank 0: embed it, refit the probe, decide who is believed."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -24,15 +23,16 @@ from distal.features.rows import EmbeddedRows, Halves, halves
 from distal.models import MODELS, Scorer
 from distal.nets.threads import one_thread
 from distal.pool.drawn import Generate, draw
-from distal.pool.found import estimate_found
 from distal.pool.mapped import MapOfPool
 from distal.pool.sight import Frozen, Sight
 from distal.progress import Event, Listener, ignore
 from distal.query import Strategy
+from distal.query.nearest import Rows as Projected
+from distal.query.subpool import Near, merge
 from distal.query.view import DRAWS, OF_DRAWN
 from distal.run.artefacts import Folder
 from distal.run.directory import RunDirectory
-from distal.run.ledger import Labels, Ledger
+from distal.run.ledger import Labels
 from distal.run.predictions import Predictions, read_predictions, write_predictions
 
 Ids = npt.NDArray[np.int64]
@@ -40,7 +40,7 @@ Floats = npt.NDArray[np.float32]
 
 PROJECTION = "projection.safetensors"
 FIRST_S, TELL_S = 1.0, 5.0
-"""After how long the shards first say how far they are, which tells how long all takes, and how often from then on."""
+"""After how long the shards first say how far they are, and how often from then on."""
 PREDICT = 256
 """Rows of a query that the model's own classifier looks at together."""
 
@@ -88,7 +88,7 @@ class Eyes:
         classes: int,
         skipped: Ids,
     ) -> None:
-        self._config, self._run, self._images, self._held_out = config, run, images, held_out
+        self._config, self.run, self._images, self._held_out = config, run, images, held_out
         self._shards, self._network, self._classes, self._skipped = shards, network, classes, skipped
         self._projection: Projection | None = None
         self._held_out_rows: torch.Tensor | None = None
@@ -108,12 +108,12 @@ class Eyes:
         if self._projection is None:
             eye = self._made(listen, round)  # first: shards cannot train it
             self._embed(listen, round)
-            if not self._run.has(PROJECTION):
-                self._run.write(PROJECTION, self._fit().to_bytes())
+            if not self.run.has(PROJECTION):
+                self.run.write(PROJECTION, self._fit().to_bytes())
             try:
-                self._projection = Projection.from_bytes(self._run.read(PROJECTION), eye)
+                self._projection = Projection.from_bytes(self.run.read(PROJECTION), eye)
             except RunError as error:
-                raise StorageError(f"{self._run.place(PROJECTION)} {error}") from None
+                raise StorageError(f"{self.run.place(PROJECTION)} {error}") from None
         return self._projection
 
     def probe(self, labels: Labels) -> Probe:
@@ -157,7 +157,7 @@ class Eyes:
         verdict = judge(history, "head" if self._network.name == "pixels" else "probe")
         order = np.argsort(labels.row_ids)
         for earlier in range(1, round):
-            said = read_predictions(self._run, earlier)
+            said = read_predictions(self.run, earlier)
             if said is None or said.head is None:
                 continue
             here = np.isin(said.row_ids, labels.row_ids)
@@ -173,9 +173,8 @@ class Eyes:
         It says the same of every row, so that the lowest row ids would be asked.
         """
         sees = strategy.tensors
-        if not sees or not sees <= {"probs", *DRAWS} or len(np.unique(labels.labels)) > 1:
-            return False
-        return self.verdict(round, labels).classifier == "probe"
+        alike = bool(sees) and sees <= {"probs", *DRAWS} and len(np.unique(labels.labels)) < 2
+        return alike and self.verdict(round, labels).classifier == "probe"
 
     def predict(self, round: int, row_ids: Ids, labels: Labels, scorer: Scorer | None) -> None:
         """Keep what both classifiers say of a query, before it is asked. scorer: None where the model has none.
@@ -191,7 +190,7 @@ class Eyes:
                 f"round {round}: the model's class probabilities of the rows to be asked are not finite.\n"
                 "Its outputs are broken: lower model.learning_rate_g and _d, or go back to a round before."
             )
-        write_predictions(self._run, round, Predictions(row_ids, probe, head))
+        write_predictions(self.run, round, Predictions(row_ids, probe, head))
 
     def _head_probs(self, row_ids: Ids, scorer: Scorer) -> Floats:
         parts = []
@@ -200,13 +199,18 @@ class Eyes:
             parts.append(scorer(torch.from_numpy(pixels))["probs"].cpu().numpy())
         return np.concatenate(parts)
 
-    def recall(self, round: int, labels: Labels, ledger: Ledger, classes: Sequence[str]) -> list[dict[str, Any]]:
-        """Estimate, after a round, how many images of each class the pool holds (`distal.pool.found`)."""
+    def odds(self, labels: Labels, taken: Ids, among: Ids | None = None) -> Ids:
+        """Count the rows but the taken by the probe's log odds of each class, int64 [K, BINS]; among: these alone."""
         assert self._projection is not None
         probe, projection = self.probe(labels).to_bytes(), self._projection.to_bytes()
-        taken = np.union1d(ledger.asked(), labels.row_ids)
-        left = np.sum(self._shards.look("odds", projection, probe, taken), axis=0)
-        return estimate_found(self._run, round, labels, ledger, classes, left)
+        counts: Ids = np.sum(self._shards.look("odds", projection, probe, taken, among), axis=0)
+        return counts
+
+    def near(self, row_ids: Ids, count: int) -> Near:
+        """Return the nearest rows of the pool that may ever be asked to each of these."""
+        assert self._projection is not None
+        queries = Projected(row_ids, (self.project(row_ids).numpy(),))
+        return merge(self._shards.look("near", self._projection.to_bytes(), queries, count), count)
 
     def held_out_probs(self, labels: Labels) -> Floats:
         """Return the probe's class probabilities of the held-out images, float32 [n, K] in their order."""

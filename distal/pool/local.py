@@ -42,10 +42,11 @@ class LocalShard:
         known: Known,
         sight: Sight | None = None,
         moments: Sequence[Moment] = (),
+        looked: npt.NDArray[np.int64] | None = None,
     ) -> list[Scored]:
-        """Score all rows."""
+        """Score all rows, or those that the round looks at."""
         with one_thread():
-            return [self._shard.open_round(round, strategy, scorer, asked, known, None, sight, moments)]
+            return [self._shard.open_round(round, strategy, scorer, asked, known, None, sight, moments, looked)]
 
     def look(self, method: str, *args: Any) -> list[Any]:
         """Call a method of the shard's eyes (`distal.pool.sight.ShardSight`)."""

@@ -1,7 +1,7 @@
 """Hold whole blocks of the pool and score them, in one process, without Ray."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -38,10 +38,11 @@ class Ready:
 
 @dataclass(frozen=True)
 class Scored:
-    """Report one pass of the scorer over a shard."""
+    """Report one pass over a shard: the rows that it looked at, and how many of them may be asked."""
 
     rows: int
     seconds: float
+    available: int
 
 
 class Shard:
@@ -95,8 +96,9 @@ class Shard:
         gains: bool | None = None,
         sight: Sight | None = None,
         moments: Sequence[Moment] = (),
+        looked: Ids | None = None,
     ) -> Scored:
-        """Score every row as the strategy needs it and make the shard ready for a selection.
+        """Score rows as the strategy needs it and make the shard ready for a selection.
 
         Args:
             scorer: a `Scorer.to_bytes()`, or None where the strategy needs no model. asked: sorted row ids of the whole
@@ -104,20 +106,29 @@ class Shard:
             sight: what the frozen features are needed for, None where the model's own eyes serve.
             gains: whether the hardware of every shard gains from bfloat16, so that all score alike; None where this
             is the only one. moments: scorers of the last rounds, where the strategy needs them.
+            looked: row ids of the whole pool, ascending, that alone may be asked in this round, and that alone are
+            scored, with those that carry a label; None for all.
         """
         started = time.perf_counter()
         self.selector = None  # the last round's scores make room for this one's
         wanted = strategy.tensors - PAST if sight is None else sight.of_head(strategy.tensors)
-        tensors = {} if scorer is None else self._score(scorer, wanted, gains)
+        available = self.usable.copy()
+        available[self._here(asked)] = False
+        at: Ids | None = None
+        row_ids = self.row_ids
+        if looked is not None:
+            at = np.union1d(self._here(looked), self._here(known.row_ids))
+            row_ids, available = self.row_ids[at], available[at] & np.isin(self.row_ids[at], looked)
+        tensors = {} if scorer is None else self._score(scorer, wanted, gains, at)
         if sight is not None:
-            tensors = self.sight.tensors(sight, strategy.tensors, tensors)
+            tensors = self.sight.tensors(sight, strategy.tensors, tensors, at)
         if moments:
-            tensors["ldr"] = self._ratios(moments, gains)
+            tensors["ldr"] = self._ratios(moments, gains, at)
         view = View(
-            row_ids=self.row_ids,
-            available=self.usable & ~np.isin(self.row_ids, asked),
-            labels=known.of(self.row_ids),
-            block_rows=self.images.block_rows,
+            row_ids=row_ids,
+            available=available,
+            labels=known.of(row_ids),
+            block_rows=self.images.block_rows if looked is None else 1,
             seed=self.seed,
             round=round,
             tensors=tensors,
@@ -126,7 +137,7 @@ class Shard:
             costs=known.costs,
         )
         self.selector = Selector(view, strategy)
-        return Scored(len(self.row_ids), time.perf_counter() - started)
+        return Scored(len(row_ids), time.perf_counter() - started, int(available.sum()))
 
     def select(self, method: str, *args: Any) -> Any:
         """Answer one call of the selection (see `distal.query.selection.Selector`)."""
@@ -134,8 +145,16 @@ class Shard:
             raise RuntimeError("select() before open_round(): the shard has no scores yet")
         return getattr(self.selector, method)(*args)
 
-    def _ratios(self, moments: Sequence[Moment], gains: bool | None) -> torch.Tensor:
+    def _here(self, row_ids: Ids) -> Ids:
+        """Return the positions of those of these rows that lie here, in their order."""
+        first, last = self.blocks.start * self.images.block_rows, self.blocks.stop * self.images.block_rows
+        return row_ids[(row_ids >= first) & (row_ids < min(last, self.images.rows))] - first
+
+    def _ratios(self, moments: Sequence[Moment], gains: bool | None, at: Ids | None) -> torch.Tensor:
         """Return the log density ratios float32 [n, T]; a round's scorer looks at a row once while it is kept."""
+        if at is not None:  # others in the next round: nothing to keep
+            seen = [self._score(m.scorer, frozenset({"realism"}), gains, at)["realism"] - m.centre for m in moments]
+            return torch.stack(seen, 1)
         kept, none = self._realism, torch.empty(0)
         self._realism = {m.scorer: kept.get(m.scorer, none) for m in moments}
         for data, realism in self._realism.items():
@@ -143,16 +162,30 @@ class Shard:
                 self._realism[data] = self._score(data, frozenset({"realism"}), gains)["realism"]
         return torch.stack([self._realism[m.scorer] - m.centre for m in moments], 1)
 
-    def _score(self, scorer_bytes: bytes, wanted: frozenset[str], gains: bool | None) -> dict[str, torch.Tensor]:
+    def _score(
+        self, scorer_bytes: bytes, wanted: frozenset[str], gains: bool | None, at: Ids | None = None
+    ) -> dict[str, torch.Tensor]:
+        """Score all rows, or those at these positions, block by block: with whom a row is seen is the same anywhere."""
         scorer = read_scorer(scorer_bytes, self.device, gains)
         parts: dict[str, list[torch.Tensor]] = {name: [] for name in wanted}
         with torch.inference_mode():
-            for block in self.blocks:
-                pixels = torch.from_numpy(np.array(self.images.block(block)))
-                scores = scorer(pixels.to(self.device))
+            for pixels in self._pixels(at):
+                scores = scorer(torch.from_numpy(pixels).to(self.device))
                 for name, tensors in parts.items():
                     tensors.append(scores[name])
         return {name: torch.cat(tensors) for name, tensors in parts.items()}
+
+    def _pixels(self, at: Ids | None) -> Iterator[npt.NDArray[np.uint8]]:
+        """Yield the rows of each block, or those of them that are at these positions; one part at least."""
+        rows = self.images.block_rows
+        if at is None:
+            yield from (np.array(self.images.block(block)) for block in self.blocks)
+            return
+        blocks, starts = np.unique(at // rows, return_index=True)
+        for block, places in zip(blocks.tolist(), np.split(at % rows, starts[1:]), strict=True):
+            yield self.images.block(self.blocks.start + block)[places]
+        if not len(at):
+            yield self.images.block(self.blocks.start)[:0]
 
 
 def divide_blocks(blocks: int, shards: int) -> list[tuple[int, int]]:

@@ -9,7 +9,7 @@ import torch
 
 from distal.communicator import Alone
 from distal.config import Config
-from distal.data.protocol import Rows
+from distal.data.protocol import Rows as Images
 from distal.data.table import ImageTable
 from distal.features import FEATURES, FeatureNetwork, FeatureRequest, PoolSample, network_name
 from distal.features.committee import Committee
@@ -19,13 +19,21 @@ from distal.features.probe import Probe
 from distal.features.projection import Projection
 from distal.features.rows import EmbeddedRows, Halves
 from distal.pool.drawn import Drawn
+from distal.query.nearest import Rows
 from distal.query.recall import count_odds
+from distal.query.reference import fill
+from distal.query.subpool import Near, nearest_rows
 from distal.query.view import BY_FEATURES, ONLY_FEATURES, PAST
 from distal.run.artefacts import Store
 from distal.streams import stream
 
+Ids = npt.NDArray[np.int64]
+
 DRAWN = 10
 """Draws of dropout; the paper of DropQuery has three of a larger share (Gupte et al. 2024)."""
+
+PART = 2048
+"""Rows looked at together, where a round looks at some of the pool."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +94,7 @@ class Frozen:
         return self._made(device, PoolSample(None, np.empty(0, dtype=np.int64), self.pool), unheard)
 
     def taught(
-        self, device: torch.device, rows: Rows, row_ids: npt.NDArray[np.int64], listen: PhaseListener = unheard
+        self, device: torch.device, rows: Images, row_ids: npt.NDArray[np.int64], listen: PhaseListener = unheard
     ) -> FeatureNetwork:
         """Make the network; train it where the pool has to teach it and nobody has done so.
 
@@ -145,49 +153,66 @@ class ShardSight:
         """Return the network's own features of those of these rows that lie here, float16 [m, F], in their order."""
         return self._rows(as_drawn).take(row_ids[(row_ids >= self._first) & (row_ids < self._last)])
 
-    def odds(self, projection: bytes, probe: bytes, taken: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Count the rows that may be asked by the probe's log odds of each class, int64 [K, BINS]."""
-        probs = self._probs(projection, probe).cpu().numpy()
-        left = self._usable & ~np.isin(np.arange(self._first, self._last), taken)
-        return count_odds(probs[left])
+    def near(self, projection: bytes, queries: Rows, count: int) -> Near:
+        """Return the nearest of the rows here that may ever be asked to rows that the projection has projected."""
+        return nearest_rows(self._project(projection), self._first, self._usable, queries, count)
+
+    def odds(self, projection: bytes, probe: bytes, taken: Ids, among: Ids | None = None) -> Ids:
+        """Count the rows that may be asked by the probe's log odds of each class, int64 [K, BINS].
+
+        among: ascending row ids that alone are counted; None for all.
+        """
+        free = self._usable.copy()
+        free[self._here(taken)] = False
+        looked = None if among is None else self._here(among)
+        probs = self._probs(projection, probe, looked).cpu().numpy()
+        return count_odds(probs[free if looked is None else free[looked]])
 
     def tensors(
-        self, sight: Sight, wanted: frozenset[str], of_head: Mapping[str, torch.Tensor]
+        self, sight: Sight, wanted: frozenset[str], of_head: Mapping[str, torch.Tensor], looked: Ids | None = None
     ) -> dict[str, torch.Tensor]:
-        """Return the wanted tensors of every row; of_head: those that the model's scorer has given."""
+        """Return the wanted tensors; of_head: those that the model's scorer has given.
+
+        looked: positions of the rows they are of, int64 [p] ascending; None for all.
+        """
         given, believed = dict(of_head), sight.verdict.classifier
         if believed == "head" and not (ONLY_FEATURES - sight.own) & wanted:
             return given
-        rows = self._project(sight.projection)
+        rows = self._looked(looked, sight.projection)
         if "embeddings" in wanted and believed != "head":
             given["embeddings"] = rows
         if "committee" in wanted and sight.committee is not None:
-            given["committee"] = self._by_block(rows, Committee.from_bytes(sight.committee).probs)
+            given["committee"] = self._by_part(looked, rows, Committee.from_bytes(sight.committee).probs)
         if "dropout_probs" in wanted:
-            given["dropout_probs"] = self._dropped(rows, Probe.from_bytes(sight.probe))
+            given["dropout_probs"] = self._dropped(looked, rows, Probe.from_bytes(sight.probe))
         if "probs" in wanted and believed != "head":
-            probs = self._probs(sight.projection, sight.probe)
+            probs = self._probs(sight.projection, sight.probe, looked)
             given["probs"] = sight.verdict.probs(probs, of_head.get("probs", probs))
         if sight.drawn is not None:
-            given |= self._beside_drawn(*sight.drawn, wanted, given)
+            given |= self._beside_drawn(*sight.drawn, wanted, given, looked)
         return given
 
     def _beside_drawn(
-        self, drawn: bytes, projection: bytes, wanted: frozenset[str], given: Mapping[str, torch.Tensor]
+        self,
+        drawn: bytes,
+        projection: bytes,
+        wanted: frozenset[str],
+        given: Mapping[str, torch.Tensor],
+        looked: Ids | None,
     ) -> dict[str, torch.Tensor]:
         """Return what rows are beside what the model draws, seen from their pixels at its size."""
-        rows = self._project(projection, as_drawn=True)
+        rows = self._looked(looked, projection, as_drawn=True)
         found = {"features": rows} if "features" in wanted else {}
         if "generated_distance" in wanted:
             distance = Drawn.from_bytes(drawn).distance
-            found["generated_distance"] = self._by_block(rows, distance, given["probs"])
+            found["generated_distance"] = self._by_part(looked, rows, distance, given["probs"])
         return found
 
-    def _dropped(self, rows: torch.Tensor, probe: Probe) -> torch.Tensor:
+    def _dropped(self, looked: Ids | None, rows: torch.Tensor, probe: Probe) -> torch.Tensor:
         """Return what the probe says of rows without half of their features, in each of several draws [n, M, K]."""
         kept = stream(0, "dropout").random((DRAWN, rows.shape[1])) < 0.5
         masks = torch.from_numpy(kept).to(rows)
-        return torch.stack([self._by_block(rows * mask, probe.probs) for mask in masks], 1)
+        return torch.stack([self._by_part(looked, rows * mask, probe.probs) for mask in masks], 1)
 
     def _project(self, projection: bytes, as_drawn: bool = False) -> torch.Tensor:
         """Project all rows once a launch: a round then costs a product of few columns."""
@@ -202,22 +227,41 @@ class ShardSight:
             self._projected[as_drawn] = kept
         return kept[1]
 
-    def _probs(self, projection: bytes, probe: bytes) -> torch.Tensor:
-        """Return what the probe says of every row: a round ends with that question and the next begins with it.
+    def _probs(self, projection: bytes, probe: bytes, looked: Ids | None) -> torch.Tensor:
+        """Return what the probe says of rows: a round ends with that question and the next begins with it.
 
-        Kept where that takes no more memory than the rows themselves.
+        Of all rows it is kept, where that takes no more memory than the rows themselves.
         """
-        if self._said is not None and self._said[0] == (projection, probe):
+        if looked is None and self._said is not None and self._said[0] == (projection, probe):
             return self._said[1]
-        rows = self._project(projection)
-        probs = self._by_block(rows, Probe.from_bytes(probe).probs)
-        self._said = ((projection, probe), probs) if probs.shape[1] <= rows.shape[1] else None
+        rows = self._looked(looked, projection)
+        probs = self._by_part(looked, rows, Probe.from_bytes(probe).probs)
+        if looked is None:
+            self._said = ((projection, probe), probs) if probs.shape[1] <= rows.shape[1] else None
         return probs
 
-    def _by_block(self, rows: torch.Tensor, function: Callable[..., torch.Tensor], *more: torch.Tensor) -> torch.Tensor:
-        """Apply to whole blocks: products of one shape, so that a row's bits do not depend on the sharding."""
-        blocks = zip(*(torch.split(tensor, self._images.block_rows) for tensor in (rows, *more)), strict=True)
-        return torch.cat([function(*parts) for parts in blocks])
+    def _looked(self, looked: Ids | None, projection: bytes, as_drawn: bool = False) -> torch.Tensor:
+        rows = self._project(projection, as_drawn)
+        return rows if looked is None else rows[torch.from_numpy(looked).to(self._device)]
+
+    def _by_part(
+        self, looked: Ids | None, rows: torch.Tensor, function: Callable[..., torch.Tensor], *more: torch.Tensor
+    ) -> torch.Tensor:
+        """Apply to parts of one shape, so that a row's bits do not depend on the sharding: whole blocks.
+
+        Of rows that are looked at here and there, to parts that are filled up: what comes of a row does not depend on
+        its place.
+        """
+        size = self._images.block_rows if looked is None else PART
+        parts = []
+        for tensors in zip(*(torch.split(tensor, size) for tensor in (rows, *more)), strict=True):
+            filled = tensors if looked is None else [fill(tensor, size) for tensor in tensors]
+            parts.append(function(*filled)[: len(tensors[0])])
+        return torch.cat(parts)
+
+    def _here(self, row_ids: Ids) -> Ids:
+        """Return the positions of those of these rows that lie here."""
+        return row_ids[(row_ids >= self._first) & (row_ids < self._last)] - self._first
 
     def _rows(self, as_drawn: bool) -> EmbeddedRows:
         if as_drawn not in self._embedded:

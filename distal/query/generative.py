@@ -46,7 +46,8 @@ def ldr_mean(view: View) -> torch.Tensor:
 
     LDRM of Lee et al. 2021, section 3.2: high where a row is underrepresented in what G draws.
     """
-    return _over_rows(view.need("ldr"), lambda moments: moments.sum(1) / moments.shape[1])
+    ldr = view.need("ldr").float().contiguous()
+    return ldr.sum(1) / ldr.shape[1]
 
 
 @score_strategy("ldr_variance", needs={"ldr"})
@@ -71,8 +72,7 @@ def coverage(view: View) -> torch.Tensor:
     Core-set selection (Sener and Savarese 2018) with what G draws for centers: rows far from all of them are what the
     generator does not cover. generated_distance holds it, infinite for a class that nothing was drawn for.
     """
-    distance = view.need("generated_distance")
-    return torch.where(torch.isposinf(distance), torch.finfo(torch.float32).max, distance)
+    return view.need("generated_distance").clamp_max(torch.finfo(torch.float32).max)
 
 
 def _over_rows(ldr: torch.Tensor, score: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:

@@ -1,31 +1,37 @@
-"""Let a round look at part of a large pool, so that its cost grows with the budget: hashed sub-pools, neighbourhoods.
+"""Name the part of a large pool that a round looks at, so that its cost grows with the budget: hashed, or near labels.
 
-Both leave every strategy as it is and restrict which rows may be asked: `View.available`. Which rows these are is a
-function of row ids, round and embeddings, the same however the pool is cut.
+Which rows these are is a function of row ids, round, labels and frozen features, the same however the pool is cut.
 
 A neighbourhood (SEALS: Coleman, Chou, Katz-Samuels, Culatana, Bailis, Berg, Nowak, Sumbaly, Zaharia, Yalniz 2022,
 Algorithm 1) is the union of the nearest rows of each labeled row. Features are frozen, so neighbours never change:
 only rows labeled since the last round are looked up, and the union is kept from round to round.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from math import ceil, log1p
 
 import numpy as np
 import torch
 
-from distal.query.nearest import Rows
-from distal.query.reference import GROUP, ROWS, block_of, fill, inverse, lengths
-from distal.query.view import Ints, View
-from distal.streams import row_uniforms
+from distal.query.nearest import ROWS, Rows
+from distal.query.reference import fill, inverse, lengths
+from distal.query.view import Bools, Ints
+from distal.streams import Name, row_uniforms
 
 FINE = 2.0**22  # steps of (1 - cos) / 2: nearer than that two rows are as near, and the lower row id comes first
-SPAN = 64 * ROWS  # rows between two selections of the nearest
+GROUP = 16  # queries in one product: a round asks few
 
 
-def hashed(view: View, size: int, total: int) -> View:
-    """Leave about `size` of the `total` rows of all shards that may be asked, others in each round."""
-    drawn = row_uniforms(view.row_ids, view.seed, "query", "subpool", view.round) < size / max(total, 1)
-    return replace(view, available=view.available & drawn)
+def drawn_rows(rows: int, size: int, seed: int, *name: Name) -> Ints:
+    """Draw about `size` of the row ids below `rows`, int64 ascending, at a cost that does not depend on `rows`.
+
+    m hashed draws with repeats leave rows (1 - exp(-m / rows)) different ones, so m = -rows log(1 - size / rows).
+    """
+    if size >= rows:
+        return np.arange(rows, dtype=np.int64)
+    draws = np.arange(ceil(-rows * log1p(-size / rows)), dtype=np.int64)
+    drawn: Ints = np.unique((row_uniforms(draws, seed, *name) * rows).astype(np.int64))
+    return drawn
 
 
 @dataclass(frozen=True)
@@ -44,28 +50,30 @@ class Near:
         return self.row_ids.nbytes + self.distances.nbytes
 
 
-def nearest_rows(view: View, queries: Rows, count: int) -> Near:
-    """Find the `count` nearest rows of this shard to each query, at unit length, among those that may ever be asked."""
-    x = view.need("embeddings")
-    scale = inverse(lengths(x))
+def nearest_rows(x: torch.Tensor, first_row: int, usable: Bools, queries: Rows, count: int) -> Near:
+    """Find the `count` nearest rows of a shard to each query, by cosine.
+
+    x: float32 [n, F], of unit length or zero: the rows first_row to first_row + n - 1. usable: bool [n], those that may
+    be found.
+    """
     targets = torch.tensor(queries.factors[0], device=x.device)
-    whole = -(-len(targets) // GROUP) * GROUP
-    filled = fill(targets * inverse(lengths(targets))[:, None], whole)
-    groups = [filled[start : start + GROUP] for start in range(0, whole, GROUP)]
-    used = np.flatnonzero(view.available | view.labeled)
-    keys = torch.full((len(targets), count), _key(int(FINE) + 1, -1), dtype=torch.int64)
-    for first in range(0, len(used), SPAN):
-        span = used[first : first + SPAN]
-        cosines = torch.empty(whole, len(span), device=x.device)
-        for start in range(0, len(span), ROWS):
-            columns = block_of(x, span[start : start + ROWS], scale).T
-            for number, group in enumerate(groups):
-                tile = torch.mm(group, columns)[:, : len(span) - start]
-                cosines[number * GROUP : (number + 1) * GROUP, start : start + ROWS] = tile
-        steps = ((1.0 - cosines[: len(targets)]).mul_(FINE / 2.0)).round_().clamp_(0.0, FINE).long().cpu()
-        found = steps * 2**40 + torch.from_numpy(view.row_ids[span])
-        keys = torch.cat([keys, found], 1).topk(count, dim=1, largest=False).values
-    return _near(keys.sort(1).values.numpy())
+    filled = fill(targets * inverse(lengths(targets))[:, None], -(-len(targets) // GROUP) * GROUP)
+    groups = torch.split(filled, GROUP)
+    kept = np.full((len(targets), count), _key(int(FINE) + 1, -1), dtype=np.int64)
+    for start in range(0, len(x) if len(targets) else 0, ROWS):
+        columns = fill(x[start : start + ROWS], ROWS).T  # products of one shape, as in `distal.query.nearest`
+        cosines = torch.cat([torch.mm(group, columns) for group in groups])[: len(targets)]
+        farthest = kept[:, -1] // 2**40 + 1  # rounding may bring a row nearer by half a step
+        least = torch.from_numpy(1.0 - farthest * (2.0 / FINE)).float().to(x.device)
+        query, place = torch.nonzero(cosines >= least[:, None], as_tuple=True)  # after the first rows, nearly none
+        steps = ((1.0 - cosines[query, place]) * (FINE / 2.0)).round_().clamp_(0.0, FINE).long().cpu().numpy()
+        of, at = query.cpu().numpy(), place.cpu().numpy()
+        within = at < len(x) - start
+        within[within] = usable[start + at[within]]
+        found = steps * 2**40 + (first_row + start + at)
+        for each in np.unique(of[within]).tolist():
+            kept[each] = np.sort(np.concatenate([kept[each], found[within & (of == each)]]))[:count]
+    return _near(kept)
 
 
 def merge(parts: list[Near], count: int) -> Near:
@@ -97,12 +105,6 @@ class Neighbourhood:
         """Take the neighbours of further rows."""
         found = near.row_ids[near.row_ids >= 0]
         return Neighbourhood(np.union1d(self.row_ids, found), np.union1d(self.centers, centers))
-
-    def restrict(self, view: View) -> View:
-        """Leave the rows of the neighbourhood; all of a pool in which nothing is labeled."""
-        if not len(self.centers):
-            return view
-        return replace(view, available=view.available & np.isin(view.row_ids, self.row_ids))
 
 
 def _key(steps: int, row_id: int) -> int:

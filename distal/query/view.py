@@ -70,7 +70,8 @@ class Known:
 class View:
     """Hold the rows of one shard, in ascending order of row id.
 
-    row_ids: int64 [n], ascending; whole blocks of `block_rows`, so that row_ids[0] is a multiple of it.
+    row_ids: int64 [n], ascending; whole blocks of `block_rows`, so that row_ids[0] is a multiple of it. Where a round
+    looks at some rows alone, these, with those that carry a label, and block_rows is 1.
     available: bool [n], rows that may be asked. labels: int64 [n], the class of rows that carry a label, -1 elsewhere.
     Rows that are neither available nor labeled (skipped, held out, declined) stay in the arrays, so that sharding
     cannot change a row's place in its block.

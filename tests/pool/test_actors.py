@@ -85,4 +85,4 @@ def test_all_shards_score_in_what_the_weakest_gains_from(
     monkeypatch.setattr(shards, "_await_start", lambda: None)
     shards.prepare()
     shards.open_round(2, STRATEGIES.find("margin"), b"scorer", NONE, Known(NONE, NONE, 2))
-    assert asked[-1][-3] is agreed
+    assert asked[-1][-4] is agreed
