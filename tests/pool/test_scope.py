@@ -115,20 +115,20 @@ def test_a_round_looks_at_what_is_near_to_labels_and_at_some_of_the_rest(small_c
 def test_what_is_left_is_estimated_from_the_part_that_is_looked_at(
     small_config: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = small_config(query={"strategy": "margin", "subpool": 600, "neighbours": 30})
+    config = small_config()
     run = Run(config)
     taken: list[Any] = []
     monkeypatch.setattr("distal.pool.scope.estimate_found", lambda *given: taken.append(given[-1]))
     labels, ledger = askable(run, 6), Ledger(run.directory)
     left = run.plan.available - 6
-    for given in (config, small_config()):
-        scope_of(run, given).recall(1, labels, ledger, run.plan.classes, left)
-    part, whole = (counts.sum(1) for counts in taken)
-    assert (whole == left).all()
-    assert np.abs(part - left).max() <= 32  # as many bins are rounded
-    middles = np.arange(64) - 31.5
-    means = [(counts * middles).sum(1) / counts.sum(1) for counts in taken]
-    assert np.abs(means[0] - means[1]).max() < 0.5
+    for query in ({}, {"subpool": 1797, "neighbours": 30}, {"subpool": 600, "neighbours": 30}, {"neighbours": 30}):
+        scope_of(run, small_config(query=query)).recall(1, labels, ledger, run.plan.classes, left)
+    whole, all_of_it, part, near = taken
+    assert (whole.sum(1) == left).all()
+    assert (all_of_it == whole).all()
+    assert (near == whole).all()  # so small a pool is counted to its end
+    assert (part != whole).any()
+    assert np.abs(part.sum(1) - left).max() <= 32  # half a row of each of 64 bins is rounded away
 
 
 def test_an_audit_in_a_sub_pool_was_as_unlikely_as_in_the_pool_and_there_is_none_in_a_neighbourhood(
