@@ -3,6 +3,7 @@
 import itertools
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from multiprocessing.util import Finalize
@@ -80,6 +81,17 @@ def decoded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Share one storage among the tests, so that the extractor is trained once."""
     return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a file system that has room for one round, not for two."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=9m", "none", place], capture_output=True).returncode:
+        pytest.skip("mounting a small file system needs root")
+    yield place
+    subprocess.run(["umount", place], check=True)
 
 
 @pytest.fixture
