@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from shared_extractor import share_extractor
 
 from distal.config import Config
 from distal.resolve import make_config
@@ -80,7 +81,9 @@ def decoded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Share one storage among the tests, so that the extractor is trained once."""
-    return tmp_path_factory.mktemp("runs")
+    folder = tmp_path_factory.mktemp("runs")
+    share_extractor(folder)
+    return folder
 
 
 @pytest.fixture

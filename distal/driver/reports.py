@@ -16,6 +16,9 @@ logger = logging.getLogger(__name__)
 REPORT_EVERY = 10.0
 """Times as long as the report took pass before it is written again."""
 
+FIRST_S = 10.0
+"""So long a run is at work before its page is written: a short one writes it once, at its end."""
+
 
 class Reports:
     """Write report.html and stopped.json of a run. shown: gives thumbnails of the pool."""
@@ -30,7 +33,7 @@ class Reports:
 
         outcome: says how the run ended, once it has.
         """
-        self._due = 0.0
+        self._due = time.monotonic() + FIRST_S
         try:
             yield
             end = outcome()

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from commands import started
 from local_cluster import LocalCluster, cluster_tree, local_cluster
+from shared_extractor import share_extractor
 from small_sweeps import results_of, sweep_tree, write_sweep
-from two_rounds import final_files, share_extractor
+from two_rounds import final_files
 
 import distal
 from distal.checkpoints import read_saved

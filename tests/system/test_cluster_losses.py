@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from local_cluster import LocalCluster, cluster_tree, local_cluster
 from namespaces import Network, network
+from shared_extractor import share_extractor
 from small_sweeps import write_sweep
-from two_rounds import final_files, share_extractor, wait_until
+from two_rounds import final_files, wait_until
 
 import distal
 from distal.run.directory import RunDirectory
