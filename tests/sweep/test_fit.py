@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.system, pytest.mark.usefixtures("local_ray", "written"
 
 RATE = "model.learning_rate_g"
 SPACE = {RATE: {"loguniform": [1e-6, 1e-3]}}
-ROUNDS = 3
+ROUNDS = 4
 MODULES = (resolved_facts, sweep_folders, written_runs)
 
 
