@@ -22,6 +22,7 @@ from forked_workers import forked_workers
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("RAY_prestart_worker_first_driver", "0")  # processes that nobody may use take half a second each
+os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # a test that uses Ray by mistake is told, and starts none
 
 RUN_NUMBERS = itertools.count(1)
 

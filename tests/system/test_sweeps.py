@@ -169,7 +169,7 @@ def test_a_member_of_a_population_trains_on_from_anothers_weights_under_its_own_
 ) -> None:
     """As Tune calls the two; tests/sweep/test_fit.py has Tune itself, with trials that train nothing."""
     space = {"model.learning_rate_g": {"loguniform": [1e-6, 1e-3]}}
-    sweep = make_sweep(sweep_tree(tmp_path, decoded, space, trials=2, early_stop={"scheduler": "pbt", "interval": 1}))
+    sweep = make_sweep(sweep_tree(tmp_path, decoded, space, trials=2, early_stop={"scheduler": "pbt", "quantile": 0.5}))
     base, _, _ = check_sweep(sweep)
     directory = RunDirectory.open(sweep.storage, sweep.name)
     directory.write(SWEEP, print_sweep(sweep, base).encode())
