@@ -28,13 +28,15 @@ RUN_NUMBERS = itertools.count(1)
 
 LONGEST = (
     "test_cluster_losses",
-    "test_sweeps",
     "test_kills",
-    "test_cluster_jobs",
-    "test_sweep_interruptions",
     "test_interruptions",
+    "test_cluster_jobs",
+    "test_sweeps",
+    "test_sweep_interruptions",
     "test_documentation",
     "test_lost_nodes",
+    "test_fit",
+    "test_workers",
 )
 """The files that take a minute and more, the longest first: one that begins last is waited for alone."""
 

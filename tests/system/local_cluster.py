@@ -74,7 +74,7 @@ class LocalCluster:
         """Run distal's command line as from the shell of somebody who submits."""
         command = [sys.executable, "-m", "distal", *arguments]
         environment = {**self.environment, **settings}
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=140)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400)
 
     def node_of(self, title: str) -> str | None:
         """Return the name of a worker node that runs a Ray process of this title, None if there is none."""

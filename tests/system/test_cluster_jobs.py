@@ -23,7 +23,7 @@ from distal.resolve import make_config, with_values
 from distal.run.directory import RunDirectory
 from distal.sweep.trials import read_results
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 SECRET = "the-secret-value-5a1f"
 
