@@ -52,8 +52,8 @@ def run(tmp_path: Path, tree: dict[str, Any]) -> RunDirectory:
 
 @pytest.fixture
 def cluster() -> Iterator[LocalCluster]:
-    """Run a head, on which drivers lie, and a worker to be counted with it."""
-    with local_cluster(0) as started:
+    """Run a head, on which drivers lie, and a worker."""
+    with local_cluster(1) as started:
         yield started
 
 
@@ -110,7 +110,7 @@ def test_the_head_lost_with_the_driver_and_nodes_lost_while_training_scoring_and
     cluster: LocalCluster, unbroken_files: dict[str, Any], run: RunDirectory, tmp_path: Path
 ) -> None:
     """The driver lies on the head and dies with it; the run directory is all that a cluster started anew needs."""
-    submit(cluster, tmp_path, "train.workers=0", "pool.shards=0")
+    submit(cluster, tmp_path, "train.workers=0", "pool.shards=1")
     wait_until(lambda: len(Ledger(run, 10).answers(1)) == 6, "the first round is labeled", PHASE_S)
     cluster.kill("head")
     assert not run.has("rounds/0001/checkpoint/manifest.json")
