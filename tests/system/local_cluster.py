@@ -105,6 +105,12 @@ def cluster_tree(folder: Path, steps: int, samples: int) -> dict[str, Any]:
     }
 
 
+def in_one_process(tree: dict[str, Any], storage: Path) -> dict[str, Any]:
+    """Describe the same run without Ray, which writes the same."""
+    pool, train = {**tree["pool"], "shards": 0}, {**tree["train"], "workers": 0}
+    return {**tree, "storage": str(storage), "pool": pool, "train": train}
+
+
 @contextmanager
 def local_cluster(workers: int, **settings: str) -> Iterator[LocalCluster]:
     """Run a head and some workers; the folder's name is short, for Ray's sockets lie in it."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from commands import started
-from local_cluster import LocalCluster, cluster_tree, local_cluster
+from local_cluster import LocalCluster, cluster_tree, in_one_process, local_cluster
 from shared_extractor import share_extractor
 from small_sweeps import results_of, sweep_tree, write_sweep
 from two_rounds import final_files
@@ -54,13 +54,13 @@ def submitted(
 
 
 def test_a_job_shows_its_progress_and_writes_what_the_run_in_this_process_writes(
-    local_ray: None, submitted: tuple[Path, Any], run_tree: dict[str, Any], tmp_path: Path
+    submitted: tuple[Path, Any], run_tree: dict[str, Any], tmp_path: Path
 ) -> None:
     storage, done = submitted
     assert "round 2/2   committed" in done.stdout
     assert f"report: {storage}/run/report.html" in done.stdout
     share_extractor(tmp_path)
-    distal.ActiveLearner({**run_tree, "storage": str(tmp_path), "train": {**run_tree["train"], "workers": 0}}).run()
+    distal.ActiveLearner(in_one_process(run_tree, tmp_path)).run()
     assert final_files(storage) == final_files(tmp_path)
 
 
@@ -95,8 +95,8 @@ def test_a_variable_handed_over_by_name_is_in_no_file_and_no_output(
 def endless(tree: dict[str, Any], name: str, storage: Path) -> dict[str, Any]:
     """Describe the run so that it does not end by itself, and starts few processes."""
     share_extractor(storage)
-    train = {**tree["train"], "steps": 100_000, "workers": 0}
-    return {**tree, "name": name, "storage": str(storage), "pool": {**tree["pool"], "shards": 0}, "train": train}
+    whole = in_one_process(tree, storage)
+    return {**whole, "name": name, "train": {**whole["train"], "steps": 100_000}}
 
 
 def test_the_same_run_sent_twice_is_one_job_that_both_follow_and_stop_ends(
@@ -115,7 +115,7 @@ def test_the_same_run_sent_twice_is_one_job_that_both_follow_and_stop_ends(
 
 
 def test_a_sweep_sent_as_a_job_finds_what_its_configurations_find_in_this_process(
-    cluster: LocalCluster, local_ray: None, run_tree: dict[str, Any], tmp_path: Path
+    cluster: LocalCluster, run_tree: dict[str, Any], tmp_path: Path
 ) -> None:
     space = {"model.learning_rate_g": {"grid": [2e-4, 8e-4]}}
     base = {"train": {"threads": 1}, "evaluate": run_tree["evaluate"]}

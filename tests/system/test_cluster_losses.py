@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from local_cluster import LocalCluster, cluster_tree, local_cluster
+from local_cluster import LocalCluster, cluster_tree, in_one_process, local_cluster
 from namespaces import Network, network
 from shared_extractor import share_extractor
 from small_sweeps import write_sweep
@@ -36,10 +36,10 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def unbroken_files(local_ray: None, tree: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def unbroken_files(tree: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     storage = tmp_path_factory.mktemp("unbroken")
     share_extractor(storage)
-    distal.ActiveLearner({**tree, "storage": str(storage), "train": {**tree["train"], "workers": 0}}).run()
+    distal.ActiveLearner(in_one_process(tree, storage)).run()
     return final_files(storage)
 
 
