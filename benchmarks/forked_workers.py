@@ -3,7 +3,8 @@
 A worker's own imports are most of its memory and of its start: forked from one parent, workers share them (copy on
 write) and differ in what they do. Ray starts a worker by a command, and `runtime_env={"py_executable": ...}` names it:
 here a small client that hands its arguments, environment and output to the parent, which forks. For benchmarks that
-hold more actors than the machine has memory for; a fork shares nothing with another node, so clusters gain no memory.
+hold more actors than the machine has memory for, and for tests, which would import for most of their time; a fork
+shares nothing with another node, so clusters gain no memory.
 """
 
 import json
@@ -21,10 +22,13 @@ MESSAGE = 1 << 20
 
 
 @contextmanager
-def forked_workers(folder: Path) -> Iterator[str]:
-    """Hold the parent process for the while; yield what to give to `ray.init` as `py_executable`."""
+def forked_workers(folder: Path, *modules: str) -> Iterator[str]:
+    """Hold the parent process for the while; yield what to give to `ray.init` as `py_executable`.
+
+    modules: what workers need besides what a shard actor does.
+    """
     path = folder / "workers.sock"
-    parent = subprocess.Popen([sys.executable, __file__, "serve", str(path)], stdout=subprocess.PIPE)
+    parent = subprocess.Popen([sys.executable, __file__, "serve", str(path), *modules], stdout=subprocess.PIPE)
     assert parent.stdout is not None
     parent.stdout.readline()
     try:
@@ -34,8 +38,8 @@ def forked_workers(folder: Path) -> Iterator[str]:
         parent.wait()
 
 
-def serve(path: str) -> None:
-    """Import what a shard actor needs, then fork a worker for every client.
+def serve(path: str, modules: list[str]) -> None:
+    """Import what a shard actor needs and these modules, then fork a worker for every client.
 
     Ray's library reads its environment once, when it is loaded (the job, the raylet, how to authenticate), so the
     import waits for the first client's; those of one session agree.
@@ -52,7 +56,7 @@ def serve(path: str) -> None:
         given = json.loads(message)
         if not loaded:
             os.environ.update(given["environment"])
-            preload()
+            preload(modules)
             loaded = True
         if os.fork():
             for file in files:
@@ -64,9 +68,10 @@ def serve(path: str) -> None:
         become_worker(given, files)
 
 
-def preload() -> None:
+def preload(modules: list[str]) -> None:
     """Import, and have torch import what it imports on first use; garbage collection leaves all of it alone."""
     import gc
+    from importlib import import_module
 
     import ray._private.workers.default_worker  # noqa: F401
 
@@ -75,6 +80,8 @@ def preload() -> None:
     from distal.nets.scorer import Scorer
     from distal.resolve import make_config
 
+    for module in modules:
+        import_module(module)
     Scorer.from_bytes(GAN.create(make_config({}), 8, 1, 10).scorer().to_bytes())
     gc.collect()
     gc.freeze()
@@ -109,6 +116,6 @@ def ask(path: str, arguments: list[str]) -> None:
 if __name__ == "__main__":
     if sys.argv[1] == "serve":
         sys.path[0] = str(Path(__file__).absolute().parent.parent)
-        serve(sys.argv[2])
+        serve(sys.argv[2], sys.argv[3:])
     else:
         ask(sys.argv[2], sys.argv[3:])

@@ -3,6 +3,8 @@
 import itertools
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from multiprocessing.util import Finalize
@@ -10,24 +12,31 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from shared_extractor import share_extractor
 
 from distal.config import Config
 from distal.resolve import make_config
 
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+from forked_workers import forked_workers
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("RAY_prestart_worker_first_driver", "0")  # processes that nobody may use take half a second each
+os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # a test that uses Ray by mistake is told, and starts none
 
 RUN_NUMBERS = itertools.count(1)
 
 LONGEST = (
     "test_cluster_losses",
-    "test_sweeps",
     "test_kills",
-    "test_cluster_jobs",
-    "test_sweep_interruptions",
     "test_interruptions",
+    "test_cluster_jobs",
+    "test_sweeps",
+    "test_sweep_interruptions",
     "test_documentation",
     "test_lost_nodes",
+    "test_fit",
+    "test_workers",
 )
 """The files that take a minute and more, the longest first: one that begins last is waited for alone."""
 
@@ -51,23 +60,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Start Ray once for all tests of the session that need it; its processes have a cache of their own."""
+    """Start Ray once for all tests of the session that need it; its processes have a cache of their own.
+
+    Its workers are forked from one process, for each by itself would import for five seconds of a core. Those of the
+    clusters and of the commands that tests start are Ray's usual ones.
+    """
     import ray
 
     before = os.environ.get("XDG_CACHE_HOME")
-    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("node"))
-    ray.init(
-        "local",
-        num_cpus=2,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="ERROR",
-        object_store_memory=2**27,
-    )
-    os.environ.pop("XDG_CACHE_HOME")
-    os.environ |= {} if before is None else {"XDG_CACHE_HOME": before}
-    yield
-    ray.shutdown()
+    with forked_workers(Path(tempfile.gettempdir()), "distal.driver.launch", "distal.sweep.trial") as command:
+        os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("node"))
+        ray.init(
+            "local",
+            num_cpus=2,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+            object_store_memory=2**27,
+            runtime_env={"py_executable": command},
+        )
+        os.environ.pop("XDG_CACHE_HOME")
+        os.environ |= {} if before is None else {"XDG_CACHE_HOME": before}
+        yield
+        ray.shutdown()
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +94,20 @@ def decoded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Share one storage among the tests, so that the extractor is trained once."""
-    return tmp_path_factory.mktemp("runs")
+    folder = tmp_path_factory.mktemp("runs")
+    share_extractor(folder)
+    return folder
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a file system that has room for one round, not for two."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=9m", "none", place], capture_output=True).returncode:
+        pytest.skip("mounting a small file system needs root")
+    yield place
+    subprocess.run(["umount", place], check=True)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Give scikit-learn's embedded digits as a pool: 1,797 real 8 x 8 scans (Alpaydin, Kaynak 1998), no download."""
 
 import io
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image
 
 from distal.data.cache import cache_lock
 from distal.data.writer import PoolWriter
+from distal.errors import PoolError
 from distal.streams import stream
 
 DIGITS = "digits"
@@ -41,10 +43,14 @@ def digit_images() -> list[tuple[bytes, str, int]]:
 
 def load_digits() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """Return the scans, uint8 [1797, 8, 8] with 0..16 spread over 0..255, and their labels, int64 [1797]."""
-    from sklearn.datasets import load_digits as embedded  # a second's import that only the first use pays
-
-    scans = embedded()
-    return np.rint(scans.images * (255.0 / 16.0)).astype(np.uint8), scans.target.astype(np.int64)
+    found = find_spec("sklearn")  # its file is read as it lies there: importing scikit-learn takes seconds
+    if found is None or found.origin is None:
+        raise PoolError(
+            "the embedded digits come with scikit-learn, which is not installed.\nInstall scikit-learn>=1.4."
+        )
+    rows = np.loadtxt(Path(found.origin).parent / "datasets" / "data" / "digits.csv.gz", delimiter=",")
+    scans = rows[:, :-1].reshape(-1, 8, 8)
+    return np.rint(scans * (255.0 / 16.0)).astype(np.uint8), rows[:, -1].astype(np.int64)
 
 
 def encode_png(pixels: npt.NDArray[np.uint8]) -> bytes:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import ray.train
 import ray.train.torch
@@ -63,6 +64,13 @@ class PlaceLostError(TrainingError):
     """Report that the workers' place was taken, by other work before they began or by who drained its node."""
 
 
+class _Trainer(TorchTrainer):  # type: ignore[misc]
+    """Leave out the process that would hand Ray's data sets to the workers: there are none, and it takes seconds."""
+
+    def _create_default_callbacks(self) -> list[Any]:
+        return [each for each in super()._create_default_callbacks() if type(each).__name__ != "DatasetsCallback"]
+
+
 def launch(work: Callable[[Communicator], None], group: WorkerGroup, restarts: int = MAX_FAILURES) -> None:
     """Call `work` with a communicator on every rank and wait until all have returned.
 
@@ -96,7 +104,7 @@ def launch(work: Callable[[Communicator], None], group: WorkerGroup, restarts: i
         with bookkeeping() as folder:
             run_config = RunConfig(name=group.name, storage_path=folder, failure_config=failures)
             patient = TorchConfig(timeout_s=EXCHANGE_WAIT_S)
-            TorchTrainer(loop, torch_config=patient, scaling_config=scaling, run_config=run_config).fit()
+            _Trainer(loop, torch_config=patient, scaling_config=scaling, run_config=run_config).fit()
     except RayError as error:
         raise ControllerLostError(
             f"the controller of the training workers was lost: {str(error).splitlines()[0][:200]}\n"

@@ -17,6 +17,9 @@ logger = logging.getLogger(__name__)
 REPORT_EVERY = 10.0
 """Times as long as the report took pass before it is written again."""
 
+FIRST_S = 10.0
+"""So long a run is at work before its page is written: a short one writes it once, at its end."""
+
 
 class Reports:
     """Write report.html and stopped.json of a run. shown: gives thumbnails."""
@@ -31,7 +34,7 @@ class Reports:
 
         outcome: says how the run ended, once it has.
         """
-        self._due = 0.0
+        self._due = time.monotonic() + FIRST_S
         try:
             yield
             end = outcome()

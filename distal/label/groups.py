@@ -5,7 +5,6 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.cluster import KMeans
 
 from distal.data.generated import RunImages
 from distal.data.table import ImageTable
@@ -28,6 +27,8 @@ def grouped(rows: Ids, look: Look, seed: int) -> list[list[int]]:
     """
     if len(rows) <= 2:
         return [rows.tolist()] if len(rows) else []
+    from sklearn.cluster import KMeans  # seconds of import that only the first groups pay
+
     seen = look(rows).astype(np.float64)
     seen = seen - seen.mean(0)
     seen /= np.maximum(np.linalg.norm(seen, axis=1, keepdims=True), 1e-12)

@@ -22,7 +22,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit, gammaincinv, pdtr
 
 from distal.query.view import Bools, Ints
 
@@ -109,6 +108,8 @@ def enough_found(estimates: list[RecallEstimate], goal: float) -> bool:
 
 def _posterior(found: int, asked: Asked, left: Ints) -> tuple[Doubles, Doubles]:
     """Return the images to expect among the rows left at each point of the grid, and its weights, float64 [G]."""
+    from scipy.special import expit  # a third of a second's import that only a search pays, here and below
+
     rows = max(int(left.sum()), 1)
     ages = (asked.rounds.max() - asked.rounds) / HALF if len(asked.rounds) else asked.rounds
     bins, worth = bin_of(asked.probs), 0.5**ages
@@ -128,6 +129,8 @@ def _posterior(found: int, asked: Asked, left: Ints) -> tuple[Doubles, Doubles]:
 
 def _quantile(means: Doubles, weights: Doubles, level: float, most: int) -> int:
     """Return the smallest count, at most `most`, that a mixture of Poisson laws exceeds with at most 1 - level."""
+    from scipy.special import pdtr
+
     kept = weights > 1e-6 * weights.max()
     means, weights = means[kept], weights[kept] / weights[kept].sum()
     low, high = 0, most
@@ -146,6 +149,8 @@ def _audited_at_least(found: int, asked: Asked) -> int:
     m_t audits of N_t rows, among them T - f_t images, bring m_t (T - f_t) / N_t on average; the sum over rounds is
     taken as Poisson, whose upper tail is the heavier.
     """
+    from scipy.special import gammaincinv
+
     audits = asked.scores < 0.0
     hits = int(asked.hits[audits].sum())
     if not hits:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.ensemble import RandomForestRegressor
 
 from distal.sweep.results import Results
 from distal.sweep.series import valued
@@ -125,6 +124,8 @@ def _numbers(dimension: Range, values: Sequence[Any]) -> Columns:
 
 def _r2_and_drops(blocks: dict[str, Columns], outcome: Columns) -> tuple[float, dict[str, Columns]]:
     """Return the forest's out-of-bag R2, and for each key what it loses in each of the shuffles, [shuffles]."""
+    from sklearn.ensemble import RandomForestRegressor  # seconds of import that only a sweep of many trials pays
+
     features = np.hstack(list(blocks.values()))
     forest = RandomForestRegressor(_TREES, min_samples_leaf=2, bootstrap=True, random_state=0, n_jobs=1)
     forest.fit(features, outcome)

@@ -31,8 +31,9 @@ from distal.sweep.placement import trials_at_a_time
 from distal.sweep.report import write_sweep_report
 from distal.sweep.resolve import SWEEP, check_sweep, make_sweep, print_sweep, read_saved_sweep
 from distal.sweep.results import Results
+from distal.sweep.space import Point, Space
 from distal.sweep.trial import TrialJob
-from distal.sweep.trials import TRIALS
+from distal.sweep.trials import ENDED, TRIALS, read_note, trial_name
 from distal.sweep.watch import Watcher, watch_nothing
 
 MAY_CHANGE = ("address", "storage", "name", "trials", "concurrency", "resources.", "hours", "loggers")
@@ -74,28 +75,49 @@ def run_sweep(sweep: SweepConfig, *, resume: bool = False, watch: Watcher = watc
     directory = RunDirectory.open(sweep.storage, sweep.name)
     with directory.lock("driver"):
         _compare(directory, sweep, base, resume)
-        with cluster(sweep.address), watched():
-            nodes = living_nodes()
-            trials = max(1, len(points) * len(sweep.seeds)) if points else sweep.trials
-            places = trials_at_a_time(nodes, sweep.resources, min(trials, sweep.concurrency or trials))
-            if pauses(sweep) and sweep.resources.workers and places < trials:
-                raise ClusterError(
-                    f"resources.workers: the cluster holds {places} of {trials} trials with their training workers.\n"
-                    f"'{sweep.early_stop.scheduler}' runs them together: lower trials, or set resources.workers=0."
-                )
-            mark = print_sweep(sweep, base).encode()
-            directory.write(SWEEP, mark)
-            own = _trial_config(sweep, base, directory)
-            share(own, directory)
-            mode = direction(sweep.metric, sweep.mode, base.evaluate)
-            stop = sweep.early_stop
-            job = TrialJob(directory, mark, own, sweep.metric, mode, stop.smoothing, stop.grace * base.query.batch)
-            fit(sweep, base, space, points, job, places, watch)
+        if not _all_ended(sweep, points, directory):
+            _run_trials(sweep, base, space, points, directory, watch)
         results = Results.read(directory)
         results.write()
         write_sweep_report(results)
     results.require_some()
     return results
+
+
+def _all_ended(sweep: SweepConfig, points: list[Point], directory: RunDirectory) -> bool:
+    """Say whether every trial that is planned has come to its end before; one that failed is begun anew."""
+    runs = current_runs(directory)
+    if any((read_note(run, ENDED) or {}).get("state") not in ("finished", "stopped") for run in runs):
+        return False
+    if points and sweep.early_stop.scheduler != "pbt":
+        return {trial_name(point, seed) for point in points for seed in sweep.seeds} <= {run.name for run in runs}
+    return len(runs) >= _planned(sweep, points)
+
+
+def _planned(sweep: SweepConfig, points: list[Point]) -> int:
+    return len(points) * len(sweep.seeds) if points else sweep.trials
+
+
+def _run_trials(
+    sweep: SweepConfig, base: Config, space: Space, points: list[Point], directory: RunDirectory, watch: Watcher
+) -> None:
+    """Prepare what the trials share and run them, those that were begun before from where they are."""
+    with cluster(sweep.address), watched():
+        trials = _planned(sweep, points)
+        places = trials_at_a_time(living_nodes(), sweep.resources, min(trials, sweep.concurrency or trials))
+        if pauses(sweep) and sweep.resources.workers and places < trials:
+            raise ClusterError(
+                f"resources.workers: the cluster holds {places} of {trials} trials with their training workers.\n"
+                f"'{sweep.early_stop.scheduler}' runs them together: lower trials, or set resources.workers=0."
+            )
+        mark = print_sweep(sweep, base).encode()
+        directory.write(SWEEP, mark)
+        own = _trial_config(sweep, base, directory)
+        share(own, directory)
+        mode = direction(sweep.metric, sweep.mode, base.evaluate)
+        stop = sweep.early_stop
+        job = TrialJob(directory, mark, own, sweep.metric, mode, stop.smoothing, stop.grace * base.query.batch)
+        fit(sweep, base, space, points, job, places, watch)
 
 
 def share(config: Config, directory: RunDirectory) -> None:

@@ -5,6 +5,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import sklearn.datasets
 from data_pools import noise, png, write_pool
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -51,6 +52,9 @@ def test_digits_equal_those_of_scikit_learn(tmp_path):
     table = open_images(PoolConfig(cache=str(tmp_path)))
     rows = np.arange(table.rows)
     scans, targets = load_digits()
+    theirs = sklearn.datasets.load_digits()
+    assert np.array_equal(scans, np.rint(theirs.images * (255 / 16)).astype(np.uint8))
+    assert np.array_equal(targets, theirs.target)
     original = np.array([int(path[7:11]) for _, path in table.originals(rows)])
     assert table.classes == tuple("0123456789")
     assert np.array_equal(table.pixels(rows)[:, 0], scans[original])

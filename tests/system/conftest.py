@@ -1,8 +1,6 @@
-"""What the system tests share: the files of a run that nothing disturbed, and a disk that is soon full."""
+"""What the system tests share: the files of a run that nothing disturbed, and an S3 server."""
 
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,17 +17,6 @@ def unbroken(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> dict[
     storage = tmp_path_factory.mktemp("unbroken")
     ActiveLearner(tree(storage), oracle=LabelFunction(storage / "asked")).run()
     return final_files(storage)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount a file system that has room for one round, not for two."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=9m", "none", place], capture_output=True).returncode:
-        pytest.skip("mounting a small file system needs root")
-    yield place
-    subprocess.run(["umount", place], check=True)
 
 
 @pytest.fixture(scope="session")

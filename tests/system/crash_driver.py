@@ -6,8 +6,9 @@ A crash is written as one line:
     answer:3                                the label function is called again after 3 answers of this process
     rename:rounds/0001/metrics.json         the file is complete under its temporary name, but not yet under its own
     rename:rounds/0001/labels.parquet:4     the same, at its 4th writing in this process
+    rename:stopped.json+report.html         the same of the last, once the others have had theirs
 
-The last two are heard through Python's audit events, so that nothing of distal is replaced or wrapped.
+The last three are heard through Python's audit events, so that nothing of distal is replaced or wrapped.
 """
 
 import os
@@ -66,14 +67,14 @@ def at_answer(place: str, action: Callable[[], None]) -> Callable[[int], None]:
 
 
 def at_rename(place: str, action: Callable[[], None]) -> None:
-    """Act when a file is about to get its name, for the n-th time where a number follows it."""
-    path, _, count = place.partition(":")
-    left = [int(count or 1)]
+    """Act when a file is about to get its name: for the n-th time where a number follows it, or after other files."""
+    paths, _, count = place.partition(":")
+    awaited = paths.split("+") * int(count or 1)
 
     def hear(event: str, arguments: tuple[Any, ...]) -> None:
-        if event == "os.rename" and str(arguments[1]).endswith(f"/{path}"):
-            left[0] -= 1
-            if left[0] == 0:
+        if event == "os.rename" and awaited and str(arguments[1]).endswith(f"/{awaited[0]}"):
+            del awaited[0]
+            if not awaited:
                 action()
 
     sys.addaudithook(hear)

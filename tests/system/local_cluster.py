@@ -74,7 +74,7 @@ class LocalCluster:
         """Run distal's command line as from the shell of somebody who submits."""
         command = [sys.executable, "-m", "distal", *arguments]
         environment = {**self.environment, **settings}
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=140)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400)
 
     def node_of(self, title: str) -> str | None:
         """Return the name of a worker node that runs a Ray process of this title, None if there is none."""
@@ -103,6 +103,12 @@ def cluster_tree(folder: Path, steps: int, samples: int) -> dict[str, Any]:
             "extractor_path": str(write_extractor(folder / "extractor.pt")),
         },
     }
+
+
+def in_one_process(tree: dict[str, Any], storage: Path) -> dict[str, Any]:
+    """Describe the same run without Ray, which writes the same."""
+    pool, train = {**tree["pool"], "shards": 0}, {**tree["train"], "workers": 0}
+    return {**tree, "storage": str(storage), "pool": pool, "train": train}
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from two_rounds import share_extractor
+from shared_extractor import share_extractor
 
 from distal.run.directory import RunDirectory
 from distal.sweep.results import Results

@@ -146,7 +146,7 @@ def test_report_writes_the_page_again(run: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_people_label_a_part_at_a_time_and_resume_takes_up_what_they_did(settings: list[str], said: Said) -> None:
-    asked = said("run", *settings, "name=people", "oracle.kind=files", "rounds=2")
+    asked = said("run", *settings, "name=people", "oracle.kind=files", "rounds=2", "pool.shards=0")
     folder = Path(settings[0].partition("=")[2]) / "people"
     sheet = folder / "rounds" / "0001" / "to-label" / "labels.csv"
     assert asked.strip() == f"waiting for 4 labels: fill in {sheet}, then run: distal resume {folder}"

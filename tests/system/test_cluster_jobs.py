@@ -12,22 +12,25 @@ from typing import Any
 
 import pytest
 from commands import started
-from local_cluster import LocalCluster, cluster_tree, local_cluster
-from small_sweeps import committed, results_of, sweep_tree, write_sweep
-from two_rounds import final_files, share_extractor
+from local_cluster import LocalCluster, cluster_tree, in_one_process, local_cluster
+from shared_extractor import share_extractor
+from small_sweeps import results_of, sweep_tree, write_sweep
+from two_rounds import final_files
 
 import distal
-from distal.sweep.resolve import make_sweep
-from distal.sweep.tuner import run_sweep
+from distal.checkpoints import read_saved
+from distal.resolve import make_config, with_values
+from distal.run.directory import RunDirectory
+from distal.sweep.trials import read_results
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 SECRET = "the-secret-value-5a1f"
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LocalCluster]:
-    with local_cluster(3) as running:
+    with local_cluster(2) as running:
         yield running
 
 
@@ -51,13 +54,13 @@ def submitted(
 
 
 def test_a_job_shows_its_progress_and_writes_what_the_run_in_this_process_writes(
-    local_ray: None, submitted: tuple[Path, Any], run_tree: dict[str, Any], tmp_path: Path
+    submitted: tuple[Path, Any], run_tree: dict[str, Any], tmp_path: Path
 ) -> None:
     storage, done = submitted
     assert "round 2/2   committed" in done.stdout
     assert f"report: {storage}/run/report.html" in done.stdout
     share_extractor(tmp_path)
-    distal.ActiveLearner({**run_tree, "storage": str(tmp_path), "train": {**run_tree["train"], "workers": 0}}).run()
+    distal.ActiveLearner(in_one_process(run_tree, tmp_path)).run()
     assert final_files(storage) == final_files(tmp_path)
 
 
@@ -92,8 +95,8 @@ def test_a_variable_handed_over_by_name_is_in_no_file_and_no_output(
 def endless(tree: dict[str, Any], name: str, storage: Path) -> dict[str, Any]:
     """Describe the run so that it does not end by itself, and starts few processes."""
     share_extractor(storage)
-    train = {**tree["train"], "steps": 100_000, "workers": 0}
-    return {**tree, "name": name, "storage": str(storage), "pool": {**tree["pool"], "shards": 0}, "train": train}
+    whole = in_one_process(tree, storage)
+    return {**whole, "name": name, "train": {**whole["train"], "steps": 100_000}}
 
 
 def test_the_same_run_sent_twice_is_one_job_that_both_follow_and_stop_ends(
@@ -111,25 +114,22 @@ def test_the_same_run_sent_twice_is_one_job_that_both_follow_and_stop_ends(
     assert "Submit it again" in followed.stdout
 
 
-def test_a_sweep_sent_as_a_job_finds_what_it_finds_in_this_process(
-    cluster: LocalCluster, local_ray: None, run_tree: dict[str, Any], tmp_path: Path
+def test_a_sweep_sent_as_a_job_finds_what_its_configurations_find_in_this_process(
+    cluster: LocalCluster, run_tree: dict[str, Any], tmp_path: Path
 ) -> None:
     space = {"model.learning_rate_g": {"grid": [2e-4, 8e-4]}}
-    trees = {}
-    for place in ("there", "here"):
-        (tmp_path / place).mkdir()
-        base = {"train": {"threads": 1}, "evaluate": run_tree["evaluate"]}
-        trees[place] = sweep_tree(tmp_path / place, tmp_path / "decoded", space, searcher="grid", base=base)
-    done = cluster.distal("submit", str(write_sweep(tmp_path, trees["there"])))
+    base = {"train": {"threads": 1}, "evaluate": run_tree["evaluate"]}
+    tree = sweep_tree(tmp_path, tmp_path / "decoded", space, searcher="grid", base=base)
+    done = cluster.distal("submit", str(write_sweep(tmp_path, tree)))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 trials: 2 finished" in done.stdout
-    run_sweep(make_sweep(trees["here"]))
-    there, here = (
-        {trial.name: [point.scores for point in trial.curve] for trial in results_of(tmp_path / place).trials}
-        for place in ("there", "here")
-    )
-    assert there == here
-    assert committed(tmp_path / "there").keys() == committed(tmp_path / "here").keys()
+    for trial in results_of(tmp_path).trials:
+        there = RunDirectory.open(str(tmp_path / "sweep" / "trials"), trial.name)
+        own = {"storage": str(tmp_path / "here"), "pool.shards": 0}
+        learner = distal.ActiveLearner(make_config(with_values(read_saved(there).config, own)))
+        learner.run()
+        assert len(learner.results_) == len(trial.curve)
+        assert [r.metrics["scores"] for r in read_results(there)] == [r.metrics["scores"] for r in learner.results_]
 
 
 def test_a_missing_and_a_wrong_token_are_refused_with_what_to_do(cluster: LocalCluster, tmp_path: Path) -> None:

@@ -13,18 +13,8 @@ import psutil
 import pytest
 from commands import started
 from crash_driver import LabelFunction, at_answer
-from two_rounds import (
-    BATCH,
-    END_S,
-    ROUNDS,
-    ray_processes,
-    require_asked_once,
-    require_same,
-    run_of,
-    share_extractor,
-    tree,
-    wait_until,
-)
+from shared_extractor import share_extractor
+from two_rounds import BATCH, END_S, ROUNDS, ray_processes, require_asked_once, require_same, run_of, tree, wait_until
 
 from distal import ActiveLearner, OracleError, RunLockedError, StorageError, StrategyError
 from distal.cli.status import describe_status

@@ -1,16 +1,19 @@
 """A cluster of this machine loses a node under a sweep and one under training workers: both go on with what is left."""
 
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from small_sweeps import ROUNDS, results_of, sweep_tree, write_sweep
+from small_sweeps import results_of, sweep_tree, write_sweep
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 SCRIPT = Path(__file__).with_name("lost_nodes.py")
+TESTS = Path(__file__).parents[1]
+ROUNDS = 20
 SPACE = {"model.learning_rate_g": {"grid": [2e-4, 4e-4, 8e-4]}}
 
 
@@ -22,9 +25,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def said(folder: Path, decoded: Path) -> str:
     """Run both on one cluster, and return what the script says."""
-    sweep = sweep_tree(folder, decoded, SPACE, searcher="grid", early_stop={"scheduler": "none"})
+    own = {"searcher": "grid", "early_stop": {"scheduler": "none"}, "base": {"rounds": ROUNDS}}
+    sweep = sweep_tree(folder, decoded, SPACE, shared=False, **own)
     command = [sys.executable, str(SCRIPT), str(write_sweep(folder, sweep))]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    found = os.pathsep.join([str(TESTS), str(TESTS / "sweep"), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=280, check=False, env={**os.environ, "PYTHONPATH": found}
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 

@@ -4,7 +4,6 @@ import json
 import multiprocessing
 import re
 import signal
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -16,8 +15,8 @@ import pyarrow.parquet as pq
 import ray
 import yaml
 from crash_driver import drive
+from shared_extractor import share_extractor
 
-from distal.config import EVALUATION_CACHE
 from distal.run.directory import RunDirectory
 from distal.run.ledger import Ledger
 
@@ -42,18 +41,6 @@ def tree(storage: Path, shards: int = 0, workers: int = 0) -> dict[str, Any]:
         "train": {"steps": 60, "batch_size": 16, "threads": 1, "workers": workers},
         "evaluate": {"samples": 64, "reference": 200},
     }
-
-
-def share_extractor(storage: Path) -> None:
-    """Let the storages of this test process share the extractor and its features, which take seconds to make.
-
-    A file system of its own keeps its own: that of a test that fills it.
-    """
-    place, shared = storage / EVALUATION_CACHE, Path(tempfile.gettempdir()) / EVALUATION_CACHE
-    if not storage.is_mount() and not place.is_symlink() and not place.exists():
-        shared.mkdir(exist_ok=True)
-        storage.mkdir(parents=True, exist_ok=True)
-        place.symlink_to(shared)
 
 
 def final_files(storage: Path) -> dict[str, Any]:
