@@ -1,12 +1,12 @@
 """Make a network's weights cheaper to keep: the smallest to zero, the others to 255 steps."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from distal.errors import ConfigError
 
 
-def _weights(module: nn.Module) -> list[nn.Parameter]:
+def _weights(module: nn.Module) -> list[Tensor]:
     """Return the matrices and kernels; biases are too few to matter."""
     return [layer.weight for layer in module.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
 

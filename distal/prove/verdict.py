@@ -113,7 +113,7 @@ def describe(proof: Proof, kind: str) -> str:
     for place, each in enumerate(judged):
         members = list(each.group.members)
         recalls = [proof.scores[arm]["recall"][0, place] for arm in ARMS]
-        recalls += [recalls[0] + each.further.value] if further else []
+        recalls += [min(1.0, recalls[0] + each.further.value)] if further else []
         numbers = [str(counts[members].sum()), str(each.added)]
         rows.append([each.group.name, *numbers, *(f"{value * 100:.1f}" for value in recalls)])
     decides = headline(judged)
