@@ -150,7 +150,7 @@ class Eyes:
         return self._verdict[1]
 
     def _judged(self, round: int, labels: Labels) -> Verdict:
-        if last_trained(self._run, round - 1) is None:
+        if last_trained(self.run, round - 1) is None:
             return Verdict("probe", {}, {"probe": 1.0, "head": 1.0}, "probe: the model has not learned yet")
         history: list[Answered] = []
         # Logistic regression on pixels sees no more than the head, which learns from unlabeled rows as well.

@@ -192,7 +192,7 @@ def discriminator_losses(step: Step, views: Views) -> tuple[Tensor, dict[str, Te
         features = D.features_of(seen)
         logits = D.logits(features, step.judged_together).float()
         class_logits = D.classify(features[:n])
-    of_labeled, of_others = class_logits.split([labeled, n - labeled])
+    of_labeled, of_others = torch.split(class_logits, [labeled, n - labeled])
     compared = step.compared(*logits.chunk(2))
     terms = {"d": times(objective.adversarial.discriminator(*compared), batch.share)}
     loss = terms["d"]
