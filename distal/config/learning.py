@@ -226,7 +226,9 @@ class GanConfig(ModelSection):
     d_steps: Count = Field(
         1, description="updates of D, each on a batch of its own, for one of G (wasserstein: 5 in its paper)"
     )
-    balance: BalanceConfig = Field(default_factory=BalanceConfig)
+    balance: BalanceConfig = Field(
+        default_factory=BalanceConfig, description="holds D's overfitting or accuracy at a target by one knob"
+    )
     latents: str = Field(
         "drawn",
         description="latents of training by name: drawn, or latent_optimization (LOGAN: a step towards what D "

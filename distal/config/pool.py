@@ -66,7 +66,7 @@ class QueryConfig(Section):
     """What is asked of the oracle in each round."""
 
     strategy: Chosen = Field(
-        "badge",
+        "auto",
         description="query strategy by its standard name; 0.5*margin+0.5*entropy, or the mapping {margin: 0.5, "
         "entropy: 0.5}, adds up ranks; per_cost:NAME weighs by oracle.cost, class_balanced:NAME by predicted class",
     )
