@@ -91,7 +91,9 @@ def token_of(run: RunDirectory) -> str:
 
 
 def listen_at(host: str, port: int) -> socket.socket:
-    """Return a socket at this address; where the port is taken, at any that is free.
+    """Return a socket that listens at this address; where the port is taken, at any that is free.
+
+    Whoever follows the link before the server has started waits for it, and is not refused.
 
     Raises:
         ConfigError: there is no such address on this machine.
@@ -104,6 +106,7 @@ def listen_at(host: str, port: int) -> socket.socket:
             listening.bind(address)
         except OSError:
             listening.bind((address[0], 0, *address[2:]))
+        listening.listen()
     except OSError as error:
         raise ConfigError(
             f"host: '{host}' is no address of this machine: {error.strerror}\n"
