@@ -93,7 +93,7 @@ def test_drawn_images_are_asked_after_the_pools_rows_counted_apart_and_taught(un
     assert list(map(len, queries)) == [10, 10, 10]
     assert [ids[is_generated(ids)].tolist() for ids in queries] == [[], [FIRST, FIRST + 1], [FIRST + 2, FIRST + 3]]
     table = pq.read_table(unbroken.folder / "rounds/0002/query.parquet")
-    assert table["strategy"].to_pylist() == ["badge"] * 8 + ["generated"] * 2
+    assert table["strategy"].to_pylist() == ["uherding"] * 8 + ["generated"] * 2
     labels = ledger.labels()
     assert len(labels.row_ids) == 26
     assert not is_generated(labels.row_ids).any()

@@ -47,6 +47,7 @@ def test_a_run_that_ends_is_proven_by_two_classifiers_and_the_page_says_it(ended
     assert len({proof["classifier"], *(other["classifier"] for other in proof["others"])}) == 2
     page = ended.read("report.html").decode()
     assert '<section id="proof">' in page
+    assert f"<b>Label more?</b> {proof['label_more']}" in page
     assert "Images beside the training images that they come closest to" in page
 
 

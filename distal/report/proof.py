@@ -32,11 +32,12 @@ class ProofRow:
 
 @dataclass(frozen=True)
 class ProofView:
-    """Hold the section: the sentence that answers, who decided, what others say, a row a group, the copies."""
+    """Hold the section: the sentences that answer, who decided, what others say, a row a group, the copies."""
 
     round: int
     images: str
     sentence: str
+    label_more: str
     classifier: str
     others: tuple[str, ...]
     price: int
@@ -59,6 +60,7 @@ def proof_view(run: RunDirectory) -> ProofView | None:
             round=int(raw["round"]),
             images=str(raw["images"]),
             sentence=str(raw["sentence"]),
+            label_more=str(raw.get("label_more") or ""),
             classifier=str(raw.get("classifier", f"logistic regression on features ({raw['network']})")),
             others=tuple(f"{each['classifier']}: {each['sentence']}" for each in raw.get("others", ())),
             price=int(raw["price"]),
