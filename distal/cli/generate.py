@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.fs
 import pyarrow.parquet as pq
 
-from distal.data.digits import encode_png
+from distal.data.generated import encode_image
 from distal.data.writer import PoolWriter, pool_schema
 from distal.driver.choosing import Chosen
 from distal.errors import ConfigError, StorageError
@@ -102,7 +102,7 @@ def write_labeled(images: Images, labels: Ints, row_ids: Ints, classes: tuple[st
         )
     with PoolWriter(Path(target), classes) as pool:
         for image, label, row_id in zip(images, labels.tolist(), row_ids.tolist(), strict=True):
-            pool.add(_png(image), f"row-{row_id:09d}.png", label)
+            pool.add(encode_image(image), f"row-{row_id:09d}.png", label)
 
 
 def _open(folder: str, options: str) -> ObjectFiles:
@@ -139,7 +139,7 @@ def _grid(chosen: Chosen, origin: Origin) -> bytes:
 def _by_class(chosen: Chosen, origin: Origin) -> Iterator[tuple[str, bytes]]:
     """Yield each image as PNG, with its path: the class's folder, then a name that no other round or seed has."""
     for image, path in zip(chosen.images, _paths(chosen, origin), strict=True):
-        yield path, _png(image)
+        yield path, encode_image(image)
 
 
 def _paths(chosen: Chosen, origin: Origin) -> list[str]:
@@ -179,14 +179,10 @@ def _manifest(chosen: Chosen, origin: Origin) -> bytes:
 def _as_table(chosen: Chosen, origin: Origin) -> pa.Table:
     folder = f"round-{origin.round:04d}/seed-{origin.seed}"
     rows = [
-        {"bytes": _png(image), "path": f"{folder}/{i:07d}.png"}
+        {"bytes": encode_image(image), "path": f"{folder}/{i:07d}.png"}
         for image, i in zip(chosen.images, chosen.latents, strict=True)
     ]
     table = pa.table({"image": rows, "label": chosen.labels}, schema=pool_schema(origin.classes))
     for name, values in _provenance(chosen, origin).items():
         table = table.append_column(name, pa.array(values, PROVENANCE[name]))
     return table
-
-
-def _png(image: Images) -> bytes:
-    return encode_png(image[0] if len(image) == 1 else image.transpose(1, 2, 0))

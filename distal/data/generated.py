@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from distal.data.digits import encode_png
 from distal.data.few import FewRows
 from distal.data.labels import MISSING
 from distal.data.protocol import Ids, Pixels
@@ -59,9 +60,7 @@ class RunImages:
 
 def encode_image(pixels: Pixels) -> bytes:
     """Write uint8 [C, H, W] as PNG, without loss."""
-    data = io.BytesIO()
-    Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)).save(data, format="PNG")
-    return data.getvalue()
+    return encode_png(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
 
 
 def decode_png(data: bytes) -> Pixels:

@@ -1,16 +1,14 @@
 """What the judging page asks for and tells. It says nothing of what is real, in words, names or sizes of images."""
 
-import io
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-from PIL import Image
 from starlette.routing import Route
 
+from distal.data.generated import encode_image
 from distal.label.labeling import NAME, pace_of
 from distal.label.server import asked, shown, told
 from distal.label.trials import Trial, Trials
@@ -91,11 +89,7 @@ class Judging:
         trial = self._trials.trial(self._person_of(fields), kind, number)
         if side >= len(trial.sides) or number < 1:
             raise KeyError(side)
-        pixels = self._trials.image(trial, side)
-        plane = pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0))
-        png = io.BytesIO()
-        Image.fromarray(plane).save(png, format="PNG")
-        return png.getvalue(), "image/png", ""
+        return encode_image(self._trials.image(trial, side)), "image/png", ""
 
     def _person_of(self, fields: Mapping[str, Any]) -> str:
         return "".join(c for c in str(fields.get("person", "")) if c.isprintable()).strip()[:NAME] or self._person

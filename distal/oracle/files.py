@@ -1,12 +1,10 @@
 """Ask people: a folder of PNGs to look at and a CSV to fill in, whenever they like, a part at a time."""
 
 import html
-import io
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 
-from PIL import Image
-
+from distal.data.digits import encode_png
 from distal.errors import OracleError
 from distal.oracle.classes import Classes
 from distal.oracle.decided import decided, opinions_of
@@ -46,9 +44,7 @@ class FilesOracle:
         paths: dict[int, str] = {}
         for row_id, pixels, path in original_images(self._images, missing, self._max_pixels):
             paths[row_id] = path
-            png = io.BytesIO()
-            Image.fromarray(pixels).save(png, format="PNG")
-            self._run.write(round_path(query.round, FOLDER, f"{row_id}.png"), png.getvalue())
+            self._run.write(round_path(query.round, FOLDER, f"{row_id}.png"), encode_png(pixels))
         if "README.txt" not in there:
             self._run.write(round_path(query.round, FOLDER, "README.txt"), self._readme().encode())
         if PAGE not in there:

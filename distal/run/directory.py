@@ -242,6 +242,22 @@ class RunDirectory:
         for path in paths.values():
             self._written.pop(path, None)
 
+    def read_if_written(self, path: str) -> bytes | None:
+        """Return a file that not every round has, None where this one has none.
+
+        Raises:
+            StorageError: the round was committed with it, and it is missing.
+        """
+        if self.has(path):
+            return self.read(path)
+        if self.sealed(path) is not None:
+            raise self.damaged(path, "it is missing from a committed round")
+        return None
+
+    def damaged(self, path: str, reason: str) -> StorageError:
+        """Return the error that names a file which cannot be what distal wrote."""
+        return StorageError(f"{self.place(path)} is damaged: {reason}.\nRestore this file from a copy.")
+
     def sealed(self, path: str) -> str | None:
         """Return the SHA-256 that a file had when its round was committed, None for a file that was in no commit.
 

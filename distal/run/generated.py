@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from distal.errors import RunError, StorageError
+from distal.errors import RunError
 from distal.run.directory import RunDirectory, round_path
 
 Ids = npt.NDArray[np.int64]
@@ -86,12 +86,11 @@ def read_generated(run: RunDirectory, round: int) -> Generated | None:
         StorageError: the file is damaged, or missing from a committed round.
     """
     path = round_path(round, GENERATED)
-    if not run.has(path):
-        if run.sealed(path) is not None:
-            raise _damaged(run, path, "it is missing from a committed round")
+    data = run.read_if_written(path)
+    if data is None:
         return None
     try:
-        table = pq.read_table(io.BytesIO(run.read(path)), use_threads=False, pre_buffer=False).cast(SCHEMA)
+        table = pq.read_table(io.BytesIO(data), use_threads=False, pre_buffer=False).cast(SCHEMA)
         row_ids, classes = table["row_id"].to_numpy(), table["class"].to_numpy()
         images = tuple(image["bytes"] for image in table["image"].to_pylist())
         probs = np.array(table["probs"].to_pylist(), dtype=np.float32).reshape(len(row_ids), -1)
@@ -99,7 +98,7 @@ def read_generated(run: RunDirectory, round: int) -> Generated | None:
             raise ValueError("it holds what are no generated images")
         return Generated(row_ids.astype(np.int64), images, classes.astype(np.int64), probs)
     except (pa.ArrowException, KeyError, ValueError, TypeError, OSError) as error:
-        raise _damaged(run, path, str(error).splitlines()[0][:100]) from None
+        raise run.damaged(path, str(error).splitlines()[0][:100]) from None
 
 
 class GeneratedImages:
@@ -137,7 +136,3 @@ class GeneratedImages:
                     row_id: (data, where)
                     for row_id, data in zip(generated.row_ids.tolist(), generated.images, strict=True)
                 }
-
-
-def _damaged(run: RunDirectory, path: str, reason: str) -> StorageError:
-    return StorageError(f"{run.place(path)} is damaged: {reason}.\nRestore this file from a copy.")

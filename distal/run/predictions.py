@@ -12,7 +12,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from distal.errors import StorageError
 from distal.run.directory import RunDirectory, round_path
 
 PREDICTIONS = "predictions.parquet"
@@ -54,12 +53,11 @@ def read_predictions(run: RunDirectory, round: int) -> Predictions | None:
         StorageError: the file is damaged, or missing from a committed round.
     """
     path = round_path(round, PREDICTIONS)
-    if not run.has(path):
-        if run.sealed(path) is not None:
-            raise _damaged(run, path, "it is missing from a committed round")
+    data = run.read_if_written(path)
+    if data is None:
         return None
     try:
-        table = pq.read_table(io.BytesIO(run.read(path)))
+        table = pq.read_table(io.BytesIO(data))
         row_ids = table["row_id"].to_numpy().astype(np.int64)
         said = {name: np.array(table[name].to_pylist(), dtype=np.float32) for name in table.column_names[1:]}
         if any(probs.ndim != 2 or len(probs) != len(row_ids) for probs in said.values()):
@@ -67,8 +65,4 @@ def read_predictions(run: RunDirectory, round: int) -> Predictions | None:
         return Predictions(row_ids, said["probe"], said.get("head"))
     except (pa.ArrowException, KeyError, ValueError, OSError) as error:
         reason = str(error).splitlines()[0][:100]
-        raise _damaged(run, path, reason) from None
-
-
-def _damaged(run: RunDirectory, path: str, reason: str) -> StorageError:
-    return StorageError(f"{run.place(path)} is damaged: {reason}.\nRestore this file from a copy.")
+        raise run.damaged(path, reason) from None

@@ -4,7 +4,6 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from distal.errors import StorageError
 from distal.run.directory import RunDirectory, round_path
 from distal.run.judgements import judged_scores
 
@@ -57,7 +56,7 @@ def read_result(run: RunDirectory, round: int) -> RoundResult:
     except (ValueError, RecursionError):
         metrics = None
     if not _is_result(metrics):
-        raise StorageError(f"{run.place(path)} is damaged: not the JSON of a round.\nRestore this file from a copy.")
+        raise run.damaged(path, "not the JSON of a round")
     return RoundResult(round, metrics | {"scores": [*metrics["scores"], *judged_scores(run, round)]})
 
 
