@@ -9,6 +9,21 @@ import typer
 from distal.cli.output import show, show_step
 from distal.cli.runs import Round, RunPath, open_run
 
+Balanced = Annotated[
+    bool,
+    typer.Option(
+        "--balance",
+        help="So many of each class that it has --per-class with its labels; by default twice the largest class's.",
+    ),
+]
+Filtered = Annotated[
+    bool,
+    typer.Option(
+        "--filter",
+        help="Leave out what a classifier of the labels doubts, near-copies of training images and repetitions.",
+    ),
+]
+
 
 def generate(
     path: RunPath,
@@ -31,20 +46,8 @@ def generate(
         ),
     ] = "drawn",
     round: Round = None,
-    balance: Annotated[
-        bool,
-        typer.Option(
-            "--balance",
-            help="So many of each class that it has --per-class with its labels; by default twice the largest class's.",
-        ),
-    ] = False,
-    filter: Annotated[
-        bool,
-        typer.Option(
-            "--filter",
-            help="Leave out what a classifier of the labels doubts, near-copies of training images and repetitions.",
-        ),
-    ] = False,
+    balance: Balanced = False,
+    filter: Filtered = False,
     labeled: Annotated[
         str | None,
         typer.Option(metavar="PARQUET", help="Write the labeled images there as well, to train on both."),

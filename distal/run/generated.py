@@ -66,10 +66,9 @@ def next_ids(run: RunDirectory, round: int, n: int) -> Ids:
 
 def write_generated(run: RunDirectory, round: int, generated: Generated) -> None:
     """Write a round's images, before its query."""
-    where = f"generated in round {round}"
     columns: list[list[Any]] = [
         generated.row_ids.tolist(),
-        [{"bytes": data, "path": where} for data in generated.images],
+        [{"bytes": data, "path": _path(round)} for data in generated.images],
         generated.classes.tolist(),
         generated.probs.tolist(),
     ]
@@ -131,8 +130,12 @@ class GeneratedImages:
             generated = None if round in self._rounds else read_generated(self._run, round)
             if generated is not None:
                 self._rounds.add(round)
-                where = f"generated in round {round}"
                 self._found |= {
-                    row_id: (data, where)
+                    row_id: (data, _path(round))
                     for row_id, data in zip(generated.row_ids.tolist(), generated.images, strict=True)
                 }
+
+
+def _path(round: int) -> str:
+    """Return what stands where an image of the pool has its path."""
+    return f"generated in round {round}"
