@@ -18,7 +18,7 @@ class NetConfig(Section):
         description="network by name: dense, residual, dcgan, projected (a light generator, and a discriminator that "
         "looks through a frozen network: for photographs), or auto, which is dense at 8 px and residual above",
     )
-    latent_dim: Annotated[int, Field(ge=1, le=4096)] = Field(  # the field takes 64 to 512
+    latent_dim: Annotated[int, Field(ge=2, le=4096)] = Field(  # the field takes 64 to 512
         64, description="dimension of the latent z; the class embedding has the same"
     )
     width: Annotated[int, Field(ge=4, le=1024)] = Field(  # at 1024 a level has 4,096 channels, 600 MB a convolution
@@ -281,6 +281,11 @@ class GanConfig(ModelSection):
         0.1,
         description="weight in G's loss of a nat of what the latents of real images say beyond the normal distribution "
         "that latents are drawn from: more makes drawn images more alike real ones, and all of them softer",
+    )
+    code_spread: Positive | None = Field(
+        1.0,
+        description="with reconstruction: images are drawn around the latents of labeled images of their class, so "
+        "many times as far as the encoder is unsure of them; null: from all over the normal distribution",
     )
     class_weight: Weight = Field(
         0.1, description="weight in G's loss of the head's cross-entropy for the class asked (AC-GAN)"

@@ -46,7 +46,7 @@ def distilled(
     G = build_generator(net, image_size, channels, teacher.generator.classes, seed)
     averaged = copy.deepcopy(G).requires_grad_(False).eval()
     optimizer = build_optimizer("adam", G.parameters(), RATE)
-    student, comm = Drawing(G, teacher.shown), Alone()
+    student, comm = Drawing(G, teacher.shown, teacher.codes), Alone()
     for step in range(steps):
         latents, labels = _asked(teacher.generator, seed, step)
         with torch.no_grad():
@@ -62,7 +62,7 @@ def distilled(
         average_(averaged, G, decay(step + 1, HALF_LIFE))
         if (step + 1) % HEARD == 0 or step + 1 == steps:
             listen(step + 1, float(loss))
-    return Drawing(averaged, teacher.shown).eval()
+    return Drawing(averaged, teacher.shown, teacher.codes).eval()
 
 
 def _asked(generator: Generator, seed: int, step: int) -> tuple[Tensor, Tensor]:

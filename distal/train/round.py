@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -64,6 +64,14 @@ class Trainable(Protocol):
     @classmethod
     def from_files(cls: type[M], config: Config, files: Mapping[str, bytes], device: torch.device | str = "cpu") -> M:
         """Restore `to_files` exactly."""
+
+
+@runtime_checkable
+class Settling(Protocol):
+    """Be a model that takes more from the rows, once a round's updates are done, than they have taught it."""
+
+    def settle(self, rows: TrainingRows, comm: Communicator) -> None:
+        """Take it; every rank calls this, and comes to the same."""
 
 
 def train_round(
@@ -145,6 +153,8 @@ class _Round:
             if wrong:
                 self._go_back(wrong)
             elif reports:
+                if self.done == self.steps and isinstance(self.model, Settling):
+                    self.model.settle(self.rows, self.comm)
                 seen = {} if self.watched is None else self.watched.look(self.model, self.done, self.done == self.steps)
                 on_progress(self.done, self.watch.report() | seen)
                 self._keep()

@@ -18,6 +18,7 @@ from distal.models.protocol import Model
 from distal.models.registry import MODELS
 from distal.nets.weights import pack
 from distal.train.checkpoint import Checkpoint, facts_of, with_manifest
+from distal.train.round import Settling
 from distal.train.rows import TrainingRows
 
 SAMPLED = "reweighted"
@@ -132,6 +133,12 @@ class Ensemble:
             learned = seeded(rows, seed, member) if member == 0 else self.reweighted.of(rows, seed, member)
             self._rows = {member: learned}
         return self.members[member].advance(self._rows[member], comm)
+
+    def settle(self, rows: TrainingRows, comm: Communicator) -> None:
+        """Let every member take what it takes from the rows, those that learn no more as well."""
+        for model in (*self.members, *self.snapshots):
+            if isinstance(model, Settling):
+                model.settle(rows, comm)
 
     @torch.no_grad()
     def generate(self, latents: Tensor, labels: Tensor) -> Tensor:

@@ -12,12 +12,14 @@ from distal.config import Config, GanConfig, ModelSection
 from distal.errors import ConfigError, RunError
 from distal.losses import ADVERSARIAL, REGULARIZERS
 from distal.losses.supervised import one_hot
+from distal.models.codes import codes_to_tensors, encode_labeled, restored_codes
 from distal.models.gan.balance import Balance, check_balance
 from distal.models.gan.objective import Objective, gan_section
 from distal.models.gan.update import update
 from distal.models.pieces import in_pieces
 from distal.nets import Discriminator, Generator, build_discriminator, build_encoder, build_generator, get_network
 from distal.nets.batchnorm import mixes_batch
+from distal.nets.codes import CodeMixture
 from distal.nets.drawing import Drawing, drawing_of
 from distal.nets.precision import autocast, resolve
 from distal.nets.scorer import PROVIDERS, Scorer
@@ -67,6 +69,7 @@ class GAN:
         own = self.objective.own
         self.balance = Balance.of(config, own.balance, self.objective.adversarial, self.device)
         self.step, self.pace = 0, 1.0
+        self.codes: CodeMixture | None = None
         shape = (image_size, channels, classes, config.seed)
         self.G = self._placed(build_generator(config.net, *shape))
         self.D = self._placed(build_discriminator(config.net, *shape))
@@ -151,9 +154,22 @@ class GAN:
     def _batch(self, rows: TrainingRows, comm: Communicator, number: int) -> Batch:
         return batch_of(self.config, rows, number, self.objective.augmentations, comm, self.device, self.layout)
 
+    def settle(self, rows: TrainingRows, comm: Communicator) -> None:
+        """Find where the latents of labeled rows lie now, around which images are drawn."""
+        spread, encoder, D = self.objective.own.code_spread, self.averaged_G.encoder, self.averaged_D
+        if encoder is None or spread is None:
+            return
+
+        def encode(images: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+            with torch.no_grad(), autocast(self.objective.arithmetic, self.device):
+                told: tuple[Tensor, Tensor] = encoder(D.see(images), images, y)
+            return told
+
+        self.codes = encode_labeled(rows, self.classes, self.config.net.latent_dim, spread, encode, comm)
+
     def feedback(self) -> Feedback:
         """Return the averaged networks, whose word latents are chosen by."""
-        return Feedback(self.averaged_G, self.averaged_D, self.objective.arithmetic, self.objective.adversarial.ratio)
+        return Feedback(self._drawn, self.averaged_D, self.objective.arithmetic, self.objective.adversarial.ratio)
 
     def conditions(self, labels: Tensor) -> Tensor:
         """Return the classes [n, K] that images of int64 labels [n] are generated and judged under."""
@@ -168,14 +184,17 @@ class GAN:
 
         def draw(z: Tensor, y: Tensor) -> Tensor:
             with autocast(self.objective.arithmetic, self.device):
-                images: Tensor = self.averaged_G(z, self.conditions(y))
-                return images
+                return self._drawn(z, self.conditions(y))
 
         return in_pieces(draw, latents, labels, (self.image_size, self.channels), self.device)
 
+    def _drawn(self, z: Tensor, y: Tensor) -> Tensor:
+        images: Tensor = self.averaged_G(z if self.codes is None else self.codes(z, y), y)
+        return images
+
     def drawing(self) -> Drawing:
         """Return what draws the averaged generator's images outside distal."""
-        return drawing_of(self.averaged_G, self.objective.shown(self.step))
+        return drawing_of(self.averaged_G, self.objective.shown(self.step), self.codes)
 
     def scorer(self) -> Scorer:
         """Return a scorer with a copy of the averaged D, which decides by its own hardware what "auto" is."""
@@ -202,6 +221,7 @@ class GAN:
         """Return the whole state as files by name: safetensors, and manifest.json with the SHA-256 of each."""
         tensors: dict[str, dict[str, Tensor]] = {name: m.state_dict() for name, m in self.modules().items()}
         tensors |= {f"optimizer_{name}": state_by_name(m, optimizer) for name, m, optimizer in self._optimized()}
+        tensors |= codes_to_tensors(self.codes)
         if self.regularizers:
             tensors[KEPT] = {f"{r}.{key}": t for r, own in self.regularizers.items() for key, t in own.items()}
         if self.balance is not None:
@@ -246,6 +266,7 @@ class GAN:
             saved.load_weights(name, module)
         for name, module, optimizer in state._optimized():
             saved.load_optimizer(f"optimizer_{name}", module, optimizer)
+        state.codes = restored_codes(saved, config.net.latent_dim, state.device)
         if state.balance is not None and not state.balance.restore(saved.tensors(BALANCE)):
             raise damaged(f"{BALANCE}.safetensors", "its tensors are not those of the balance")
         # A run that takes over another's checkpoint may weigh other regularizers: those begin at zero.

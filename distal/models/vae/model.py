@@ -12,11 +12,13 @@ from distal.communicator import Communicator
 from distal.config import Config, ModelSection
 from distal.errors import ConfigError
 from distal.losses.supervised import one_hot
+from distal.models.codes import codes_to_tensors, encode_labeled, restored_codes
 from distal.models.pieces import in_pieces
 from distal.models.vae.networks import LEAST_NOISE, Nets, build_nets
 from distal.models.vae.scorer import GIVES, VaeScorer
 from distal.models.vae.step import Objective, VaeConfig, losses
 from distal.nets import get_network
+from distal.nets.codes import CodeMixture
 from distal.nets.drawing import Drawing, drawing_of
 from distal.nets.precision import autocast, resolve
 from distal.train.augment import AUGMENTATIONS
@@ -47,6 +49,7 @@ class VAE:
         own = _section(config)
         self.config, self.image_size, self.channels, self.classes = config, image_size, channels, classes
         self.device, self.step, self.pace = torch.device(device), 0, 1.0
+        self.codes: CodeMixture | None = None
         convolutional = get_network(config.net.name, image_size).convolutional
         self.layout = torch.channels_last if convolutional else torch.contiguous_format
         arithmetic = resolve(config.train.precision, self.device, convolutional)
@@ -98,19 +101,33 @@ class VAE:
     def _batch(self, rows: TrainingRows, comm: Communicator, number: int) -> Batch:
         return batch_of(self.config, rows, number, self.objective.augmentations, comm, self.device, self.layout)
 
+    def settle(self, rows: TrainingRows, comm: Communicator) -> None:
+        """Find where the latents of labeled rows lie now, around which images are drawn."""
+        if self.objective.own.code_spread is None:
+            return
+
+        def encode(images: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+            with torch.no_grad(), autocast(self.objective.arithmetic, self.device):
+                posterior = self.averaged.posterior(self.averaged.features(images), y)
+            return posterior.mean, posterior.log_variance
+
+        spread, z = self.objective.own.code_spread, self.config.net.latent_dim
+        self.codes = encode_labeled(rows, self.classes, z, spread, encode, comm)
+
     @torch.no_grad()
     def generate(self, latents: Tensor, labels: Tensor) -> Tensor:
         """Return uint8 images [n, C, H, W], the means of p(x | y, z), for latents [n, latent_dim] and labels [n]."""
 
         def draw(z: Tensor, y: Tensor) -> Tensor:
             with autocast(self.objective.arithmetic, self.device):
-                return self.averaged.decode(z, one_hot(y.to(self.device), self.classes))
+                classes = one_hot(y.to(self.device), self.classes)
+                return self.averaged.decode(z if self.codes is None else self.codes(z, classes), classes)
 
         return in_pieces(draw, latents, labels, (self.image_size, self.channels), self.device)
 
     def drawing(self) -> Drawing:
         """Return what draws the averaged decoder's images outside distal."""
-        return drawing_of(self.averaged.decoder)
+        return drawing_of(self.averaged.decoder, codes=self.codes)
 
     def scorer(self) -> VaeScorer:
         """Return a scorer with a copy of the averaged networks."""
@@ -129,6 +146,7 @@ class VAE:
     def to_files(self) -> dict[str, bytes]:
         """Return the whole state as files by name: safetensors, and manifest.json with the SHA-256 of each."""
         tensors: dict[str, dict[str, Tensor]] = {name: m.state_dict() for name, m in self.modules().items()}
+        tensors |= codes_to_tensors(self.codes)
         tensors["optimizer"] = state_by_name(self.nets, self.optimizer)
         shape = (self.image_size, self.channels, self.classes)
         return to_files(tensors, facts_of(self.step, shape, self.pace, self.config.net))
@@ -153,6 +171,7 @@ class VAE:
         for name, module in model.modules().items():
             saved.load_weights(name, module)
         saved.load_optimizer("optimizer", model.nets, model.optimizer)
+        model.codes = restored_codes(saved, config.net.latent_dim, model.device)
         return model
 
 

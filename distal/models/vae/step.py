@@ -39,6 +39,11 @@ class VaeConfig(ModelSection):
     beta: Weight = Field(
         1.0, description="weight of the divergence from the prior: above 1 plainer latents and blurrier images"
     )
+    code_spread: Positive | None = Field(
+        1.0,
+        description="images are drawn around the latents of labeled images of their class, so many times as far as the "
+        "encoder is unsure of them; null: from all over the prior",
+    )
     learning_rate: Positive = Field(1e-3, description="step size")
     head_weight: Weight = Field(1.0, description="weight of the classifier's cross-entropy on labeled rows")
     unlabeled: Literal["sum", "sample", "none"] = Field(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from distal.errors import ConfigError
-from distal.nets import Discriminator, Generator
+from distal.nets import Discriminator
 from distal.nets.precision import autocast
 from distal.registry import Registry
 
@@ -26,10 +26,12 @@ DRAWN = "drawn"
 class Feedback:
     """Hold the networks whose word counts. arithmetic: of `nets.precision`. ratio: see AdversarialLoss.
 
+    G: from latents [n, z] and classes [n, K] to images in [-1, 1].
+
     Neither changes while latents are chosen, but for what a layer keeps of each pass in training.
     """
 
-    G: Generator
+    G: Callable[[Tensor, Tensor], Tensor]
     D: Discriminator
     arithmetic: str
     ratio: bool

@@ -1,0 +1,52 @@
+"""Begin drawn images at the latents of labeled ones, where a generator with an encoder has been taught to draw.
+
+What an encoder says of a class's images fills a part of the normal distribution that the divergence holds it to, and
+between the parts G has seen nothing. So the density of the latents is fitted once G is trained (Ghosh et al. 2020,
+"From variational to deterministic autoencoders", section 4): here by the mixture of what the encoder says of each
+labeled image, an equal share of each, which makes no assumption about a class of which few images are known.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+class CodeMixture(nn.Module):
+    """Map latents of the normal distribution to those of a class's mixture of normal distributions.
+
+    mean, deviation: float32 [M, z], z >= 2, of the labeled images in the order of their classes. count: int64 [K], how
+    many are of each class.
+
+    Which of a class's n distributions a latent goes to is the n-th part of the circle in which the angle of its first
+    two numbers lies. That part is then stretched to the whole circle: the angle of two normal numbers is uniform and
+    independent of their length, so that they are two normal numbers again, whatever part they came from.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+    first: Tensor
+    count: Tensor
+
+    def __init__(self, mean: Tensor, deviation: Tensor, count: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("deviation", deviation)
+        self.register_buffer("first", count.cumsum(0) - count)
+        self.register_buffer("count", count)
+
+    def forward(self, z: Tensor, y: Tensor) -> Tensor:
+        """Return latents [n, z] for those drawn, of classes y [n, K]; as they were where a class has no mixture.
+
+        y: one-hot times how much of the classes is shown; rows of zeros have no class.
+        """
+        label = y.argmax(1)
+        n = self.count[label]
+        turns = (torch.atan2(z[:, 1], z[:, 0]) / (2 * math.pi) + 0.5) * n  # in [0, n]
+        which = torch.minimum(turns.floor().long(), n - 1).clamp_min(0)
+        angle = (turns - which - 0.5) * (2 * math.pi)
+        length = z[:, :2].square().sum(1).sqrt()
+        noise = torch.cat([(length * angle.cos())[:, None], (length * angle.sin())[:, None], z[:, 2:]], 1)
+        at = (self.first[label] + which).clamp_max(len(self.mean) - 1)
+        placed = self.mean[at] + self.deviation[at] * noise
+        return torch.where(((n > 0) & (y.amax(1) > 0))[:, None], placed, z)
