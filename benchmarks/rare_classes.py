@@ -73,6 +73,7 @@ def train(config: Config, pool: Pool, rows: np.ndarray, minutes: float) -> GAN:
         if used >= told:
             print(f"{used:5.0f} s, {gan.step} updates", {k: round(float(v), 3) for k, v in losses.items()}, flush=True)
             told += 60
+    gan.settle(drawn, Alone())
     return gan
 
 
