@@ -32,10 +32,10 @@ def held(**changes: Any) -> Config:
 
 
 def vae(**changes: Any) -> Config:
-    return config(model={"kind": "vae"} | changes, latent_dim=6)
+    return config(model={"kind": "vae", "code_spread": 1.0} | changes, latent_dim=6)
 
 
-MEMBERS = config(model={"kind": "ensemble", "members": 2, "member": {"kind": "vae"}}, latent_dim=6)
+MEMBERS = config(model={"kind": "ensemble", "members": 2, "member": {"kind": "vae", "code_spread": 1.0}}, latent_dim=6)
 KINDS = {"gan": held(), "vae": vae(), "ensemble": MEMBERS}
 LATENTS, LABELS = compared_rows(6, 2)
 

@@ -40,9 +40,9 @@ class VaeConfig(ModelSection):
         1.0, description="weight of the divergence from the prior: above 1 plainer latents and blurrier images"
     )
     code_spread: Positive | None = Field(
-        1.0,
+        None,
         description="images are drawn around the latents of labeled images of their class, so many times as far as the "
-        "encoder is unsure of them; null: from all over the prior",
+        "encoder is unsure of them: more of them are of their class, and they vary less; null: from all over the prior",
     )
     learning_rate: Positive = Field(1e-3, description="step size")
     head_weight: Weight = Field(1.0, description="weight of the classifier's cross-entropy on labeled rows")
