@@ -23,7 +23,8 @@ from distal.prove.arms import Examples
 from distal.prove.classifier import Bools, Floats
 from distal.train.augment import AUGMENTATIONS, augment, draws
 
-STEPS = 200
+STEPS = 600
+"""With 200, images that are varied anew are not learned: tiles, 200 labels, 0.61 balanced accuracy; with 600, 0.74."""
 BATCH = 32
 LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 1e-2

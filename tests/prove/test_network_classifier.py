@@ -21,7 +21,8 @@ def examples(first: int, last: int) -> Examples:
     return Examples(torch.from_numpy(PIXELS[first:last]), LABELS[first:last])
 
 
-def test_it_learns_digits_from_two_hundred() -> None:
+def test_it_learns_digits_from_two_hundred(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "STEPS", 200)
     unseen = examples(1000, 1400)
     said, _ = SmallNetwork(examples(0, 200), 10, CLASSICAL, (0, 0)).held_out_probs(unseen, np.ones(400, np.bool_))
     assert (said.argmax(1) == unseen.labels).mean() > 0.8
