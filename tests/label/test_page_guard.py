@@ -8,7 +8,7 @@ import pytest
 from label_run import CLASSES, Pool, ask
 
 from distal.label.desk import Desk
-from distal.label.guard import COOKIE, MOST_BYTES
+from distal.label.guard import MOST_BYTES, cookie_of
 from distal.label.images import ShownImages
 from distal.label.labeling import Labeling
 from distal.label.server import hosts_of, page_app, token_of
@@ -16,6 +16,7 @@ from distal.run.directory import RunDirectory
 from distal.run.journal import Decision, Journal
 
 TOKEN = "s3cret-token-of-this-page"
+COOKIE = cookie_of(TOKEN)
 HOST = "127.0.0.1:8377"
 OURS = {"cookie": f"{COOKIE}={TOKEN}", "host": HOST, "origin": f"http://{HOST}", "content-type": "application/json"}
 RULING = {"page": "p", "person": "ann", "row_ids": [10], "label": 1, "token": "t"}
