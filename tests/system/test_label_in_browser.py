@@ -1,5 +1,6 @@
 """People label in a real browser, by keys alone: one by one, in groups, two of them, and through a kill -9."""
 
+import os
 import re
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -186,19 +188,24 @@ def test_two_people_are_shown_no_row_together_and_agree_as_far_as_scikit_learn_s
     assert [(d.person, d.label) for d in settled] == [("ann", 4)]
 
 
-def test_a_run_opens_its_page_and_closes_it_when_it_ends(tmp_path: Path) -> None:
+def test_a_run_opens_its_page_again_if_it_is_killed_and_closes_it_when_the_run_ends(tmp_path: Path) -> None:
     run = begin(tmp_path)
     config = read_saved(run).config
     with page_beside(config.model_copy(update={"oracle": PageConfig(port=0)}), run):
-        wait_for(lambda: run.holder("label") is not None)
+        first = wait_for(lambda: run.holder("label"))
+        os.kill(first.pid, signal.SIGKILL)  # as the system does where memory ends
+        again = wait_for(lambda: (held := run.holder("label")) is not None and held.pid != first.pid and held)
+        os.kill(again.pid, signal.SIGTERM)  # by somebody who wants it ended: it stays so
+        wait_for(lambda: run.holder("label") is None)
     assert run.holder("label") is None
     # Without a page of its own, a run opens none.
     with page_beside(config.model_copy(update={"oracle": DatasetConfig()}), run):
         assert run.holder("label") is None
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 150.0) -> None:
+def wait_for(condition: Callable[[], Any], seconds: float = 150.0) -> Any:
     until = time.monotonic() + seconds
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < until
         time.sleep(0.05)
+    return found
