@@ -214,9 +214,7 @@ FIELDS = (
 PATHS = ("decide", "undo", "skip", "leave", "start", "next", "groups", "review", "suggestion")
 
 
-@settings(
-    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     path=st.sampled_from(PATHS), changed=st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=4), told=st.booleans()
 )
