@@ -59,13 +59,16 @@ class Desk:
         self._journal = Journal(run, Decision)
         self._journal.gather()
         self.opinions = Opinions()
-        self.opinions.take(self._journal.new())
+        before = self._journal.new()
+        self.opinions.take(before)
         self._queue = Queue([])
         self._rounds: dict[int, int] = {}  # of every row that was ever asked
         self._lock = threading.RLock()
         self._looked = -1e9
         self.round = 0
         self.progress = Progress(classes)
+        for decision in before:
+            self.progress.decided(decision)
         self.look()
 
     def look(self) -> None:

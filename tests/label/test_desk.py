@@ -36,6 +36,7 @@ def test_a_decision_is_on_the_disk_when_it_returns_and_a_new_desk_asks_for_what_
     again = desk(run)  # as after a kill -9
     assert again.next("b", "bob", 9) == [11, 12, 13, 14, 15]
     assert (again.progress.done, again.progress.total, again.progress.cost) == (1, 6, 2.0)
+    assert again.progress.of_person("ann")["decisions"] == 1
 
 
 def test_a_decision_that_is_sent_again_is_kept_once_also_by_a_new_desk(run):

@@ -7,6 +7,7 @@ const small = (item) => `/image/${item.row_id}?as=small`;
 
 export function grid(desk) {
   const title = element("h1", {});
+  const how = element("p", { class: "summary" }, "Leave out what is not like the others: a click, or arrows and space. A class key labels the rest.");
   const tiles = element("div", { class: "tiles", role: "group", "aria-label": "Images that look alike" });
   let items = [];
   let since = 0;
@@ -58,7 +59,7 @@ export function grid(desk) {
       return;
     }
     count();
-    desk.root.replaceChildren(title, tiles);
+    desk.root.replaceChildren(title, how, tiles);
     since = performance.now();
     tiles.firstElementChild.focus();
   }
