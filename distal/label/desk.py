@@ -88,6 +88,7 @@ class Desk:
                 self._open(following, query.row_ids.tolist())
 
     def _open(self, round: int, rows: list[int]) -> None:
+        self._queue.hurry([row_id for row_id, asked_in in self._rounds.items() if asked_in == self.round])
         self.round = round
         self._rounds.update(dict.fromkeys(rows, round))
         answered = {answer.row_id: answer for answer in self._ledger.answers(round)}
