@@ -57,7 +57,7 @@ def page_of(run: RunDirectory, round: int, paths: Mapping[int, str], classes: Se
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>Round {round}: {images} to label</title>\n<style>{STYLE}</style>\n"
         f"<header><strong>{html.escape(run.name)}</strong> · Round {round} · {images} to label\n"
-        "<p>Write into labels.csv, column label, a class or its number. An image's own page shows it in its size.</p>"
+        "<p>Write into labels.csv, column label, a class or its number. A click shows an image in its own size.</p>"
         f'</header>\n<div class="all"><main>\n{figures}\n</main>\n'
         f'<aside aria-label="Classes"><ol start="0">\n{names}\n</ol>\n<dl>\n{facts}\n</dl></aside></div>\n</html>\n'
     )
