@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from distal.driver.preparation import Preparation
+from distal.label.guard import cookie_of
 from distal.resolve import make_config
 from distal.run.directory import RunDirectory
 from distal.run.ledger import Ledger, Query
@@ -64,7 +65,7 @@ class Client:
     def __init__(self, link: str) -> None:
         host, port, token = re.findall(r"//(.+):(\d+)/\?token=(.+)", link)[0]
         self._connection = http.client.HTTPConnection(host, int(port))
-        self._headers = {"cookie": f"distal-page={token}", "content-type": "application/json"}
+        self._headers = {"cookie": f"{cookie_of(token)}={token}", "content-type": "application/json"}
 
     def speak(self, method: str, path: str, fields: dict[str, object] | None = None) -> bytes:
         body = None if fields is None else json.dumps({"page": "p", "person": "ann", **fields})

@@ -5,16 +5,17 @@
 
 Needs chromium, and for `tiles` ../shared/data (or DATA=folder). `tiles` starts `distal run` with `train.every=6`, so
 that the sixth round alone trains, and answers truthfully. In the middle of the first pass the page's server is killed
-with signal 9 while an answer is on its way, another one is started, and three answers are undone and given again.
+with signal 9 while an answer is on its way, the run opens another one, and three answers are undone and given again.
 Printed are decisions, keys, the time between a key and the next image as the page measures it, the time from a batch's
 last key to the next batch's first image, and the CPU time of the server. `queued` measures the first of these with a
-long queue. A person looks for a fifth of a second.
+long queue, and beside it what the same browser takes for a plain page whose key sends a request that a server of a few
+lines answers at once, and shows an image that is loaded already. A person looks for a fifth of a second.
 """
 
 import argparse
 import os
-import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "system"))
 from driven_browser import Browser
 from labeling import begin
 from machine import describe_machine
+from plain_page import plain_page
 
 from distal.run.directory import RunDirectory
 from distal.run.journal import Decision, Journal
@@ -56,7 +58,6 @@ class Page:
         assert process.stdout is not None
         line = next(line for line in process.stdout if line.startswith("label: "))
         self.link = line.split()[-1]
-        self.port = re.findall(r":(\d+)/", self.link)[0]
         self.process, self.server, self.browser = process, server, browser
         self.keys, self.cpu_s = 0, 0.0
         self.spans_ms: list[float] = []
@@ -93,15 +94,28 @@ class Page:
 def start_run(folder: Path, name: str, seed: int, overrides: list[str]) -> tuple[subprocess.Popen[str], psutil.Process]:
     """Start `distal run`, and return it and the process that serves its page."""
     keys = [f"name={name}", f"storage={folder}", f"seed={seed}", f"pool.path={DATA}/train.parquet"]
-    keys += [f"evaluate.path={DATA}/test.parquet", "pool.image_size=32", "oracle.kind=page", "oracle.port=0"]
+    keys += [f"evaluate.path={DATA}/test.parquet", "pool.image_size=32", "oracle.kind=page", f"oracle.port={a_port()}"]
     keys += [f"rounds={ROUNDS}", f"query.batch={BATCH}", f"train.every={ROUNDS}", "train.steps=2", "train.threads=1"]
     command = [sys.executable, "-m", "distal", "run", *keys, "evaluate.samples=64", *overrides]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    while True:
+    return process, server_of(process)
+
+
+def a_port() -> int:
+    """Return a port that is free: a page that is opened again has the one that it had."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+def server_of(process: subprocess.Popen[str]) -> psutil.Process:
+    """Return the process that serves a run's page, once there is one that lives."""
+    while process.poll() is None:
         for child in psutil.Process(process.pid).children():
-            if "--with-run" in child.cmdline():
-                return process, child
-        time.sleep(0.05)
+            with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                if "--with-run" in child.cmdline() and child.status() != psutil.STATUS_ZOMBIE:
+                    return child
+        time.sleep(0.1)
+    raise SystemExit(f"the run ended with {process.returncode} before its page was there")
 
 
 def one_by_one(page: Page, run: RunDirectory, key_of: dict[str, str]) -> None:
@@ -123,16 +137,12 @@ def one_by_one(page: Page, run: RunDirectory, key_of: dict[str, str]) -> None:
 
 
 def killed(page: Page, run: RunDirectory, shown: str, key_of: dict[str, str]) -> str:
-    """Kill the server, press a key, start another server, then take three answers back and give them again."""
+    """Kill the server, press a key, wait for another server, then take three answers back and give them again."""
     before = len(Journal(run, Decision).new())
     page.server.send_signal(signal.SIGKILL)
-    page.server.wait()
     page.press(key_of[shown])
     page.wait("!document.querySelector('#banner').hidden")
-    again = subprocess.Popen(
-        [sys.executable, "-m", "distal", "label", run.uri, "--port", page.port], stdout=subprocess.PIPE, text=True
-    )
-    page.server = psutil.Process(again.pid)
+    page.server = server_of(page.process)
     page.wait(f"document.querySelector('#banner').hidden && ({SHOWN}) !== {shown!r}")
     assert len(Journal(run, Decision).new()) == before + 1, "the answer on its way is there once"
     taken_back: list[str] = []
@@ -203,9 +213,7 @@ def label_tiles(folder: Path, seed: int, overrides: list[str]) -> None:
                     in_groups(page, dict(enumerate(truths)))
             process.wait(1800)
         finally:
-            process.kill()  # its page ends with it, but for one that took a killed one's place
-        with suppress(psutil.NoSuchProcess):
-            page.server.kill()
+            process.kill()  # its page ends with it
         answers = [answer for round in range(1, ROUNDS + 1) for answer in Ledger(run).answers(round)]
         assert len({answer.row_id for answer in answers}) == len(answers) == ROUNDS * BATCH
         assert all(answer.label == truths[answer.row_id] for answer in answers)
@@ -230,8 +238,19 @@ def label_queued(folder: Path, rows: int, decisions: int) -> None:
             page.press(str(1 + number % 2))
             shown = str(page.next(shown, SHOWN))
         page.cpu_s = page.cpu() - began
-    process.kill()
-    show(f"{rows:,} rows queued", page, decisions, decisions)
+        process.kill()
+        show(f"{rows:,} rows queued", page, decisions, decisions)
+        with plain_page() as link:
+            browser.open(link)
+            browser.until("document.querySelector('img')")
+            for number in range(decisions):
+                time.sleep(LOOKS_S)
+                browser.press("1")
+                browser.until(f"performance.getEntriesByName('key to image').length > {number}")
+            plain = np.array(browser.ask(SPANS))
+    ratio = np.array(page.spans_ms) / np.median(plain)
+    print(f"  a plain page: median {np.median(plain):.1f} ms, p95 {np.percentile(plain, 95):.1f} ms")
+    print(f"  ratio to its median: median {np.median(ratio):.2f}, p95 {np.percentile(ratio, 95):.2f}")
 
 
 def main() -> None:

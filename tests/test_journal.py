@@ -51,11 +51,23 @@ def test_decisions_put_together_are_the_same_decisions_for_new_readers_and_for_o
     assert Journal(run, Decision).new() == made
 
 
+def test_decisions_are_put_together_while_they_come_so_that_no_reader_lists_many_files(run, monkeypatch):
+    monkeypatch.setattr(module, "LOOSE", 3)
+    made = [decision(n, n) for n in range(1, 9)]
+    journal, reader, read = Journal(run, Decision), Journal(run, Decision), []
+    for each in made:
+        journal.append(each)
+        read += reader.new()
+    assert read == made
+    names = ["00000001-00000003.json", "00000004-00000006.json", "00000007.json", "00000008.json"]
+    assert run.list("decisions") == names
+
+
 def test_a_kill_between_putting_together_and_tidying_up_loses_and_doubles_nothing(run, monkeypatch):
     monkeypatch.setattr(module, "LOOSE", 2)
+    monkeypatch.setattr(RunDirectory, "delete", lambda *_: None)
     made = [decision(n, n) for n in (1, 2)]
     write(run, *made)
-    monkeypatch.setattr(RunDirectory, "delete", lambda *_: None)
     Journal(run, Decision).gather()
     assert len(run.list("decisions")) == 3
     assert Journal(run, Decision).new() == made

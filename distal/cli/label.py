@@ -141,7 +141,8 @@ def _input_ended() -> bool:
 
 
 def _until_input_ends(serving: Any) -> None:
-    sys.stdin.buffer.read()
+    while os.read(sys.stdin.fileno(), 4096):  # not sys.stdin.read: an interpreter that ends aborts at its lock
+        pass
     serving.should_exit = True
 
 

@@ -51,14 +51,16 @@ def agreement(answers: Sequence[Mapping[str, int]], seed: int = 0) -> Agreement 
         for person, answer in row.items():
             chosen[i, people.index(person), values.index(answer)] = 1.0
     n = len(shared)
-    weights = stream(seed, "agreement").multinomial(n, np.full(n, 1.0 / n), RESAMPLES).astype(np.float64)
+    # Rows with the same answers count alike: drawn are numbers of each kind of row, of which there are few.
+    chosen, times = np.unique(chosen, axis=0, return_counts=True)
+    weights = stream(seed, "agreement").multinomial(n, times / n, RESAMPLES).astype(np.float64)
     kappa = cohen if len(people) == 2 else fleiss
-    found = kappa(chosen, np.ones((1, n)))[0]
+    found = kappa(chosen, times[None].astype(np.float64))[0]
     resampled = kappa(chosen, weights)
     low, high = np.nanpercentile(resampled, [2.5, 97.5]) if np.isfinite(resampled).any() else (np.nan, np.nan)
     counts = chosen.sum(1)
     given = counts.sum(1)
-    agreed = float((counts * (counts - 1)).sum() / (given * (given - 1)).sum())
+    agreed = float(times @ (counts * (counts - 1)).sum(1) / (times @ (given * (given - 1))))
     statistic = "Cohen's kappa" if len(people) == 2 else "Fleiss' kappa"
     return Agreement(statistic, _or_none(found), _or_none(low), _or_none(high), n, tuple(people), agreed)
 

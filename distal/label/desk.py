@@ -59,13 +59,16 @@ class Desk:
         self._journal = Journal(run, Decision)
         self._journal.gather()
         self.opinions = Opinions()
-        self.opinions.take(self._journal.new())
+        before = self._journal.new()
+        self.opinions.take(before)
         self._queue = Queue([])
         self._rounds: dict[int, int] = {}  # of every row that was ever asked
         self._lock = threading.RLock()
         self._looked = -1e9
         self.round = 0
         self.progress = Progress(classes)
+        for decision in before:
+            self.progress.decided(decision)
         self.look()
 
     def look(self) -> None:
@@ -85,6 +88,7 @@ class Desk:
                 self._open(following, query.row_ids.tolist())
 
     def _open(self, round: int, rows: list[int]) -> None:
+        self._queue.hurry([row_id for row_id, asked_in in self._rounds.items() if asked_in == self.round])
         self.round = round
         self._rounds.update(dict.fromkeys(rows, round))
         answered = {answer.row_id: answer for answer in self._ledger.answers(round)}

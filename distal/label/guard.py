@@ -6,6 +6,7 @@ requests that change something only from the page's own origin and as JSON; and,
 machine alone, no other host name than the machine's own, which a rebound DNS name would be.
 """
 
+import hashlib
 import hmac
 import json
 from collections.abc import Mapping
@@ -13,7 +14,8 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-COOKIE = "distal-page"
+LONGEST = 12
+"""Digits of a length that is believed to be one."""
 MOST_BYTES = 1_000_000
 """Of a request's body: a decision about ten thousand rows has a tenth of it."""
 HERE = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -30,6 +32,14 @@ HEADERS = (
 )
 
 
+def cookie_of(token: str) -> str:
+    """Return the name of the cookie that holds a token.
+
+    One for each token: a browser sends the cookies of a host to all its ports, where other runs may have their pages.
+    """
+    return f"distal-page-{hashlib.sha256(token.encode()).hexdigest()[:12]}"
+
+
 class TooLargeError(Exception):
     """Stop the reading of a body that is too large."""
 
@@ -43,6 +53,7 @@ class Guard:
     def __init__(self, app: Any, token: str, hosts: frozenset[str] | None = HERE) -> None:
         self._app = app
         self._token = token
+        self._cookie = cookie_of(token)
         self._hosts = hosts
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -57,14 +68,15 @@ class Guard:
         by_link = by_link and scope["path"] == "/" and scope["method"] == "GET"
         wrong = self._wrong(scope["method"], headers, by_link)
         if wrong is not None:
-            await _refuse(send, *wrong)
+            await _refuse(send, *wrong, in_a_tab=scope["path"] == "/")
             return
 
         async def send_guarded(message: Any) -> None:
             if message["type"] == "http.response.start":
                 more = list(HEADERS)
                 if by_link:
-                    more.append((b"set-cookie", f"{COOKIE}={self._token}; HttpOnly; SameSite=Strict; Path=/".encode()))
+                    cookie = f"{self._cookie}={self._token}; HttpOnly; SameSite=Strict; Path=/"
+                    more.append((b"set-cookie", cookie.encode()))
                 message = {**message, "headers": [*message["headers"], *more]}
             await send(message)
 
@@ -77,7 +89,7 @@ class Guard:
             return 403, f"this page is served to this machine alone, not to '{_name_of(host)[:100]}'"
         if method not in ("GET", "POST"):
             return 405, f"{method[:20]} is not answered"
-        if not (by_link or self._has_token(_cookie(headers)) or self._has_token(_bearer(headers))):
+        if not (by_link or self._has_token(_cookie(headers, self._cookie)) or self._has_token(_bearer(headers))):
             return 401, "open the link that distal printed: it has a token that this address lacks"
         if method == "POST":
             origin = headers.get("origin")
@@ -87,7 +99,8 @@ class Guard:
                 return 403, "another site sent this request"
             if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
                 return 415, "expected: application/json"
-            if not headers.get("content-length", "0").isdecimal() or int(headers.get("content-length", 0)) > MOST_BYTES:
+            length = headers.get("content-length", "0")
+            if not length.isdecimal() or len(length) > LONGEST or int(length) > MOST_BYTES:
                 return 413, f"the request has more than {MOST_BYTES:,} bytes"
         return None
 
@@ -110,9 +123,11 @@ def _limited(receive: Any) -> Any:
     return receive_limited
 
 
-async def _refuse(send: Any, status: int, reason: str) -> None:
-    body = json.dumps({"error": reason}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+async def _refuse(send: Any, status: int, reason: str, in_a_tab: bool) -> None:
+    """Send a refusal; in a tab a person reads it, elsewhere the page does."""
+    body = reason.encode() if in_a_tab else json.dumps({"error": reason}).encode()
+    kind = b"text/plain; charset=utf-8" if in_a_tab else b"application/json"
+    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": [*headers, *HEADERS]})
     await send({"type": "http.response.body", "body": body})
 
@@ -124,9 +139,9 @@ def _name_of(host: str) -> str:
         return ""
 
 
-def _cookie(headers: Mapping[str, str]) -> str:
+def _cookie(headers: Mapping[str, str], name: str) -> str:
     try:
-        found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+        found = SimpleCookie(headers.get("cookie", "")).get(name)
     except CookieError:
         return ""
     return "" if found is None else found.value

@@ -15,6 +15,9 @@ from distal.label.trials import Trial, Trials
 from distal.run.directory import RunDirectory
 from distal.run.judgements import KINDS, Judgement, Kind, judgements_of, tally
 
+MOST_TRIALS = 10**9
+"""Nobody judges as many."""
+
 
 class Judging:
     """Answer the judging page of one round; the caller holds the run's lock `judge`.
@@ -36,7 +39,7 @@ class Judging:
             asked("/api/start", self.start),
             asked("/api/trial", self.trial),
             told("/api/judge", self.judge),
-            shown("/image/{kind}/{trial:int}/{side:int}", self.image),
+            shown("/image/{kind}/{trial}/{side}", self.image),
         ]
 
     def start(self, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,7 +63,7 @@ class Judging:
         """Keep a judgement, durable before the next trial is told; one that was sent before is kept once."""
         person, kind, token = self._person_of(fields), _kind(fields), str(fields["token"])[:100]
         number, choice = int(fields["trial"]), int(fields["choice"])
-        if not 0 < number < 10**9 or choice not in (0, 1):
+        if not 0 < number < MOST_TRIALS or choice not in (0, 1):
             raise ValueError("expected a trial from 1, and 0 or 1 for choice")
         trial = self._trials.trial(person, kind, number)
         with self._lock:
@@ -86,8 +89,10 @@ class Judging:
     def image(self, path: Mapping[str, Any], fields: Mapping[str, str]) -> tuple[bytes, str, str]:
         """Return the image at one side of a person's trial."""
         kind, number, side = _kind(path), int(path["trial"]), int(path["side"])
+        if not 0 < number < MOST_TRIALS:
+            raise KeyError(number)
         trial = self._trials.trial(self._person_of(fields), kind, number)
-        if side >= len(trial.sides) or number < 1:
+        if not 0 <= side < len(trial.sides):
             raise KeyError(side)
         return encode_image(self._trials.image(trial, side)), "image/png", ""
 

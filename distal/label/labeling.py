@@ -57,7 +57,7 @@ class Labeling:
             told("/api/undo", self.undo),
             told("/api/skip", self.skip),
             told("/api/leave", self.leave),
-            shown("/image/{row_id:int}", self.image),
+            shown("/image/{row_id}", self.image),
         ]
 
     def start(self, fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class Progress:
             self._images[decision.person] += len(decision.row_ids)
 
     def of_person(self, person: str) -> dict[str, float]:
-        """Return how many decisions and images a person made here since the page was opened, and the usual seconds."""
+        """Return how many decisions a person made in this run, about how many images, and the usual seconds of one."""
         seconds = self._seconds.get(person)
         return {
             "decisions": self._decisions[person],

@@ -19,6 +19,7 @@ class Queue:
         self._free: OrderedDict[int, None] = OrderedDict.fromkeys(rows)
         self._again: OrderedDict[int, frozenset[str]] = OrderedDict()  # await another person; who has answered
         self._sooner: OrderedDict[int, None] = OrderedDict()  # of these, those that come before all first answers
+        self._overdue: OrderedDict[int, None] = OrderedDict()  # of these, those of the batch before: they come next
         self._held: dict[str, OrderedDict[int, None]] = {}  # by page: what it is shown
         self._holder: dict[int, str] = {}
         self._shown: set[int] = set()  # of the rows that are held, those that a page shows together
@@ -34,6 +35,13 @@ class Queue:
         """Put the rows of another query behind those that are left."""
         self._free.update(OrderedDict.fromkeys(rows))
 
+    def hurry(self, rows: Iterable[int]) -> None:
+        """Have those of the rows of a batch that is past which await another person come before the next one's.
+
+        Those of batches before that come when nothing else is left: who joins late would see old rows alone.
+        """
+        self._overdue = OrderedDict.fromkeys(row_id for row_id in rows if row_id in self._again)
+
     def next(self, page: str, person: str, count: int) -> list[int]:
         """Return up to `count` rows for a page: those that it is shown already, then others, which it now holds.
 
@@ -43,6 +51,7 @@ class Queue:
         self._person[page] = person
         held = self._held.setdefault(page, OrderedDict())
         self._hold_again(page, person, self._sooner, count)
+        self._hold_again(page, person, self._overdue, count)
         while len(held) < count and self._free:
             row_id, _ = self._free.popitem(last=False)
             self._hold(page, row_id)
@@ -114,6 +123,7 @@ class Queue:
                 self._free.move_to_end(row_id, last=last)
             elif last:
                 self._sooner.pop(row_id, None)
+                self._overdue.pop(row_id, None)
                 self._again.move_to_end(row_id)
 
     def answered(self, row_id: int, again: Iterable[str] = (), sooner: bool = False) -> None:
@@ -156,6 +166,7 @@ class Queue:
     def _forget(self, row_id: int) -> None:
         self._again.pop(row_id, None)
         self._sooner.pop(row_id, None)
+        self._overdue.pop(row_id, None)
 
     def _drop(self, row_id: int) -> None:
         page = self._holder.pop(row_id, None)

@@ -27,7 +27,7 @@ Answer = Callable[[Mapping[str, Any]], Any]
 """Turn the fields of a request into what JSON can hold. Raises DistalError, KeyError, TypeError or ValueError."""
 
 
-ASSETS = ("page.css", "page.js", "label.js", "one.js", "grid.js", "review.js", "viewer.js", "judge.js")
+ASSETS = ("page.css", "page.js", "label.js", "one.js", "grid.js", "review.js", "viewer.js", "waiting.js", "judge.js")
 
 
 def page_app(page: str, routes: list[Route], token: str, hosts: frozenset[str] | None) -> Guard:
@@ -159,7 +159,8 @@ async def _answered(answer: Answer, fields: Any) -> Response:
 
 
 def _refused(status: int, reason: str) -> Response:
-    return JSONResponse({"error": reason}, status_code=status, headers={"cache-control": "no-store"})
+    sendable = reason.encode("utf-8", "replace").decode()  # JSON may bring half a character, which nobody can send
+    return JSONResponse({"error": sendable}, status_code=status, headers={"cache-control": "no-store"})
 
 
 async def _too_large(_: Request, error: Exception) -> Response:

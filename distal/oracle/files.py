@@ -1,13 +1,13 @@
 """Ask people: a folder of PNGs to look at and a CSV to fill in, whenever they like, a part at a time."""
 
-import html
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 
 from distal.data.digits import encode_png
 from distal.errors import OracleError
 from distal.oracle.classes import Classes
 from distal.oracle.decided import decided, opinions_of
+from distal.oracle.files_page import page_of
 from distal.oracle.originals import original_images
 from distal.oracle.protocol import Images, RowIds
 from distal.oracle.sheet import SKIP, Sheet, blank_sheet, read_sheet
@@ -48,7 +48,7 @@ class FilesOracle:
         if "README.txt" not in there:
             self._run.write(round_path(query.round, FOLDER, "README.txt"), self._readme().encode())
         if PAGE not in there:
-            page = _page(query.round, paths, self._classes.names)
+            page = page_of(self._run, query.round, paths, self._classes.names, self._ledger)
             self._run.write(round_path(query.round, FOLDER, PAGE), page.encode())
         if SHEET not in there:  # last: who sees it finds everything that it speaks of
             self._run.write(_sheet_path(query.round), blank_sheet(paths))
@@ -126,26 +126,6 @@ class FilesOracle:
             f"Then run: distal resume {self._run.uri}\n\nClasses:\n"
             + "".join(f"{index}  {name}\n" for index, name in enumerate(names))
         )
-
-
-def _page(round: int, paths: Mapping[int, str], classes: Sequence[str]) -> str:
-    """Return a page with the classes, and all images at a size that can be seen, each over its row id and path."""
-    names = "\n".join(f"<li>{html.escape(name)}</li>" for name in classes)
-    figures = "\n".join(
-        f'<figure><img src="{row_id}.png" alt=""><figcaption>{row_id}<br>{html.escape(path)}</figcaption></figure>'
-        for row_id, path in paths.items()
-    )
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8">'
-        f"<title>Round {round}: {len(paths)} images to label</title>\n<style>\n"
-        "body { font: 14px sans-serif; }\nli, figcaption { overflow-wrap: anywhere; }\n"
-        "main { display: flex; flex-wrap: wrap; gap: 12px; }\n"
-        "figure { margin: 0; text-align: center; max-width: 240px; }\n"
-        "img { height: 160px; max-width: 100%; object-fit: contain; image-rendering: pixelated; "
-        "border: 1px solid #ccc; }\n"
-        f"</style>\n<p>Write into {SHEET}, column label, a class or its number:</p>\n"
-        f'<ol start="0">\n{names}\n</ol>\n<main>\n{figures}\n</main>\n</html>\n'
-    )
 
 
 def _sheet_path(round: int) -> str:

@@ -1,5 +1,7 @@
 """Agreement: Cohen's kappa as scikit-learn computes it, Fleiss' as he printed it."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
@@ -23,6 +25,20 @@ def test_two_people_agree_as_scikit_learn_says(seed):
     assert found.kappa == pytest.approx(cohen_kappa_score(ann, bob), abs=1e-12)
     assert found.agreed == pytest.approx((ann == bob).mean())
     assert (found.rows, found.people, found.statistic) == (60, ("ann", "bob"), "Cohen's kappa")
+
+
+def test_a_long_run_takes_no_more_memory_than_its_answers():
+    rng = np.random.default_rng(0)
+    ann, bob = rng.integers(0, 3, (2, 20_000))
+    answers = [{"ann": int(a), "bob": int(b)} for a, b in zip(ann, bob, strict=True)]
+    tracemalloc.start()
+    found = agreement(answers)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20e6, "a table of rows by resamples has 320 MB"
+    assert found.kappa == pytest.approx(cohen_kappa_score(ann, bob), abs=1e-12)
+    # The standard error of kappa where nobody agrees beyond chance (Cohen 1960): sqrt(p_e / (n (1 - p_e))).
+    assert found.high - found.low == pytest.approx(2 * 1.96 * np.sqrt(1 / 3 / (20_000 * 2 / 3)), rel=0.15)
 
 
 def test_many_people_agree_as_fleiss_says():

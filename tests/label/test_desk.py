@@ -36,6 +36,7 @@ def test_a_decision_is_on_the_disk_when_it_returns_and_a_new_desk_asks_for_what_
     again = desk(run)  # as after a kill -9
     assert again.next("b", "bob", 9) == [11, 12, 13, 14, 15]
     assert (again.progress.done, again.progress.total, again.progress.cost) == (1, 6, 2.0)
+    assert again.progress.of_person("ann")["decisions"] == 1
 
 
 def test_a_decision_that_is_sent_again_is_kept_once_also_by_a_new_desk(run):
@@ -109,6 +110,23 @@ def test_a_share_is_asked_of_a_second_person_and_a_dispute_is_settled(run):
     assert made.opinions.outcome(10).label == 2
     made.decide("a", "ann", rule(10, label=1, settles=True))
     assert {"ann": 0, "bob": 1} in made.answers()  # settling does not make people agree
+
+
+def test_what_awaits_a_second_person_when_its_batch_is_over_comes_before_the_next_batch(run, monkeypatch):
+    monkeypatch.setattr("distal.label.desk.LOOK_S", 0.0)
+    made = desk(run, repeat=1.0)
+    made.decide("a", "ann", rule(*range(10, 16)))
+    for round, first in ((2, 20), (3, 30)):
+        Ledger(run).record(round - 1, [Answer(first - 10 + i, 0, "ann", 1.0) for i in range(6)])
+        run.commit(round - 1)
+        ask(run, round, range(first, first + 6))
+        assert made.next("a", "ann", 2) == [first, first + 1], "nobody is asked what is already theirs"
+        before = [first - 10, first - 9]
+        assert made.next("b", "bob", 2) == before
+        made.leave("b")
+        assert desk(run, repeat=1.0).next("b", "bob", 2) == before, "also after a restart"
+        if round == 2:
+            made.decide("a", "ann", rule(*range(20, 26)))
 
 
 def test_the_share_that_is_asked_twice_does_not_depend_on_who_asks_or_when(run):

@@ -75,6 +75,15 @@ def test_images_stand_where_the_trial_says_and_no_name_or_size_tells_which_is_re
     assert "sides" not in page.trial({"person": "ann", "kind": "real"})
 
 
+@pytest.mark.parametrize(
+    ("trial", "side"),
+    [("1", "2"), ("1", "-1"), ("0", "0"), ("-5", "0"), ("9" * 30, "0"), ("9" * 5000, "0"), ("x", "0")],
+)
+def test_an_image_of_no_trial_is_refused(run, trial, side):
+    with pytest.raises((KeyError, ValueError)):
+        judging(run).image({"kind": "real", "trial": trial, "side": side}, {"person": "ann"})
+
+
 def test_people_have_trials_of_their_own_the_same_whenever_they_come_back():
     assert [trials().trial("ann", "real", n) for n in (1, 2)] == [trials().trial("ann", "real", n) for n in (1, 2)]
     assert [trials().trial("ann", "real", n).generated for n in range(1, 9)] != [

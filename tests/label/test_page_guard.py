@@ -3,12 +3,15 @@
 import asyncio
 import json
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from label_run import CLASSES, Pool, ask
 
 from distal.label.desk import Desk
-from distal.label.guard import COOKIE, MOST_BYTES
+from distal.label.guard import MOST_BYTES, cookie_of
 from distal.label.images import ShownImages
 from distal.label.labeling import Labeling
 from distal.label.server import hosts_of, page_app, token_of
@@ -16,6 +19,7 @@ from distal.run.directory import RunDirectory
 from distal.run.journal import Decision, Journal
 
 TOKEN = "s3cret-token-of-this-page"
+COOKIE = cookie_of(TOKEN)
 HOST = "127.0.0.1:8377"
 OURS = {"cookie": f"{COOKIE}={TOKEN}", "host": HOST, "origin": f"http://{HOST}", "content-type": "application/json"}
 RULING = {"page": "p", "person": "ann", "row_ids": [10], "label": 1, "token": "t"}
@@ -94,6 +98,20 @@ def test_without_the_token_nothing_is_shown(app, path, cookie):
     assert (status, TOKEN.encode() in body) == (401, False)
 
 
+def test_two_runs_have_their_pages_on_one_machine_and_a_browser_that_has_both_open_sends_both_cookies(app):
+    other = "another-token-of-another-run"
+    both = f"{cookie_of(other)}={other}; {COOKIE}={TOKEN}"
+    assert request(app, "GET", "/label.js", {"host": HOST, "cookie": both})[0] == 200
+    assert cookie_of(other) != COOKIE, "the second page would take the first one's place"
+    assert TOKEN not in COOKIE
+
+
+def test_a_person_without_the_link_reads_words_and_no_code(app):
+    status, headers, body = request(app, "GET", "/", {"host": HOST})
+    assert (status, headers["content-type"]) == (401, "text/plain; charset=utf-8")
+    assert body.startswith(b"open the link that distal printed")
+
+
 @pytest.mark.parametrize(
     ("changed", "status"),
     [
@@ -108,6 +126,7 @@ def test_without_the_token_nothing_is_shown(app, path, cookie):
         ({"host": "evil.example:8377", "origin": "http://evil.example:8377"}, 403),
         ({"content-length": str(100 * 2**20)}, 413),
         ({"content-length": "-1"}, 413),
+        ({"content-length": "1" * 5000}, 413),
     ],
 )
 def test_what_another_site_could_send_changes_nothing(app, run, changed, status):
@@ -135,6 +154,8 @@ def test_an_answer_of_100_mb_that_says_nothing_of_its_size_is_cut_off(app, run):
         "/image/..%2f..%2fetc%2fpasswd",
         "/image/-1",
         "/image/99",
+        "/image/" + "9" * 5000,
+        "/image/10.0",
         "/../label.py",
         "/page/label.js",
     ],
@@ -157,6 +178,7 @@ def test_no_path_leads_out_of_what_was_asked(app, target):
         {**RULING, "label": 7},
         {**RULING, "token": "x" * 101},
         {**RULING, "row_ids": [99]},
+        {**RULING, "label": None, "why": "\ud800"},
         {**RULING, "seconds": "NaN"},
     ],
 )
@@ -168,6 +190,49 @@ def test_what_is_no_decision_is_refused_in_words(app, run, body):
     assert status in (400, 409)
     assert json.loads(reply)["error"]
     assert Journal(run, Decision).new() == []
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.sampled_from([10, 11, 2**64]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+    max_leaves=6,
+)
+FIELDS = (
+    "page",
+    "person",
+    "row_ids",
+    "label",
+    "token",
+    "why",
+    "seconds",
+    "suggested",
+    "settles",
+    "count",
+    "kind",
+    "row_id",
+)
+PATHS = ("decide", "undo", "skip", "leave", "start", "next", "groups", "review", "suggestion")
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    path=st.sampled_from(PATHS), changed=st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=4), told=st.booleans()
+)
+def test_whatever_is_sent_is_answered_or_refused_in_words_and_no_wrong_decision_is_kept(app, run, path, changed, told):
+    fields = {**RULING, "kind": "mine", "row_id": 10, **changed}
+    target = f"/api/{path}"
+    if told:
+        status, _, reply = request(app, "POST", target, OURS, fields)
+    else:
+        query = urlencode(fields, errors="replace")
+        status, _, reply = request(app, "GET", f"{target}?{query}", OURS)
+    assert status in (200, 400, 405, 409), reply
+    assert status in (200, 405) or json.loads(reply)["error"]
+    for decision in Journal(run, Decision).new():
+        assert set(decision.row_ids) <= set(range(10, 16))
+        assert decision.label in (None, 0, 1, 2)
+        assert 0.0 <= decision.seconds <= 86400.0
+        assert len(decision.person) <= 60
 
 
 def test_class_names_and_paths_are_data(app):

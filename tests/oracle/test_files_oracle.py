@@ -1,6 +1,7 @@
 """People label in a folder: nothing they edited is overwritten, a part is as welcome as the whole."""
 
 import io
+import json
 import os
 
 import numpy as np
@@ -60,8 +61,23 @@ def test_a_page_shows_the_classes_and_every_image_by_its_row_and_path(run, query
     oracle(run).submit(query)
     page = run.read("rounds/0001/to-label/index.html").decode()
     for row_id in (7, 3, 5, 12):
-        assert f'<img src="{row_id}.png" alt=""><figcaption>{row_id}<br>img/{row_id}.png</figcaption>' in page
-    assert '<ol start="0">\n<li>cat</li>\n<li>dog</li>\n<li>Löwe</li>\n</ol>' in page
+        assert f'<a href="{row_id}.png"><img src="{row_id}.png" alt="Image {row_id}"></a>' in page
+        assert f"<figcaption><b>{row_id}</b> img/{row_id}.png</figcaption>" in page
+    assert "<li><b>1</b><span>dog</span></li>" in page
+
+
+def test_a_page_shows_how_far_the_run_is_as_the_labeling_page_does(run, query):
+    Ledger(run).record(1, [Answer(7, 1, "ann", 1.0, 2.5), Answer(3, 1, "ann", 1.0), Answer(5, None, "ann", 1.0)])
+    recall = [{"class": "<dog>", "found": 2, "total": 1700, "low": 2, "high": 9000}]
+    run.write("rounds/0001/metrics.json", json.dumps({"recall": recall}).encode())
+    second = Query(2, np.array([20], dtype=np.int64), np.zeros(1, np.float32), "margin")
+    Ledger(run).write_query(second)
+    oracle(run).submit(second)
+    page = run.read("rounds/0002/to-label/index.html").decode()
+    assert "<strong>r</strong> · Round 2 · 1 image to label" in page
+    assert "<li><b>1</b><span>dog</span>2</li>" in page
+    assert "<dt>Cost so far</dt><dd>4.5</dd>\n<dt>No class</dt><dd>1</dd>" in page
+    assert "<dt>Found of &lt;dog&gt;</dt><dd>2 of about 1,700</dd>" in page
 
 
 def test_the_sheet_says_where_each_image_comes_from(run, query):

@@ -71,7 +71,7 @@ class Browser:
         waiting = (
             f"new Promise((done, fail) => {{ const end = performance.now() + {1000 * seconds};"
             f"const look = () => {{ const found = {expression}; if (found) done(found);"
-            "else if (performance.now() > end) fail(new Error(document.body.innerText)); else setTimeout(look, 2); };"
+            "else if (performance.now() > end) fail(new Error(document.body.innerText)); else setTimeout(look, 10); };"
             "look(); })"
         )
         return self.ask(waiting)

@@ -1,5 +1,6 @@
 """People label in a real browser, by keys alone: one by one, in groups, two of them, and through a kill -9."""
 
+import os
 import re
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,6 +32,7 @@ from distal.run.ledger import Ledger, Query
 
 NAMES = ["<img src=x onerror=\"document.title='owned'\">", *"123456789"]
 BATCH = 10
+SPOKEN = ("button", "textbox", "image", "progressbar", "dialog", "group", "navigation")
 SHOWN = "document.querySelector('.stage img') && document.querySelector('.about').textContent"
 
 pytestmark = [*IN_A_BROWSER, pytest.mark.timeout(240)]
@@ -103,13 +106,42 @@ def view(browser: Browser, name: str) -> None:
     browser.ask(f"document.querySelector('[data-view={name}]').click()")
 
 
+def nameless(browser: Browser) -> list[str]:
+    """Return the roles of what a screen reader meets on the page and cannot name."""
+    nodes = browser.call("Accessibility.getFullAXTree")["nodes"]
+    met = [node for node in nodes if not node["ignored"] and node["role"]["value"] in SPOKEN]
+    assert len(met) > 10
+    return [node["role"]["value"] for node in met if not node.get("name", {}).get("value", "").strip()]
+
+
+def look_closely(browser: Browser) -> None:
+    """Make an image larger, see it in its original size, raise and lower the contrast; the next one shows whole."""
+    drawn = "document.querySelector('.stage img').style"
+    browser.press("+")
+    assert "scale(1.25)" in browser.ask(f"{drawn}.transform")
+    browser.press("*")
+    width = browser.ask("document.querySelector('.stage img').getBoundingClientRect().width * devicePixelRatio")
+    stage = browser.ask("document.querySelector('.stage').clientWidth / document.querySelector('.stage').clientHeight")
+    assert width == pytest.approx(8 * max(1.0, stage), rel=0.02), "a digit has 8 pixels, in a stage that is wider"
+    browser.press("]")
+    assert browser.ask(f"{drawn}.filter") == "contrast(1.25)"
+    decide(browser, "3")
+    assert "scale(1)" in browser.ask(f"{drawn}.transform")
+    assert browser.ask(f"{drawn}.filter") == "contrast(1.25)"
+    browser.press("[")
+    assert browser.ask(f"{drawn}.filter") == ""
+
+
 def test_a_browser_labels_six_rounds_by_keys_and_a_kill_in_the_middle_loses_nothing(tmp_path: Path) -> None:
     run = begin(tmp_path)
     driver = threading.Thread(target=drive, args=(run, 6), daemon=True)
     driver.start()
     with served(run) as server, Browser(tmp_path / "profile") as browser:
         browser.open(server.link)
-        for _ in range(BATCH):
+        shown(browser)
+        assert nameless(browser) == []
+        look_closely(browser)
+        for _ in range(BATCH - 1):
             decide(browser, "3")
         browser.until("document.querySelector('#batch-text').textContent === 'Round 2 · 0 of 10'")
         for _ in range(4):
@@ -134,6 +166,8 @@ def test_a_browser_labels_six_rounds_by_keys_and_a_kill_in_the_middle_loses_noth
             for _ in range(BATCH):
                 decide(browser, "0")
             view(browser, "grid")
+            browser.until("document.querySelector('.tile img')")
+            assert nameless(browser) == []
             decisions = len(Journal(run, Decision).new())
             for _ in range(60):
                 if not driver.is_alive():
@@ -177,6 +211,7 @@ def test_two_people_are_shown_no_row_together_and_agree_as_far_as_scikit_learn_s
         view(ann, "review")
         summary = ann.until("document.querySelector('.summary')?.textContent")
         disputed = ann.ask("document.querySelectorAll('.card').length")
+        assert nameless(ann) == []
         ann.press("5")
         ann.until(f"document.querySelectorAll('.card').length === {disputed - 1}")
     kappa = cohen_kappa_score(*pairs)
@@ -186,19 +221,24 @@ def test_two_people_are_shown_no_row_together_and_agree_as_far_as_scikit_learn_s
     assert [(d.person, d.label) for d in settled] == [("ann", 4)]
 
 
-def test_a_run_opens_its_page_and_closes_it_when_it_ends(tmp_path: Path) -> None:
+def test_a_run_opens_its_page_again_if_it_is_killed_and_closes_it_when_the_run_ends(tmp_path: Path) -> None:
     run = begin(tmp_path)
     config = read_saved(run).config
     with page_beside(config.model_copy(update={"oracle": PageConfig(port=0)}), run):
-        wait_for(lambda: run.holder("label") is not None)
+        first = wait_for(lambda: run.holder("label"))
+        os.kill(first.pid, signal.SIGKILL)  # as the system does where memory ends
+        again = wait_for(lambda: (held := run.holder("label")) is not None and held.pid != first.pid and held)
+        os.kill(again.pid, signal.SIGTERM)  # by somebody who wants it ended: it stays so
+        wait_for(lambda: run.holder("label") is None)
     assert run.holder("label") is None
     # Without a page of its own, a run opens none.
     with page_beside(config.model_copy(update={"oracle": DatasetConfig()}), run):
         assert run.holder("label") is None
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 150.0) -> None:
+def wait_for(condition: Callable[[], Any], seconds: float = 150.0) -> Any:
     until = time.monotonic() + seconds
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < until
         time.sleep(0.05)
+    return found

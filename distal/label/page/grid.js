@@ -1,11 +1,13 @@
 // Images that look alike, all at once: leave out the odd ones, and one key labels the rest.
 
 import { ask, element, keep, load, say, tell } from "./page.js";
+import { goOn, wait } from "./waiting.js";
 
 const small = (item) => `/image/${item.row_id}?as=small`;
 
 export function grid(desk) {
   const title = element("h1", {});
+  const how = element("p", { class: "summary" }, "Leave out what is not like the others: a click, or arrows and space. A class key labels the rest.");
   const tiles = element("div", { class: "tiles", role: "group", "aria-label": "Images that look alike" });
   let items = [];
   let since = 0;
@@ -36,12 +38,15 @@ export function grid(desk) {
   }
 
   async function show(reply) {
+    goOn();
+    let progress = reply?.progress;
     const rest = reply ? items.filter((item) => !done.has(item.row_id)) : [];
     if (reply?.undone?.length) {
       items = reply.undone.map((row_id) => ({ row_id }));
     } else if (!rest.length) {
       const next = await ask("/api/groups");
-      desk.progress(next.progress);
+      progress = next.progress;
+      desk.progress(progress);
       items = next.group;
     } else {
       items = rest; // those that were left out of the group come next, by themselves
@@ -49,12 +54,14 @@ export function grid(desk) {
     done.clear();
     keep(items.map(small));
     tiles.replaceChildren(...items.map(tile));
+    if (!items.length) {
+      wait(desk.root, progress, "grid", show);
+      return;
+    }
     count();
-    const none = element("div", { class: "waiting" }, element("p", { class: "wait" }, "Nothing is left to put into groups."));
-    desk.root.replaceChildren(...(items.length ? [title, tiles] : [none]));
+    desk.root.replaceChildren(title, how, tiles);
     since = performance.now();
-    tiles.firstElementChild?.focus();
-    if (!items.length) setTimeout(() => document.body.dataset.view === "grid" && !items.length && show(null), 500);
+    tiles.firstElementChild.focus();
   }
 
   const done = new Set();
@@ -71,7 +78,7 @@ export function grid(desk) {
       rows.forEach((row) => done.add(row));
       return { row_ids: rows, seconds: (performance.now() - since) / 1000 };
     },
-    told: () => title.textContent,
+    told: () => (items.length ? title.textContent : ""),
     async later() {
       await tell("/api/skip", { row_ids: items.map((item) => item.row_id), count: 0 });
       items = [];

@@ -76,7 +76,9 @@ async function choose(name) {
   document.body.dataset.view = name;
   await tell("/api/leave", {});
   view = views[name];
-  view.restart?.();
+  for (const [key, can] of [[" ", view.later], ["?", view.suggest]]) {
+    document.querySelector(`[data-key="${key}"]`).disabled = !can;
+  }
   await view.show(null);
 }
 

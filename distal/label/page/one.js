@@ -2,15 +2,9 @@
 
 import { ask, element, keep, load, say, tell } from "./page.js";
 import { viewer } from "./viewer.js";
+import { goOn, wait } from "./waiting.js";
 
-const POLL_MS = 250;
 const path = (item) => `/image/${item.row_id}`;
-const WAITS = {
-  works: "The run is learning from the answers. The next batch comes by itself.",
-  left: "All is answered. The run goes on with: distal resume",
-  ended: "The run has ended. Thank you!",
-  asks: "What is left is shown to others just now.",
-};
 
 export function one(desk) {
   const stage = viewer();
@@ -19,16 +13,15 @@ export function one(desk) {
   let items = [];
   let since = 0;
   let suggested = false;
-  let timer = 0;
 
   async function show(reply) {
-    clearTimeout(timer);
+    goOn();
     reply ??= await ask("/api/next", { count: 8 });
     desk.progress(reply.progress);
     items = reply.items;
     if (!items.length) {
       keep([]);
-      wait(reply.progress.run);
+      wait(desk.root, reply.progress, "one", show);
       return;
     }
     const showing = load(path(items[0]));
@@ -45,13 +38,6 @@ export function one(desk) {
     suggested = false;
     keep(items.map(path));
     for (const item of items) load(path(item)).catch(() => {});
-  }
-
-  function wait(run) {
-    const text = element("p", { class: "wait" }, WAITS[run]);
-    desk.root.replaceChildren(element("div", { class: "waiting" }, run === "works" ? element("span", { class: "turning" }) : "", text));
-    say(WAITS[run]);
-    timer = setTimeout(() => document.body.dataset.view === "one" && show(null), POLL_MS);
   }
 
   return {

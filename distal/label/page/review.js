@@ -52,8 +52,9 @@ export function review(desk) {
     });
     cards.replaceChildren(...items.map(card));
     const summary = element("p", { class: "summary" }, agreed(reply.agreement));
+    const how = element("p", { class: "summary" }, items.length ? "Choose an image; a class key settles it." : "");
     const none = element("p", { class: "wait" }, "Nothing here.");
-    desk.root.replaceChildren(element("div", { class: "choice" }, ...choice), summary, items.length ? cards : none);
+    desk.root.replaceChildren(element("div", { class: "choice" }, ...choice), summary, how, items.length ? cards : none);
     (cards.children[at] ?? cards.lastElementChild)?.focus();
   }
 
