@@ -29,5 +29,5 @@ def test_scores_have_names_in_words(name: str, title: str, short: str) -> None:
 
 
 def test_a_metric_of_our_own_is_found_without_a_look_at_what_packages_add(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("distal.registry.entry_points", None)
+    monkeypatch.setattr("distal.registry._installed", None)
     assert score_title("kd_pool-cnn_class") == "Kernel distance (pool-cnn), by class"

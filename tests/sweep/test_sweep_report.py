@@ -20,6 +20,11 @@ MARGIN, BADGE = {"query.strategy": "margin"}, {"query.strategy": "badge"}
 TWO = {"query.strategy": ["margin", "badge"]}
 
 
+@pytest.fixture(autouse=True)
+def few_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("distal.sweep.importance._TREES", 50)  # of 200, which take a second
+
+
 def _without_values(trials: list[Trial]) -> list[Trial]:
     return [replace(t, curve=tuple(replace(p, value=None, objective=1e12, scores={}) for p in t.curve)) for t in trials]
 
