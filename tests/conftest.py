@@ -68,7 +68,8 @@ def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     import ray
 
     before = os.environ.get("XDG_CACHE_HOME")
-    with forked_workers(Path(tempfile.gettempdir()), "distal.driver.launch", "distal.sweep.trial") as command:
+    modules = ("distal.driver.launch", "distal.report.write", "distal.sweep.trial")
+    with forked_workers(Path(tempfile.gettempdir()), *modules) as command:
         os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("node"))
         ray.init(
             "local",

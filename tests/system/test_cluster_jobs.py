@@ -38,10 +38,10 @@ def cluster() -> Iterator[LocalCluster]:
 
     The nodes, each job's own process and what Ray has beside them are the usual ones.
     """
-    with local_cluster(2) as running:
-        with forked_workers(running.folder, "distal.driver.launch", "distal.sweep.trial") as command:
-            (running.folder / FORKS).write_text(yaml.safe_dump({"py_executable": command}))
-            yield running
+    modules = ("distal.driver.launch", "distal.report.write", "distal.sweep.trial")
+    with local_cluster(2) as running, forked_workers(running.folder, *modules) as command:
+        (running.folder / FORKS).write_text(yaml.safe_dump({"py_executable": command}))
+        yield running
 
 
 def submission(cluster: LocalCluster, path: Path, *arguments: str) -> list[str]:
