@@ -2,7 +2,6 @@
 
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 from local_cluster import LocalCluster, cluster_tree, in_one_process, local_cluster
