@@ -27,10 +27,9 @@ os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # a test that uses Ray by
 RUN_NUMBERS = itertools.count(1)
 
 LONGEST = (
-    "test_cluster_losses",
+    "test_cluster_jobs",
     "test_kills",
     "test_interruptions",
-    "test_cluster_jobs",
     "test_sweeps",
     "test_sweep_interruptions",
     "test_documentation",

@@ -1,4 +1,7 @@
-"""Jobs on a real cluster of several nodes with token authentication: what they write, what is refused, what is said."""
+"""Jobs on a real cluster of several nodes with token authentication: what they write, what is refused, what is said.
+
+At the end the head is taken away, and nodes of the cluster that is started in its place.
+"""
 
 import json
 import os
@@ -16,17 +19,27 @@ import yaml
 from commands import started
 from forked_workers import forked_workers
 from local_cluster import LocalCluster, cluster_tree, in_one_process, local_cluster
+from namespaces import network
 from shared_extractor import share_extractor
 from small_sweeps import results_of, sweep_tree, write_sweep
-from two_rounds import final_files
+from taken_nodes import (
+    PHASE_S,
+    SOON_COUNTED_AS_DEAD,
+    add,
+    head_of,
+    lose_who_trains,
+    take_away_while_scoring,
+)
+from two_rounds import final_files, wait_until
 
 import distal
 from distal.checkpoints import read_saved
 from distal.resolve import make_config, with_values
 from distal.run.directory import RunDirectory
+from distal.run.ledger import Ledger
 from distal.sweep.trials import read_results
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(1200)]
 
 SECRET = "the-secret-value-5a1f"
 FORKS = "forks.yaml"
@@ -191,3 +204,38 @@ def test_metrics_of_the_run_are_exported_by_the_node_of_its_driver(
         with urllib.request.urlopen(f"http://{target}/metrics", timeout=20) as page:
             pages.append(page.read().decode())
     assert any("ray_distal_" in page for page in pages)
+
+
+def test_the_head_lost_with_the_driver_a_node_cut_off_in_training_and_one_lost_while_scoring_change_nothing(
+    cluster: LocalCluster, run_tree: dict[str, Any], tmp_path: Path
+) -> None:
+    """The driver lies on the head and dies with it; the run directory is all that a cluster started anew needs.
+
+    The job's own process is on the head then too; its shards and its worker are not. Training lasts long enough for a
+    node to be taken away in it. This is the last test, for it takes the cluster of the others.
+    """
+    tree = {**run_tree, "train": {**run_tree["train"], "steps": 200}}
+    share_extractor(tmp_path)
+    path = write_sweep(tmp_path, {**tree, "storage": str(tmp_path)})
+    run = RunDirectory.open(str(tmp_path), "run")
+    done = cluster.distal(*submission(cluster, path, "train.workers=0", "pool.shards=1", "--detach"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    wait_until(lambda: len(Ledger(run, 10).answers(1)) == 6, "the first round is labeled", PHASE_S)
+    cluster.kill("head")
+    assert not run.has("rounds/0001/checkpoint/manifest.json")
+    cluster.do("stop")
+    with network() as made, local_cluster(0, **head_of(made), **SOON_COUNTED_AS_DEAD) as anew:
+        for name in ("one", "two"):
+            add(anew, made, name)
+        done = anew.distal("submit", str(path), "--detach")
+        assert done.returncode == 0, done.stdout + done.stderr
+        lose_who_trains(anew, made, run)
+        take_away_while_scoring(anew, made, run)
+        followed = anew.distal("jobs", "logs", "run", "--follow")
+        assert followed.returncode == 0, followed.stdout + followed.stderr
+        assert "the label budget is spent: 12 of 12" in followed.stdout
+    asked = Ledger(run, 10).asked().tolist()
+    assert len(asked) == len(set(asked)) == 12
+    share_extractor(tmp_path / "unbroken")
+    distal.ActiveLearner(in_one_process(tree, tmp_path / "unbroken")).run()
+    assert final_files(tmp_path) == final_files(tmp_path / "unbroken")
