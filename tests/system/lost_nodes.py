@@ -7,13 +7,11 @@ Each node is a raylet of its own with its own workers. What is left of the drain
 
 import os
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
 
 import ray
-from forked_workers import forked_workers
 from ray.cluster_utils import Cluster
 from ray.core.generated.autoscaler_pb2 import DRAIN_NODE_REASON_PREEMPTION
 from two_rounds import wait_until
@@ -75,20 +73,12 @@ def drain_a_node_under_workers(cluster: Cluster, notes: Path) -> None:
     sys.stdout.write(f"workers {notes.read_text().split()} after {time.monotonic() - began:.0f} s\n")
 
 
-def take_both_away(command: str) -> None:
-    """command: starts the workers of Ray by a fork."""
+def main() -> None:
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 2**27})
     nodes = [cluster.add_node(**NODE) for _ in range(2)]
-    forked = {"py_executable": command}
-    ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR", runtime_env=forked)
+    ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
     kill_a_node_under_a_sweep(cluster, nodes[0], sys.argv[1])
     drain_a_node_under_workers(cluster, Path(sys.argv[1]).with_name("drained"))
-
-
-def main() -> None:
-    modules = ("distal.driver.launch", "distal.sweep.trial", "written_runs")
-    with forked_workers(Path(tempfile.gettempdir()), *modules) as command:
-        take_both_away(command)
     sys.stdout.flush()
     os._exit(0)  # the cluster's own clean-up waits long for the nodes that are gone
 

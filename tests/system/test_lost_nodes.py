@@ -13,8 +13,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 SCRIPT = Path(__file__).with_name("lost_nodes.py")
 TESTS = Path(__file__).parents[1]
-BENCHMARKS = TESTS.with_name("benchmarks")
-ROUNDS = 12
+ROUNDS = 20
 SPACE = {"model.learning_rate_g": {"grid": [2e-4, 4e-4, 8e-4]}}
 
 
@@ -29,7 +28,7 @@ def said(folder: Path, decoded: Path) -> str:
     own = {"searcher": "grid", "early_stop": {"scheduler": "none"}, "base": {"rounds": ROUNDS}}
     sweep = sweep_tree(folder, decoded, SPACE, shared=False, **own)
     command = [sys.executable, str(SCRIPT), str(write_sweep(folder, sweep))]
-    found = os.pathsep.join([str(TESTS), str(TESTS / "sweep"), str(BENCHMARKS), os.environ.get("PYTHONPATH", "")])
+    found = os.pathsep.join([str(TESTS), str(TESTS / "sweep"), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=280, check=False, env={**os.environ, "PYTHONPATH": found}
     )
