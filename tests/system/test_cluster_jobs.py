@@ -15,9 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from commands import started
-from forked_workers import forked_workers
 from local_cluster import LocalCluster, cluster_tree, in_one_process, local_cluster
 from namespaces import network
 from shared_extractor import share_extractor
@@ -42,23 +40,12 @@ from distal.sweep.trials import read_results
 pytestmark = [pytest.mark.system, pytest.mark.timeout(1200)]
 
 SECRET = "the-secret-value-5a1f"
-FORKS = "forks.yaml"
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LocalCluster]:
-    """Run two nodes on which a job's actors and workers are forked from one process, which imports for all of them.
-
-    The nodes, each job's own process and what Ray has beside them are the usual ones.
-    """
-    modules = ("distal.driver.launch", "distal.report.write", "distal.sweep.trial")
-    with local_cluster(2) as running, forked_workers(running.folder, *modules) as command:
-        (running.folder / FORKS).write_text(yaml.safe_dump({"py_executable": command}))
+    with local_cluster(2) as running:
         yield running
-
-
-def submission(cluster: LocalCluster, path: Path, *arguments: str) -> list[str]:
-    return ["submit", str(path), *arguments, "--runtime-env", str(cluster.folder / FORKS)]
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +62,7 @@ def submitted(
     storage = tmp_path_factory.mktemp("submitted")
     share_extractor(storage)
     path = write_sweep(storage, run_tree)
-    done = cluster.distal(*submission(cluster, path, f"storage={storage}", "--env", "MY_SECRET"), MY_SECRET=SECRET)
+    done = cluster.distal("submit", str(path), f"storage={storage}", "--env", "MY_SECRET", MY_SECRET=SECRET)
     assert done.returncode == 0, done.stdout + done.stderr
     return storage, done
 
@@ -104,7 +91,7 @@ def test_a_finished_run_sent_again_is_continued_by_a_second_job(
     assert "SUCCEEDED (exit code 0)" in told
     assert "2 of 2 committed" in told
     path = write_sweep(tmp_path, run_tree)
-    again = cluster.distal(*submission(cluster, path, f"storage={storage}", "pool.shards=0", "train.workers=0"))
+    again = cluster.distal("submit", str(path), f"storage={storage}", "pool.shards=0", "train.workers=0")
     assert again.returncode == 0, again.stdout + again.stderr
     assert "the label budget is spent" in again.stdout
     listed = cluster.distal("jobs", "list").stdout.splitlines()
@@ -134,7 +121,7 @@ def test_control_c_leaves_the_job_running_sent_again_it_is_the_same_job_and_stop
     cluster: LocalCluster, run_tree: dict[str, Any], tmp_path: Path
 ) -> None:
     path = write_sweep(tmp_path, endless(run_tree, "long", tmp_path))
-    with started(*submission(cluster, path), environment=cluster.environment) as process:
+    with started("submit", str(path), environment=cluster.environment) as process:
         assert process.stdout is not None
         said = ""
         while "Running entrypoint" not in said:
@@ -146,7 +133,7 @@ def test_control_c_leaves_the_job_running_sent_again_it_is_the_same_job_and_stop
     assert process.returncode == 130, rest
     assert "goes on; follow it by: distal jobs logs" in rest
     (job_id,) = re.findall(r"^job (\S+): started", said, re.M)
-    again = cluster.distal(*submission(cluster, path, "--detach"))
+    again = cluster.distal("submit", str(path), "--detach")
     assert f"job {job_id}: is alive already" in again.stdout
     assert re.search(rf"{job_id} +RUNNING ", cluster.distal("jobs", "list").stdout)
     assert cluster.distal("jobs", "stop", "long").returncode == 0
@@ -163,7 +150,7 @@ def test_a_sweep_sent_as_a_job_finds_what_its_configurations_find_in_this_proces
     space = {"model.learning_rate_g": {"grid": [8e-4]}}
     base = {"rounds": 2, "train": {"threads": 1}, "evaluate": run_tree["evaluate"]}
     tree = sweep_tree(tmp_path, decoded, space, searcher="grid", base=base)
-    done = cluster.distal(*submission(cluster, write_sweep(tmp_path, tree)))
+    done = cluster.distal("submit", str(write_sweep(tmp_path, tree)))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 trial: 1 finished" in done.stdout
     (trial,) = results_of(tmp_path).trials
@@ -218,7 +205,7 @@ def test_the_head_lost_with_the_driver_a_node_cut_off_in_training_and_one_lost_w
     share_extractor(tmp_path)
     path = write_sweep(tmp_path, {**tree, "storage": str(tmp_path)})
     run = RunDirectory.open(str(tmp_path), "run")
-    done = cluster.distal(*submission(cluster, path, "train.workers=0", "pool.shards=1", "--detach"))
+    done = cluster.distal("submit", str(path), "train.workers=0", "pool.shards=1", "--detach")
     assert done.returncode == 0, done.stdout + done.stderr
     wait_until(lambda: len(Ledger(run, 10).answers(1)) == 6, "the first round is labeled", PHASE_S)
     cluster.kill("head")
