@@ -130,6 +130,7 @@ def quick() -> Iterator[None]:
     """Let what is learned and laid out beside a run be done at once: no page promises what comes of it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("distal.prove.network.STEPS", 2)
+        patch.setattr("distal.driver.trainings.joined_ray", lambda: False)  # whose processes know nothing of this
         patch.setattr("distal.metrics.pool_cnn_training.STEPS", (2, 2))
         patch.setattr("distal.features.plane.FEWEST", 10_000)  # so that components do for the map
         patch.setattr("distal.driver.choosing.SURE", 0.0)  # of a generator after two updates nobody is sure
