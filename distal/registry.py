@@ -9,7 +9,9 @@ What the entry point loads is the entry itself, or something whose import regist
 decorators of strategies, regularizers and augmentations do.
 """
 
+import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.metadata import entry_points
 from typing import Generic, TypeVar
 
@@ -62,7 +64,7 @@ class Registry(Generic[T]):
 
     def names(self) -> list[str]:
         """Return every known name, those of installed packages included, sorted."""
-        return sorted({*self.words, *self.entries, *(point.name for point in entry_points(group=self.group))})
+        return sorted({*self.words, *self.entries, *_installed(self.group, tuple(sys.path))})
 
     def find(self, name: str, key: str | None = None) -> T:
         """Return the entry of this name, loaded from an installed package where it is not built in.
@@ -102,6 +104,15 @@ class Registry(Generic[T]):
             f"'{name}' of the installed {value} ({self.group}) {why}\n"
             "Mend or uninstall that package, or take another name."
         )
+
+
+@cache
+def _installed(group: str, path: tuple[str, ...]) -> frozenset[str]:
+    """Return the names that packages have for a group: all their metadata is read, which takes tens of milliseconds.
+
+    path: where Python looks for packages. One that is installed there meanwhile is found by its name all the same.
+    """
+    return frozenset(point.name for point in entry_points(group=group))
 
 
 def _place(made_of: object) -> str:

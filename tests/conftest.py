@@ -27,10 +27,9 @@ os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # a test that uses Ray by
 RUN_NUMBERS = itertools.count(1)
 
 LONGEST = (
-    "test_cluster_losses",
+    "test_cluster_jobs",
     "test_kills",
     "test_interruptions",
-    "test_cluster_jobs",
     "test_sweeps",
     "test_sweep_interruptions",
     "test_documentation",
@@ -68,7 +67,8 @@ def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     import ray
 
     before = os.environ.get("XDG_CACHE_HOME")
-    with forked_workers(Path(tempfile.gettempdir()), "distal.driver.launch", "distal.sweep.trial") as command:
+    modules = ("distal.driver.launch", "distal.report.write", "distal.sweep.trial")
+    with forked_workers(Path(tempfile.gettempdir()), *modules) as command:
         os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("node"))
         ray.init(
             "local",

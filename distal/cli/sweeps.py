@@ -45,6 +45,7 @@ def tune(
 
 def run_sweep_config(sweep: "SweepConfig", resume: bool) -> None:
     """Run a checked sweep, show its progress and its end."""
+    from distal.report.wording import count
     from distal.sweep.display import SweepDisplay
     from distal.sweep.page import lead, warnings
     from distal.sweep.tuner import run_sweep
@@ -57,7 +58,7 @@ def run_sweep_config(sweep: "SweepConfig", resume: bool) -> None:
         results = run_sweep(sweep, resume=resume, watch=display)
     states = [trial.state for trial in results.trials]
     counts = ", ".join(f"{states.count(s)} {s}" for s in ("finished", "stopped", "failed", "unfinished") if s in states)
-    show(f"{len(states)} trials: {counts}; early stopping left out {results.saved:.0%} of the compute")
+    show(f"{count(len(states), 'trial')}: {counts}; early stopping left out {results.saved:.0%} of the compute")
     place = results.directory.uri
     for sentence in (lead(results), *warnings(results)):
         show(sentence)

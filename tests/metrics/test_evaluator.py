@@ -31,6 +31,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
+@pytest.fixture
+def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the extractor of images that no other test has learn nothing: what is measured with it is not looked at."""
+    monkeypatch.setattr(pool_cnn_training, "STEPS", (2, 2))
+
+
 def evaluator(cache: Path, images: Any = None, rows: int = 360, **settings: Any) -> Evaluator:
     config = Config.model_validate({"evaluate": {"samples": 500, **settings}})
     names = NAMES if images is None or images.has_labels else []
@@ -162,6 +168,7 @@ def _batches(samples: int) -> list[tuple[Tensor, Tensor]]:
     return [evaluation_batch(b, samples, 64, 10) for b in range(-(-samples // BATCH))]
 
 
+@pytest.mark.usefixtures("untrained")
 def test_a_class_with_too_few_held_out_images_has_no_distance_and_says_so(cache: Path) -> None:
     rare = np.flatnonzero((LABELS != 4) | (np.cumsum(LABELS == 4) <= 5))
     images = FakeImages(PIXELS[rare], LABELS[rare])
@@ -174,12 +181,14 @@ def test_a_class_with_too_few_held_out_images_has_no_distance_and_says_so(cache:
     assert mean.note == "1 of 10 classes have no distance"
 
 
+@pytest.mark.usefixtures("untrained")
 def test_without_labels_the_scores_that_need_them_are_left_out_with_a_note(cache: Path) -> None:
     scores = evaluator(cache, FakeImages(PIXELS)).evaluate(noise, by_brightness, Alone())
     assert {s.name for s in scores} == {"fd_pool-cnn", "fd_pool-cnn_floor", "kd_pool-cnn"}
     assert "no labels" in str(scores[0].note)
 
 
+@pytest.mark.usefixtures("untrained")
 def test_with_labels_of_one_class_agreement_is_left_out_with_a_note(cache: Path) -> None:
     scores = evaluator(cache, FakeImages(PIXELS, np.zeros_like(LABELS))).evaluate(noise, None, Alone())
     assert "agreement" not in {s.name for s in scores}

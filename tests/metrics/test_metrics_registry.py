@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from distal.errors import ConfigError
@@ -29,5 +31,16 @@ def test_scores_have_names_in_words(name: str, title: str, short: str) -> None:
 
 
 def test_a_metric_of_our_own_is_found_without_a_look_at_what_packages_add(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("distal.registry.entry_points", None)
+    monkeypatch.setattr("distal.registry._installed", None)
     assert score_title("kd_pool-cnn_class") == "Kernel distance (pool-cnn), by class"
+
+
+def test_what_packages_add_is_read_once_for_all_names_of_a_page(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))  # where nobody has looked yet
+    looks: list[object] = []
+    monkeypatch.setattr("distal.registry.entry_points", lambda **asked: looks.append(asked) or [])
+    for name in ("somebody's own", "another's"):
+        assert score_title(name) == name
+    assert looks == [{"group": "distal.metrics"}]

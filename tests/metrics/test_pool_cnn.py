@@ -19,7 +19,7 @@ NAMES = "0123456789"
 
 @pytest.fixture
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool_cnn_training, "STEPS", (40, 40))
+    monkeypatch.setattr(pool_cnn_training, "STEPS", (20, 20))
 
 
 HELD_OUT = row_uniforms(np.arange(1797), 0, "holdout") < 0.2
@@ -43,7 +43,7 @@ def test_learned_from_a_fifth_of_the_digits_it_tells_the_others(tmp_path: Path) 
 def test_all_runs_over_one_split_share_the_network_that_was_trained_first(tmp_path: Path) -> None:
     heard: list[tuple[str, int, int]] = []
     first = pool_judge(split(100), Folder(tmp_path), Alone(), lambda *progress: heard.append(progress))
-    assert heard == [("extractor", done, 80) for done in (20, 40, 60, 80)]  # twice 40 steps
+    assert heard == [("extractor", done, 40) for done in (20, 40)]  # twice 20 steps
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("distal.metrics.pool_cnn.train", None)
         again = pool_judge(split(100), Folder(tmp_path), Alone())

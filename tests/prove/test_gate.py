@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ COUNTS = np.array([12, 12, 12, 12, 12, 12, 3, 3, 3, 3])
 """Labels of each digit: the last four are rare."""
 
 
+@cache
 def real() -> Examples:
     """Return the digits in an order in which any part is like any other."""
     x, y = load_digits(return_X_y=True)

@@ -25,7 +25,7 @@ def law(pool: View, k: int) -> dict[tuple[int, ...], float]:
     return probabilities
 
 
-@pytest.mark.parametrize("most", [1, 2, 3, 64])
+@pytest.mark.parametrize("most", [1, 3, 64])
 def test_batches_follow_the_law_of_the_plain_loop(most, monkeypatch):
     monkeypatch.setattr(selection, "FEWEST", min(most, 64))
     monkeypatch.setattr(selection, "MOST", most)
@@ -35,7 +35,7 @@ def test_batches_follow_the_law_of_the_plain_loop(most, monkeypatch):
     pool.embeddings[1] = pool.embeddings[0] * 1.05  # near twins: refusals happen
     pool.probs[1] = pool.probs[0]
     expected = law(pool, 4)
-    batches = 1000
+    batches = 500
     counts = dict.fromkeys(expected, 0)
     for seed in range(batches):
         view = View(pool.row_ids, pool.available, pool.labels, 16, seed, 1, pool.tensors)

@@ -9,7 +9,7 @@ from distal.errors import TrainingError
 from distal.query import selection
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     n=st.integers(1, 150),
     k=st.integers(1, 160),

@@ -79,7 +79,7 @@ def radius_of(pool):
     return seen[0].radius
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     name=st.sampled_from(["facility_location", "max_herding", "probcover"]),
     n=st.integers(1, 120),
@@ -119,15 +119,15 @@ def test_each_pick_on_real_numbers_has_the_largest_gain_by_float64_loops(name, l
         best = np.maximum(best, near[:, pick])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     name=st.sampled_from(NAMES),
-    n=st.integers(1, 700),
+    n=st.integers(1, 400),
     k=st.integers(1, 100),
     seed=st.integers(0, 10_000),
     labeled=st.sampled_from([0.0, 0.2]),
     sampled=st.booleans(),
-    ends=st.lists(st.integers(0, 45), min_size=1, max_size=8),
+    ends=st.lists(st.integers(0, 25), min_size=1, max_size=8),
 )
 def test_the_same_bits_come_out_for_any_cut(name, n, k, seed, labeled, sampled, ends):
     pool = make_pool(n, seed, features=20, labeled=labeled)

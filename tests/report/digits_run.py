@@ -22,13 +22,14 @@ HASH = "9f2c" + "0123456789abcdef" * 3 + "77aa"
 START = 1_790_000_000.0
 
 
+DATA = load_digits()  # once: reading the numbers takes longer than all that a test does with them
+
+
 class DigitsTable:
     """Give the pixels of rows as an ImageTable does; row ids wrap around the 1,797 digits."""
 
-    def __init__(self) -> None:
-        digits = load_digits()
-        self.images = (digits.images * 255 / 16).round().astype(np.uint8)[:, None]
-        self.targets = digits.target
+    images = (DATA.images * 255 / 16).round().astype(np.uint8)[:, None]
+    targets = DATA.target
 
     def pixels(self, row_ids: Any) -> Any:
         return self.images[np.asarray(row_ids) % len(self.images)]

@@ -22,6 +22,11 @@ CONDITIONAL = {
 }
 
 
+@pytest.fixture(autouse=True)
+def few_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("distal.sweep.importance._TREES", 50)  # of 200, which take a second
+
+
 def _sweep(tmp_path: Path, space: dict[str, Any], value: Any, count: int = 60, **options: Any) -> Any:
     points = parse_space(space).draw(0, count)
     return results_of([trial(p, value(p), start=1000.0, rounds=30) for p in points], tmp_path, space, **options)

@@ -88,12 +88,12 @@ class LocalCluster:
         return None
 
 
-def cluster_tree(folder: Path, steps: int, samples: int) -> dict[str, Any]:
+def cluster_tree(folder: Path, decoded: Path, steps: int, samples: int) -> dict[str, Any]:
     """Describe two rounds on two shards and a worker, labeled by the data set, scored by features that cost nothing."""
     return {
         "name": "run",
         "rounds": 2,
-        "pool": {"shards": 2, "cache": str(folder / "decoded")},
+        "pool": {"shards": 2, "cache": str(decoded)},
         "query": {"strategy": "margin", "batch": 6},
         "train": {"steps": steps, "batch_size": 16, "threads": 1, "workers": 1},
         "evaluate": {

@@ -6,8 +6,6 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
-
 
 class Network:
     """A bridge with one namespace a node. head_ip: this machine's address, by which a driver here knows its own node.
@@ -62,13 +60,14 @@ def own_address() -> str:
 
 
 @contextmanager
-def network() -> Iterator[Network]:
-    """Set the bridge up, or skip the test where this machine does not allow it."""
+def network() -> Iterator[Network | None]:
+    """Set the bridge up; None where this machine does not allow it: without root, iproute2 or a route."""
     try:
         made = Network(os.getpid())
         made.open()
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"network namespaces need root, iproute2 and a route ({error})")
+    except (OSError, subprocess.CalledProcessError):
+        yield None
+        return
     try:
         yield made
     finally:

@@ -1,7 +1,11 @@
-"""Jobs on a real cluster of several nodes with token authentication: what they write, what is refused, what is said."""
+"""Jobs on a real cluster of several nodes with token authentication: what they write, what is refused, what is said.
+
+At the end the head is taken away, and nodes of the cluster that is started in its place.
+"""
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,17 +17,27 @@ from typing import Any
 import pytest
 from commands import started
 from local_cluster import LocalCluster, cluster_tree, in_one_process, local_cluster
+from namespaces import network
 from shared_extractor import share_extractor
 from small_sweeps import results_of, sweep_tree, write_sweep
-from two_rounds import final_files
+from taken_nodes import (
+    PHASE_S,
+    SOON_COUNTED_AS_DEAD,
+    add,
+    head_of,
+    lose_who_trains,
+    take_away_while_scoring,
+)
+from two_rounds import final_files, wait_until
 
 import distal
 from distal.checkpoints import read_saved
 from distal.resolve import make_config, with_values
 from distal.run.directory import RunDirectory
+from distal.run.ledger import Ledger
 from distal.sweep.trials import read_results
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(1200)]
 
 SECRET = "the-secret-value-5a1f"
 
@@ -35,9 +49,9 @@ def cluster() -> Iterator[LocalCluster]:
 
 
 @pytest.fixture(scope="module")
-def run_tree(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def run_tree(tmp_path_factory: pytest.TempPathFactory, decoded: Path) -> dict[str, Any]:
     """Describe two short rounds on two shards and a worker, labeled by the data set."""
-    return cluster_tree(tmp_path_factory.mktemp("run"), steps=20, samples=64)
+    return cluster_tree(tmp_path_factory.mktemp("run"), decoded, steps=20, samples=64)
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +67,12 @@ def submitted(
     return storage, done
 
 
+@pytest.fixture(scope="module")
+def told(cluster: LocalCluster, submitted: tuple[Path, Any]) -> str:
+    """Return what is said of the job that has ended."""
+    return cluster.distal("jobs", "status", "run").stdout
+
+
 def test_a_job_shows_its_progress_and_writes_what_the_run_in_this_process_writes(
     submitted: tuple[Path, Any], run_tree: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -65,27 +85,25 @@ def test_a_job_shows_its_progress_and_writes_what_the_run_in_this_process_writes
 
 
 def test_a_finished_run_sent_again_is_continued_by_a_second_job(
-    cluster: LocalCluster, submitted: tuple[Path, Any], run_tree: dict[str, Any], tmp_path: Path
+    cluster: LocalCluster, submitted: tuple[Path, Any], told: str, run_tree: dict[str, Any], tmp_path: Path
 ) -> None:
     storage, _ = submitted
-    path = str(write_sweep(tmp_path, run_tree))
-    again = cluster.distal("submit", path, f"storage={storage}", "pool.shards=0", "train.workers=0")
+    assert "SUCCEEDED (exit code 0)" in told
+    assert "2 of 2 committed" in told
+    path = write_sweep(tmp_path, run_tree)
+    again = cluster.distal("submit", str(path), f"storage={storage}", "pool.shards=0", "train.workers=0")
     assert again.returncode == 0, again.stdout + again.stderr
     assert "the label budget is spent" in again.stdout
     listed = cluster.distal("jobs", "list").stdout.splitlines()
     assert [line.split()[1] for line in listed if str(storage) in line] == ["SUCCEEDED", "SUCCEEDED"]
-    told = cluster.distal("jobs", "status", "run").stdout
-    assert "SUCCEEDED (exit code 0)" in told
-    assert "2 of 2 committed" in told
     assert "round 1/2   committed" in cluster.distal("jobs", "logs", listed[0].split()[0]).stdout
 
 
 def test_a_variable_handed_over_by_name_is_in_no_file_and_no_output(
-    cluster: LocalCluster, submitted: tuple[Path, subprocess.CompletedProcess[str]]
+    cluster: LocalCluster, submitted: tuple[Path, subprocess.CompletedProcess[str]], told: str
 ) -> None:
     storage, done = submitted
-    assert SECRET not in done.stdout + done.stderr
-    assert SECRET not in cluster.distal("jobs", "status", "run").stdout
+    assert SECRET not in done.stdout + done.stderr + told
     kept = [path for path in storage.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
     logs = cluster.folder.glob("n/*/session_2*/logs/**/*")
     logged = [path for path in logs if path.is_file() and SECRET.encode() in path.read_bytes()]
@@ -99,14 +117,25 @@ def endless(tree: dict[str, Any], name: str, storage: Path) -> dict[str, Any]:
     return {**whole, "name": name, "train": {**whole["train"], "steps": 100_000}}
 
 
-def test_the_same_run_sent_twice_is_one_job_that_both_follow_and_stop_ends(
+def test_control_c_leaves_the_job_running_sent_again_it_is_the_same_job_and_stop_ends_it(
     cluster: LocalCluster, run_tree: dict[str, Any], tmp_path: Path
 ) -> None:
-    path = str(write_sweep(tmp_path, endless(run_tree, "long", tmp_path)))
-    first = cluster.distal("submit", path, "--detach")
-    job_id = first.stdout.split()[1].rstrip(":")
-    second = cluster.distal("submit", path, "--detach")
-    assert f"job {job_id}: is alive already" in second.stdout
+    path = write_sweep(tmp_path, endless(run_tree, "long", tmp_path))
+    with started("submit", str(path), environment=cluster.environment) as process:
+        assert process.stdout is not None
+        said = ""
+        while "Running entrypoint" not in said:
+            line = process.stdout.readline()
+            assert line, said
+            said += line
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, rest
+    assert "goes on; follow it by: distal jobs logs" in rest
+    (job_id,) = re.findall(r"^job (\S+): started", said, re.M)
+    again = cluster.distal("submit", str(path), "--detach")
+    assert f"job {job_id}: is alive already" in again.stdout
+    assert re.search(rf"{job_id} +RUNNING ", cluster.distal("jobs", "list").stdout)
     assert cluster.distal("jobs", "stop", "long").returncode == 0
     followed = cluster.distal("jobs", "logs", "long", "--follow")
     assert followed.returncode == 1
@@ -115,21 +144,23 @@ def test_the_same_run_sent_twice_is_one_job_that_both_follow_and_stop_ends(
 
 
 def test_a_sweep_sent_as_a_job_finds_what_its_configurations_find_in_this_process(
-    cluster: LocalCluster, run_tree: dict[str, Any], tmp_path: Path
+    cluster: LocalCluster, run_tree: dict[str, Any], decoded: Path, tmp_path: Path
 ) -> None:
-    space = {"model.learning_rate_g": {"grid": [2e-4, 8e-4]}}
-    base = {"train": {"threads": 1}, "evaluate": run_tree["evaluate"]}
-    tree = sweep_tree(tmp_path, tmp_path / "decoded", space, searcher="grid", base=base)
+    """One trial is enough: tests/system/test_sweeps.py has more of them, and what becomes of each."""
+    space = {"model.learning_rate_g": {"grid": [8e-4]}}
+    base = {"rounds": 2, "train": {"threads": 1}, "evaluate": run_tree["evaluate"]}
+    tree = sweep_tree(tmp_path, decoded, space, searcher="grid", base=base)
     done = cluster.distal("submit", str(write_sweep(tmp_path, tree)))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 trials: 2 finished" in done.stdout
-    for trial in results_of(tmp_path).trials:
-        there = RunDirectory.open(str(tmp_path / "sweep" / "trials"), trial.name)
-        own = {"storage": str(tmp_path / "here"), "pool.shards": 0}
-        learner = distal.ActiveLearner(make_config(with_values(read_saved(there).config, own)))
-        learner.run()
-        assert len(learner.results_) == len(trial.curve)
-        assert [r.metrics["scores"] for r in read_results(there)] == [r.metrics["scores"] for r in learner.results_]
+    assert "1 trial: 1 finished" in done.stdout
+    (trial,) = results_of(tmp_path).trials
+    there = RunDirectory.open(str(tmp_path / "sweep" / "trials"), trial.name)
+    share_extractor(tmp_path / "here")
+    own = {"storage": str(tmp_path / "here"), "pool.shards": 0}
+    learner = distal.ActiveLearner(make_config(with_values(read_saved(there).config, own)))
+    learner.run()
+    assert len(learner.results_) == len(trial.curve) == 2
+    assert [r.metrics["scores"] for r in read_results(there)] == [r.metrics["scores"] for r in learner.results_]
 
 
 def test_a_missing_and_a_wrong_token_are_refused_with_what_to_do(cluster: LocalCluster, tmp_path: Path) -> None:
@@ -162,18 +193,36 @@ def test_metrics_of_the_run_are_exported_by_the_node_of_its_driver(
     assert any("ray_distal_" in page for page in pages)
 
 
-def test_control_c_leaves_the_job_running_and_says_how_to_go_on(
+def test_the_head_lost_with_the_driver_a_node_cut_off_in_training_and_one_lost_while_scoring_change_nothing(
     cluster: LocalCluster, run_tree: dict[str, Any], tmp_path: Path
 ) -> None:
-    path = str(write_sweep(tmp_path, endless(run_tree, "left", tmp_path)))
-    with started("submit", path, environment=cluster.environment) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if "Running entrypoint" in line:
-                break
-        process.send_signal(signal.SIGINT)
-        rest, _ = process.communicate(timeout=60)
-    assert process.returncode == 130, rest
-    assert "goes on; follow it by: distal jobs logs" in rest
-    assert " RUNNING " in cluster.distal("jobs", "list").stdout
-    cluster.distal("jobs", "stop", "left")
+    """The driver lies on the head and dies with it; the run directory is all that a cluster started anew needs.
+
+    The job's own process is on the head then too; its shards and its worker are not. Training lasts long enough for a
+    node to be taken away in it. This is the last test, for it takes the cluster of the others.
+    """
+    tree = {**run_tree, "train": {**run_tree["train"], "steps": 200}}
+    share_extractor(tmp_path)
+    path = write_sweep(tmp_path, {**tree, "storage": str(tmp_path)})
+    run = RunDirectory.open(str(tmp_path), "run")
+    done = cluster.distal("submit", str(path), "train.workers=0", "pool.shards=1", "--detach")
+    assert done.returncode == 0, done.stdout + done.stderr
+    wait_until(lambda: len(Ledger(run, 10).answers(1)) == 6, "the first round is labeled", PHASE_S)
+    cluster.kill("head")
+    assert not run.has("rounds/0001/checkpoint/manifest.json")
+    cluster.do("stop")
+    with network() as made, local_cluster(0, **head_of(made), **SOON_COUNTED_AS_DEAD) as anew:
+        for name in ("one", "two"):
+            add(anew, made, name)
+        done = anew.distal("submit", str(path), "--detach")
+        assert done.returncode == 0, done.stdout + done.stderr
+        lose_who_trains(anew, made, run)
+        take_away_while_scoring(anew, made, run)
+        followed = anew.distal("jobs", "logs", "run", "--follow")
+        assert followed.returncode == 0, followed.stdout + followed.stderr
+        assert "the label budget is spent: 12 of 12" in followed.stdout
+    asked = Ledger(run, 10).asked().tolist()
+    assert len(asked) == len(set(asked)) == 12
+    share_extractor(tmp_path / "unbroken")
+    distal.ActiveLearner(in_one_process(tree, tmp_path / "unbroken")).run()
+    assert final_files(tmp_path) == final_files(tmp_path / "unbroken")

@@ -126,7 +126,21 @@ def settings(decoded: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
 
 
 @pytest.fixture(scope="module")
-def places(local_ray: None, settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Path]:
+def quick() -> Iterator[None]:
+    """Let what is learned and laid out beside a run be done at once: no page promises what comes of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("distal.prove.network.STEPS", 2)
+        patch.setattr("distal.driver.trainings.joined_ray", lambda: False)  # whose processes know nothing of this
+        patch.setattr("distal.metrics.pool_cnn_training.STEPS", (2, 2))
+        patch.setattr("distal.features.plane.FEWEST", 10_000)  # so that components do for the map
+        patch.setattr("distal.driver.choosing.SURE", 0.0)  # of a generator after two updates nobody is sure
+        yield
+
+
+@pytest.fixture(scope="module")
+def places(
+    local_ray: None, quick: None, settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> dict[Path, Path]:
     """Return a folder for each page, which holds what the page assumes."""
     return {page: furnish(tmp_path_factory.mktemp(page.stem), page, settings) for page in PAGES}
 
@@ -136,8 +150,6 @@ def here(request: pytest.FixtureRequest, places: dict[Path, Path], monkeypatch: 
     """Go to the folder of the step's page."""
     place = places[request.getfixturevalue("step").page]
     monkeypatch.chdir(place)
-    monkeypatch.setattr("distal.prove.network.STEPS", 2)
-    monkeypatch.setattr("distal.driver.choosing.SURE", 0.0)  # of a generator after two updates nobody is sure
     return place
 
 

@@ -99,8 +99,11 @@ def test_a_full_disk_says_so_loses_nothing_and_the_run_goes_on_when_there_is_roo
     assert function.answered == ROUNDS * BATCH
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-@pytest.mark.parametrize(("end", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "sigterm"])
+@pytest.mark.parametrize(
+    ("end", "code", "workers"),
+    [(signal.SIGINT, 130, 0), (signal.SIGINT, 130, 1), (signal.SIGTERM, 143, 1)],
+    ids=["ctrl-c", "ctrl-c-with-a-worker", "sigterm-with-a-worker"],
+)
 def test_ctrl_c_and_sigterm_end_in_words_and_leave_a_run_that_can_be_taken_up(
     tmp_path: Path, end: signal.Signals, code: int, workers: int
 ) -> None:

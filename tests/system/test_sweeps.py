@@ -10,12 +10,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from shared_extractor import share_extractor
 from small_sweeps import ROUNDS, committed, results_of, sweep_tree
 from two_rounds import ray_processes, wait_until
 
 import distal
 from distal.checkpoints import read_saved
-from distal.config import Config
+from distal.config import EVALUATION_CACHE, Config
 from distal.errors import ClusterError, RunError
 from distal.resolve import flatten, make_config, read_config, with_values
 from distal.run.directory import RunDirectory
@@ -155,7 +156,11 @@ def test_a_trial_whose_process_was_killed_wrote_what_its_configuration_writes_al
 
 
 def require_same_alone(trial: RunDirectory, config: Config, folder: Path) -> None:
-    """Require a run of a trial's configuration in this process to write what the trial wrote in its last round."""
+    """Require a run of a trial's configuration in this process to write what the trial wrote in its last round.
+
+    The network that judges is the sweep's: what it is trained from, and so its hash, is the same.
+    """
+    (folder / EVALUATION_CACHE).symlink_to(Path(trial.uri).parent / EVALUATION_CACHE)
     last = trial.committed()[-1]
     own = {"storage": str(folder), "name": "alone", "train.threads": 1, "rounds": last}
     distal.ActiveLearner(make_config(with_values(config, own))).run()
@@ -221,6 +226,7 @@ def test_a_trial_with_shards_whose_worker_is_killed_asks_what_one_in_process_ask
     assert (len(killed), trial.state, len(trial.curve)) == (1, "finished", ROUNDS)
     run = results.directory.inside("trials", trial.name)
     own = {"storage": str(tmp_path), "name": "alone", "pool.shards": 0, "train.workers": 0}
+    share_extractor(tmp_path)
     distal.ActiveLearner(make_config(with_values(read_saved(run).config, own))).run()
     path = f"rounds/{ROUNDS:04d}/query.parquet"
     assert run.read(path) == (tmp_path / "alone" / path).read_bytes()
