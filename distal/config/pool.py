@@ -58,8 +58,8 @@ class PoolConfig(Section):
     )
     prepared: Annotated[str | None, Place()] = Field(
         None,
-        description="folder or URI that `distal data prepare` wrote: pixels and features that fit are fetched, not made "
-        "anew; null: none",
+        description="folder or URI that `distal data prepare` wrote: what fits of its pixels and features is fetched, "
+        "not made anew; null: none",
     )
     cpus_per_shard: Positive | None = Field(
         None, description="CPUs reserved per shard; null: an even share of half the cluster, at most 1"
