@@ -1,10 +1,11 @@
-"""Calls and bytes of a training step whose pixels the shards send: simulated ranks and shards, beside the model's figure.
+"""Calls and bytes of a training step whose pixels the shards send: simulated ranks and shards, beside the model's.
 
-    python benchmarks/calls_a_step.py [--ranks 64] [--shards 1000] [--nodes 8] [--batch 32] [--pools FOLDER ...]
+    python benchmarks/calls_a_step.py [--ranks 64] [--shards 1000] [--nodes 8] [--batch 32] [--pools FILE ...]
 
 No actor, no Ray, no images: `TrainingRows` and `ServedRows` as a run has them, over handles that count what they are
-asked. Ranks and shards lie evenly on the nodes; a row that the rank's own node holds costs no call. `first` is the
-first STEPS steps of a round, whose labeled rows are new to the rank; `later` the same number after those. With --pools,
+asked. Ranks and shards lie evenly on the nodes; a row that the rank's own node holds costs no call. One rank in 8 is
+simulated, for all are alike. `first` is the first STEPS steps of a round, whose labeled rows are new to the rank;
+`later` the same number after those. With --pools,
 Parquet files with a column of labels: how much more alike neighbours are than any two rows (rho, of the classes), and
 by how much runs of 8 then make a batch's means vary.
 """
@@ -116,7 +117,7 @@ class Cluster:
 
 
 def likeness(path: str, run_length: int = 8) -> tuple[float, float]:
-    """Return how much likelier neighbours are of one class than any two rows (0 to 1), and what runs do to variances."""
+    """Return how much likelier neighbours are of one class than any two rows, 0 to 1, and what runs do to variances."""
     labels = np.asarray(pq.read_table(path, columns=["label"])["label"].to_numpy())
     _, counts = np.unique(labels, return_counts=True)
     chance = float(((counts / len(labels)) ** 2).sum())
@@ -139,7 +140,7 @@ def main() -> None:
     print("| run length | calls a rank, first steps | later | the model | MB a rank | calls of all ranks | MB of all |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for run_length in RUNS:
-        (first, _), (later, sent) = cluster.count(run_length, range(cluster.ranks))
+        (first, _), (later, sent) = cluster.count(run_length, range(0, cluster.ranks, 8))
         print(
             f"| {run_length} | {first:.1f} | {later:.1f} | {cluster.expected(run_length):.1f} | {sent / 1e6:.2f} "
             f"| {later * cluster.ranks:,.0f} | {sent * cluster.ranks / 1e6:,.1f} |",
