@@ -167,3 +167,18 @@ def test_only_one_process_writes_to_a_local_folder(folder: Path, caplog: pytest.
         pass
     with pytest.raises(ConfigError, match=r"--out: .* can be no folder"):
         PreparedFolder(str(folder / "a b"), "--out")
+
+
+def test_a_run_whose_pool_grew_still_fetches_what_was_prepared_before(folder: Path, decoded: list[int]) -> None:
+    prepare(folder)
+    first = table(folder, "one")
+    write_pool(folder / "a.parquet", [png(each) for each in noise(60, seed=1)])
+    own = {"image_size": 8, "channels": 1, "block_rows": 16, "prepared": str(folder / "prepared")}
+    grown = open_images(PoolConfig(path=str(folder), cache=str(folder / "two"), **own), first.source.tables)
+    decoded.clear()
+    grown.pixels(np.arange(grown.rows))
+    assert (grown.rows, len(decoded)) == (ROWS + 60, 60 + ROWS - 96)  # the new ones and the chunk that was not full
+    counting = Counting()
+    EmbeddedRows(grown, counting.network).embed(0, grown.rows)
+    assert counting.seen == 60 + ROWS - 96
+    assert prepared_facts(grown, None) == {"prepared": "pixels of 60.0% of the rows"}
