@@ -47,8 +47,8 @@ class Measured:
     decode_256_s: float = 0.65e-3
     embed_s: float = 17.3e-3
     write_s: float = 1.1e-9
-    look_s: float = 35e-6
-    score_s: float = 1e-6
+    look_s: float = 40e-6
+    score_s: float = 2.2e-6
     subpool_s: float = 0.34
     dispatch_s: float = 0.52e-3
     calls: float = 20.7
@@ -90,7 +90,7 @@ def figures(rows: float, side: int, one: Measured, given: Assumed) -> dict[str, 
     return {
         "first query, nothing prepared (s)": made_s + look_s + 2 * calls_s,
         "first query, prepared (s)": fetched_s + look_s + 2 * calls_s,
-        "the same, pixels already on the nodes (s)": look_s + 2 * calls_s,
+        "the same, all on the nodes already (s)": look_s + 2 * calls_s,
         "disk a node (GB)": rows * row_bytes / given.nodes / 1e9,
         "memory a node, projected rows (GB)": rows * 512 / given.nodes / 1e9,
         "network a step, all ranks (MB)": sent / 1e6,
@@ -154,6 +154,10 @@ def seconds(work: Callable[[], object]) -> float:
     return statistics.median(taken)
 
 
+def _shown(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=64)
@@ -166,7 +170,7 @@ def main() -> None:
     print("| --- |" + " --- |" * len(cases))
     columns = [figures(rows, side, one, given) for rows, side in cases]
     for name in columns[0]:
-        print(f"| {name} | " + " | ".join(f"{column[name]:,.3g}" for column in columns) + " |")
+        print(f"| {name} | " + " | ".join(_shown(column[name]) for column in columns) + " |")
 
 
 if __name__ == "__main__":
