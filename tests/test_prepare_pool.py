@@ -20,28 +20,32 @@ from distal.resolve import read_config
 @pytest.fixture
 def pool(tmp_path: Path) -> Path:
     with PoolWriter(tmp_path / "pool.parquet", CLASSES) as writer:
-        for data, path, label in digit_images()[:150]:
-            writer.add(data, path, label)
+        for data, path, _ in digit_images()[:150]:
+            writer.add(data, path, None)
     return tmp_path / "pool.parquet"
+
+
+def label(item: Any) -> int:
+    return int(item.row_id % 3)
 
 
 def test_a_run_over_a_prepared_pool_decodes_nothing_and_writes_the_same_bytes(
     small_config: Callable[..., Config], pool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, told = str(tmp_path / "prepared"), list[tuple[int, int]]()
-    quick = {"evaluate": {"extractor": "pixels"}}  # which is not trained
+    quick = {"evaluate": {"extractor": "pixels"}, "oracle": {"kind": "callable"}}  # no judge is trained
     first = small_config(pool={"path": str(pool), "cache": str(tmp_path / "maker")}, **quick)
     said = str(prepare_pool(first, out, tell=lambda done, total: told.append((done, total))))
     assert said.startswith("150 rows at 8 x 8, grey, and their features by pixels, lie in ")
     assert told == [(0, 150), (150, 150)]
-    making = Run(first)
+    making = Run(first, label)
     making.go()
     expected = contents(making.folder)
 
     monkeypatch.delattr(cache, "decode")
     monkeypatch.setattr("distal.features.rows.EmbeddedRows._made", lambda *arguments: pytest.fail("embeds again"))
     own: dict[str, Any] = {"path": str(pool), "cache": str(tmp_path / "other"), "prepared": out}
-    fetching = Run(small_config(name=f"{first.name}-fetching", pool=own, **quick))
+    fetching = Run(small_config(name=f"{first.name}-fetching", pool=own, **quick), label)
     fetching.go()
     assert contents(fetching.folder) == expected
 

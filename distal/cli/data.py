@@ -67,10 +67,10 @@ def data_prepare(
     from distal.resolve import read_config
 
     config = read_config(None, [quoted("pool.path", path), *(arguments or [])])
-    show(str(prepare_pool(config, out, verify, show_done())))
+    show(str(prepare_pool(config, out, verify, _show_done())))
 
 
-def show_done() -> Callable[[int, int], None]:
+def _show_done() -> Callable[[int, int], None]:
     """Return what says on stderr how many rows are done, at most every few seconds."""
     began, last = time.monotonic(), 0.0
 
