@@ -64,7 +64,7 @@ class ImageTable:
     """Give the images of a pool by row id, the ordinal over its files: sorted as first found, later ones after them.
 
     Pixels come from memory-mapped chunks that are decoded once per machine. The table pickles to a few kilobytes
-    (paths and parameters), and opens its files and maps anew wherever it arrives.
+    (paths and parameters), and opens its files and maps anew wherever it arrives. prepared: what was made for all runs.
     """
 
     def __init__(

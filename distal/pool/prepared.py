@@ -68,7 +68,7 @@ def _found(folder: PreparedFolder, kind: str, what: str, paths: list[str], facts
     if there:
         return [f"{what} of all rows" if there == len(paths) else f"{what} of {there / len(paths):.1%} of the rows"]
     others = list(folder.described(kind).values())
-    why = differences(facts, others) if others else f"no {what} lie there"
+    why = (differences(facts, others) if others else "") or f"no {what} lie there"
     logger.warning("pool.prepared: %s has no %s for this run, which makes them anew: %s", folder.place, what, why)
     return []
 
