@@ -101,7 +101,14 @@ def children() -> list[psutil.Process]:
 
 def used_s() -> float:
     """Return the processor's seconds of this process and of those that it has started and that live."""
-    return time.process_time() + sum(sum(each.cpu_times()[:2]) for each in children())
+    return time.process_time() + sum(map(_cpu_s, children()))
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    try:
+        return float(sum(process.cpu_times()[:2]))
+    except psutil.NoSuchProcess:  # it has ended since it was listed
+        return 0.0
 
 
 def measure(folder: Path, network: str, cache: Path, watch: Watch, shards: int) -> float:
