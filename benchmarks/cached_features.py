@@ -25,10 +25,15 @@ class CachedPool:
     block_rows: int = BLOCK_ROWS
     image_size: int = 8
     channels: int = 3
+    prepared: None = None
 
     @property
     def blocks(self) -> int:
         return -(-self.rows // self.block_rows)
+
+    @property
+    def decoded(self) -> "CachedPool":
+        return self
 
     def key(self, stop: int) -> str:
         return "synthetic"

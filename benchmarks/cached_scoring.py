@@ -50,13 +50,18 @@ def main() -> None:
 def compare(pool: CachedPool, path: Path, part: np.ndarray, draw: np.random.Generator, runs: int) -> None:
     projection = Projection.fit(part[:4096], COMPONENTS)
     labels = np.arange(200) % CLASSES
-    probe = Probe.fit(projection(torch.from_numpy(part[:200])), labels, CLASSES, torch.zeros(COMPONENTS), 0)
-    sight = Sight(Verdict("probe", {}, {"probe": 1.0, "head": 1.0}, ""), projection.to_bytes(), probe.to_bytes())
+    rows = projection(torch.from_numpy(part[: 200 + runs]))
+    sights = []
+    for number in range(runs + 1):  # each round has a probe of its own: shards keep what the last one said
+        probe = Probe.fit(rows[number : number + 200], labels, CLASSES, torch.zeros(COMPONENTS), 0)
+        verdict = Verdict("probe", {}, {"probe": 1.0, "head": 1.0}, "")
+        sights.append(Sight(verdict, projection.to_bytes(), probe.to_bytes()))
     shards, margin = open_shards(pool, WIDTH, 2), STRATEGIES.find("margin")
     weights = draw.standard_normal((WIDTH, CLASSES), dtype=np.float32)
     features = torch.from_numpy(np.memmap(path, dtype=np.float16, mode="r", shape=(pool.rows, WIDTH)))
 
     def score() -> None:
+        sight = sights.pop()
         for shard in shards:
             shard.open_round(2, margin, None, NONE, Known(NONE, NONE, CLASSES), None, sight)
         group = LocalShards([shard.selector for shard in shards if shard.selector])

@@ -99,6 +99,7 @@ def training_rows(work: Work) -> TrainingRows:
         seed=config.seed,
         balance=config.train.class_balance,
         synthesized=answered_images(plan.run, answers),
+        run_length=config.train.run_length,
     )
 
 

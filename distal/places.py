@@ -25,6 +25,16 @@ def absolute(path: str) -> str:
     return str(Path(os.path.expanduser(path)).absolute())
 
 
+def storage_and_name(path: str) -> tuple[str, str]:
+    """Split <storage>/<name>, made absolute, for `.` is no name; a URI's ?options are the storage's."""
+    path = absolute(path)
+    if path.endswith("/.."):
+        path = str(Path(path).resolve())
+    place, mark, options = path.partition("?") if "://" in path else (path, "", "")
+    storage, slash, name = place.rstrip("/").rpartition("/")
+    return ((storage if slash else ".") or "/") + mark + options, name
+
+
 def with_absolute_places(section: M) -> M:
     """Return a configuration whose paths are absolute, or URIs."""
     changed: dict[str, Any] = {}

@@ -45,6 +45,7 @@ for command in (
 data_app = typer.Typer(help="Bring images in, and look at what is there.", no_args_is_help=True)
 data_app.command("import")(data.data_import)
 data_app.command("info")(data.data_info)
+data_app.command("prepare")(data.data_prepare)
 app.add_typer(data_app, name="data")
 jobs_app = typer.Typer(help="Look after what `distal submit` sent to a cluster.", no_args_is_help=True)
 for name, action in (("list", jobs.list_jobs), ("status", jobs.status), ("logs", jobs.logs), ("stop", jobs.stop)):

@@ -1,11 +1,15 @@
 """Bring images in, and look at what is there."""
 
+import time
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
-from distal.cli.output import show
+from distal.cli.output import show, show_step
 from distal.cli.runs import quoted
+
+_TELL_S = 5.0
 
 PoolKeys = Annotated[
     list[str] | None,
@@ -42,6 +46,42 @@ def data_import(
     from distal.data.importers import import_images
 
     show(str(import_images(source, target, kind, labels=labels, split=split)))
+
+
+def data_prepare(
+    path: Annotated[str, typer.Argument(metavar="POOL", help="Parquet file, folder, glob or URI.")],
+    out: Annotated[str, typer.Option(help="Folder or URI that all runs reach.")],
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KEY=VALUE", help="As runs will have them: pool.image_size=64, features.network=..."),
+    ] = None,
+    verify: Annotated[bool, typer.Option(help="Read what is there, and make what is damaged anew.")] = False,
+) -> None:
+    """Decode and embed a pool once, for all runs that share it; what is there already is not made again.
+
+    \b
+        distal data prepare s3://scans/pool/ --out s3://scans/prepared pool.image_size=64 address=auto
+        distal run pool.path=s3://scans/pool/ pool.prepared=s3://scans/prepared pool.image_size=64 ...
+    """
+    from distal.driver.preparing import prepare_pool
+    from distal.resolve import read_config
+
+    config = read_config(None, [quoted("pool.path", path), *(arguments or [])])
+    show(str(prepare_pool(config, out, verify, _show_done())))
+
+
+def _show_done() -> Callable[[int, int], None]:
+    """Return what says on stderr how many rows are done, at most every few seconds."""
+    began, last = time.monotonic(), 0.0
+
+    def tell(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic() - began
+        if total and (now - last >= _TELL_S or done in (0, total)):
+            last = now
+            show_step(f"{done:,} of {total:,} rows" + (f", {done / now:,.0f} a second" if done else ""))
+
+    return tell
 
 
 def data_info(

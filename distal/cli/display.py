@@ -170,7 +170,8 @@ def _figures(event: Event) -> list[str]:
     """Word the facts of an event in a user's words, the most telling first."""
     facts = event.facts
     if event.phase == "prepare" and "available" in facts:
-        return [f"{facts['available']:,} may be asked", f"{facts['skipped']:,} cannot be read"]
+        fetched = [f"prepared: {facts['prepared']}"] if "prepared" in facts else []
+        return [f"{facts['available']:,} may be asked", f"{facts['skipped']:,} cannot be read", *fetched]
     if event.phase == "acquire" and "rows" in facts:
         return [f"{facts['strategy']}, {facts['rows']:,} rows scored"]
     if event.phase == "features":

@@ -3,7 +3,6 @@
 import json
 import shlex
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +10,7 @@ import typer
 from distal.cli.ending import AGAIN, ending
 from distal.cli.output import can_be_encoded, show, show_step
 from distal.errors import ConfigError, RunError
-from distal.places import absolute
+from distal.places import storage_and_name
 
 if TYPE_CHECKING:
     from distal.config import Config
@@ -179,16 +178,6 @@ def split_arguments(arguments: list[str] | None) -> tuple[str | None, list[str]]
 def quoted(key: str, text: str) -> str:
     """Return the override that sets a key to this very text, which YAML might else take for a number or a date."""
     return f"{key}={json.dumps(text, ensure_ascii=False)}"  # of JSON's escapes YAML does not join surrogate pairs
-
-
-def storage_and_name(path: str) -> tuple[str, str]:
-    """Split <storage>/<name>, made absolute, for `.` is no name; a URI's ?options are the storage's."""
-    path = absolute(path)
-    if path.endswith("/.."):
-        path = str(Path(path).resolve())
-    place, mark, options = path.partition("?") if "://" in path else (path, "", "")
-    storage, slash, name = place.rstrip("/").rpartition("/")
-    return ((storage if slash else ".") or "/") + mark + options, name
 
 
 def open_run(path: str) -> "RunDirectory":

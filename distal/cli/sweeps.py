@@ -9,8 +9,9 @@ from rich.console import Console
 
 from distal.cli.ending import AGAIN, ending
 from distal.cli.output import show
-from distal.cli.runs import split_arguments, storage_and_name
+from distal.cli.runs import split_arguments
 from distal.errors import ConfigError
+from distal.places import storage_and_name
 
 if TYPE_CHECKING:
     from distal.sweep.config import SweepConfig

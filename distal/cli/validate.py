@@ -117,6 +117,7 @@ class Validation:
             labels=self.labels[~left_out],
             seed=config.seed,
             balance=config.train.class_balance,
+            run_length=config.train.run_length,
         )
         shape = opened.images.image_size, opened.images.channels, len(opened.classes)
         fresh = MODELS.find(config.model.kind).create(config, *shape, self.comm.device)

@@ -105,6 +105,11 @@ class TrainConfig(Section):
         0.25,
         description="share of the batch drawn from labeled rows; more makes D learn the few labeled images by heart",
     )
+    run_length: Annotated[int, Field(ge=1, le=4096)] = Field(
+        1,
+        description="unlabeled rows are drawn in runs of so many neighbours in the pool; more means fewer calls to the "
+        "shards a step, for pools whose neighbours are as different as any two rows",
+    )
     class_balance: Fraction = Field(
         1.0,
         description="0 draws labeled rows as they were labeled, 1 every class equally often, so that a rare class with "

@@ -56,6 +56,11 @@ class PoolConfig(Section):
     cache: Annotated[str | None, Place()] = Field(
         None, description="folder of decoded images on each node; null: ~/.cache/distal"
     )
+    prepared: Annotated[str | None, Place()] = Field(
+        None,
+        description="folder or URI that `distal data prepare` wrote: what fits of its pixels and features is fetched, "
+        "not made anew; null: none",
+    )
     cpus_per_shard: Positive | None = Field(
         None, description="CPUs reserved per shard; null: an even share of half the cluster, at most 1"
     )

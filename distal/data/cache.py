@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,7 @@ from PIL import Image
 
 from distal.data.chunks import Skipped, map_chunk, read_skips, write_chunk
 from distal.data.decode import DecodeSpec, UndecodableError, decode
+from distal.data.prepared import DECODED, PreparedFolder
 from distal.data.rows import RowReader
 from distal.data.schema import Columns
 from distal.data.source import Source
@@ -103,17 +105,26 @@ def storage_errors(folder: Path, needed_bytes: int, what: str = "decoded images"
 class DecodedCache:
     """Hold the decoded images of one source under one set of decode parameters.
 
-    Chunks of several blocks are decoded when first asked for, under a lock, by whichever process comes first.
+    Chunks of several blocks are decoded when first asked for, under a lock, by whichever process comes first. One that
+    was prepared for all runs is fetched instead.
     """
 
-    def __init__(self, folder: Path, source: Source, columns: Columns, spec: DecodeSpec, block_rows: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        source: Source,
+        columns: Columns,
+        spec: DecodeSpec,
+        block_rows: int,
+        prepared: PreparedFolder | None = None,
+    ) -> None:
         self._source = source
         self._columns = columns
         self._spec = spec
         self.chunk_rows = max(1, _CHUNK_ROWS // block_rows) * block_rows
         # A chunk lies with the fewest tables that hold its rows: a pool that grows decodes its last chunk again alone.
         self._table_ends = [table.first_row + table.rows for table in source.tables]
-        self._folder = folder / "decoded"
+        self._folder, self._prepared = folder, prepared
         self._keys = [self._key(number) for number in range(1, len(source.tables) + 1)]
         self._reader = RowReader(source, columns.image)
         self._turn = threading.Lock()
@@ -121,12 +132,23 @@ class DecodedCache:
 
     def _key(self, tables: int) -> str:
         """Name what the pixels of the first tables depend on."""
-        of = self._source.tables[:tables]
-        fingerprint = " ".join(table.fingerprint for table in of)
-        parameters = [_LAYOUT, PIL.__version__, fingerprint, self._columns.image, asdict(self._spec), self.chunk_rows]
-        # The fingerprint does not see pixels that change in place at the same size; the files' times do.
-        parameters.append([file.modified_ns for table in of for file in table.files])
+        facts = self.facts(tables)
+        parameters = [_LAYOUT, facts["Pillow"], facts["content"], self._columns.image, asdict(self._spec)]
+        parameters += [self.chunk_rows, facts["times of the files"]]
         return hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()[:32]
+
+    def facts(self, tables: int) -> dict[str, Any]:
+        """Return what the pixels of the first tables depend on, for people as well."""
+        of = self._source.tables[:tables]
+        return {
+            "content": " ".join(table.fingerprint for table in of),
+            # The fingerprint does not see pixels that change in place at the same size; the files' times do.
+            "times of the files": [file.modified_ns for table in of for file in table.files],
+            "pool.image_column": self._columns.image,
+            **{f"pool.{name}": value for name, value in asdict(self._spec).items()},
+            "rows of a chunk (pool.block_rows)": self.chunk_rows,
+            "Pillow": PIL.__version__,
+        }
 
     @property
     def chunks(self) -> int:
@@ -136,6 +158,11 @@ class DecodedCache:
     def key(self, stop: int) -> str:
         """Name what the rows before `stop` depend on: their files, the column, how they are decoded."""
         return self._keys[bisect_left(self._table_ends, stop)]
+
+    def name(self, index: int) -> str:
+        """Return the path of a chunk's file in the folder of decoded images of this machine, or prepared for all."""
+        stop = min((index + 1) * self.chunk_rows, self._source.rows)
+        return f"{DECODED}/{self.key(stop)}/chunk-{index:06d}.u8"
 
     def chunk(self, index: int) -> npt.NDArray[np.uint8]:
         """Return the chunk's images as a read-only map, uint8 [n, C, H, W]; decode them if nobody has."""
@@ -185,8 +212,7 @@ class DecodedCache:
             self._maps.popitem(last=False)
 
     def _path(self, index: int) -> Path:
-        stop = min((index + 1) * self.chunk_rows, self._source.rows)
-        return self._folder.joinpath(self.key(stop), f"chunk-{index:06d}.u8")
+        return self._folder / self.name(index)
 
     def _shape(self, index: int) -> tuple[int, int, int, int]:
         rows = min(self.chunk_rows, self._source.rows - index * self.chunk_rows)
@@ -202,7 +228,8 @@ class DecodedCache:
             first = index * self.chunk_rows
             needed = self._source.rows * int(np.prod(shape[1:]))
             with storage_errors(path.parent, needed):
-                skipped = write_chunk(path, self.stream(first, first + shape[0]), first)
+                fetched = self._prepared is not None and self._prepared.fetch(self.name(index), path)
+                skipped = 0 if fetched else write_chunk(path, self.stream(first, first + shape[0]), first)
             mapped = map_chunk(path, shape)
         if skipped:
             _LOGGER.warning(

@@ -20,6 +20,7 @@ from distal.data.digits import DIGITS, FINGERPRINT_TEXT, digits_file
 from distal.data.files import PoolFile, find_files
 from distal.data.growth import POOL, REFERENCES, FileFacts, Table, references_of
 from distal.data.labels import MISSING, any_label, count_labels, find_classes, read_labels
+from distal.data.prepared import PreparedFolder
 from distal.data.rows import find_paths, take_rows
 from distal.data.schema import Columns, read_columns
 from distal.data.shape import decide_shape, first_images
@@ -49,7 +50,7 @@ def open_images(pool: PoolConfig, known: Sequence[Table] = ()) -> "ImageTable":
     classes = find_classes(source, columns, footers)
     image_size, channels = decide_shape(source, columns, pool)
     spec = DecodeSpec(image_size, channels, pool.fit, pool.normalize, pool.max_pixels)
-    return ImageTable(source, columns, spec, classes, pool.block_rows, pool.cache, embedded)
+    return ImageTable(source, columns, spec, classes, pool.block_rows, pool.cache, embedded, pool.prepared)
 
 
 def _as_digits(table: Table) -> Table:
@@ -63,7 +64,7 @@ class ImageTable:
     """Give the images of a pool by row id, the ordinal over its files: sorted as first found, later ones after them.
 
     Pixels come from memory-mapped chunks that are decoded once per machine. The table pickles to a few kilobytes
-    (paths and parameters), and opens its files and maps anew wherever it arrives.
+    (paths and parameters), and opens its files and maps anew wherever it arrives. prepared: what was made for all runs.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class ImageTable:
         block_rows: int,
         cache: str | None,
         embedded: bool,
+        prepared: str | None = None,
     ) -> None:
         self._source = source
         self._columns = columns
@@ -82,6 +84,7 @@ class ImageTable:
         self._cache_path = cache
         self._embedded = embedded
         self._decoded: DecodedCache | None = None
+        self.prepared = None if prepared is None else PreparedFolder(prepared)
         self.classes = classes
         self.block_rows = block_rows
 
@@ -147,9 +150,10 @@ class ImageTable:
         """
         return (pixels for pixels, _ in self._cache().stream(start, stop))
 
-    def key(self, stop: int) -> str:
-        """Name what the pixels of the rows before `stop` depend on, on this machine."""
-        return self._cache().key(stop)
+    @property
+    def decoded(self) -> DecodedCache:
+        """Return what decodes the images, and keeps them on this machine."""
+        return self._cache()
 
     @property
     def cache_folder(self) -> Path:
@@ -276,8 +280,8 @@ class ImageTable:
 
     def _cache(self) -> DecodedCache:
         if self._decoded is None:
-            folder = cache_folder(self._cache_path)
-            self._decoded = DecodedCache(folder, self.local_source(), self._columns, self._spec, self.block_rows)
+            folder, source = cache_folder(self._cache_path), self.local_source()
+            self._decoded = DecodedCache(folder, source, self._columns, self._spec, self.block_rows, self.prepared)
         return self._decoded
 
     def local_source(self) -> Source:

@@ -16,6 +16,7 @@ MAY_CHANGE = (
     "pool.path",
     "pool.shards",
     "pool.cache",
+    "pool.prepared",
     "pool.cpus_per_shard",
     "pool.gpus_per_shard",
     "train.every",

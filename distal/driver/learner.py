@@ -29,6 +29,7 @@ from distal.oracle.told import require_people, tell
 from distal.plan import RunPlan, Shards
 from distal.pool.allocator import keep_freed_memory
 from distal.pool.local import LocalShard
+from distal.pool.prepared import prepared_facts
 from distal.pool.shard import Ready
 from distal.progress import Event, Listener, ignore
 from distal.query import Strategy, as_strategy
@@ -210,12 +211,13 @@ class ActiveLearner:
         run, rows = self.run_directory, self._opened.images.rows
         self._opened.write(run)
         run.delete("stopped.json")
+        prepared = prepared_facts(self._opened.images, self._opened.network())
         self._listen(Event(0, "prepare", 0, rows, {"rounds": self.config.planned_rounds}))
         with self._watched():
             ready = shards.prepare()
         skipped = [s for shard in ready for s in shard.skipped]
         plan = self._opened.plan(run, skipped, sum(shard.available for shard in ready), self._strategy)
-        facts: dict[str, float | str] = {"available": plan.available, "skipped": len(skipped)}
+        facts: dict[str, float | str] = {"available": plan.available, "skipped": len(skipped), **prepared}
         facts |= {"given": len(plan.given.row_ids)} if len(plan.given.row_ids) else {}
         self._listen(Event(0, "prepare", rows, rows, facts))
         return plan

@@ -14,12 +14,14 @@ import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from distal.data.cache import cache_lock, storage_errors
+from distal.data.prepared import FEATURES, checksum
 from distal.data.table import ImageTable
 from distal.errors import EvaluationError
 from distal.features.network import FeatureNetwork
@@ -54,6 +56,20 @@ class EmbeddedRows:
     def width(self) -> int:
         """Return F, the number of features of a row."""
         return self._network.width
+
+    def key(self, stop: int) -> str:
+        """Name what the features of the rows before `stop` depend on: the network, and the pixels that it sees."""
+        pixels = self._images.decoded.key(stop)
+        return hashlib.sha256(f"{self._network.hash} {pixels}".encode()).hexdigest()[:32]
+
+    def name(self, piece: int) -> str:
+        """Return the path of the piece that begins with this row where features are prepared for all runs."""
+        return f"{FEATURES}/{self.key(min(piece + self.piece_rows, self.rows))}/{piece:08d}.f16"
+
+    def facts(self, tables: int) -> dict[str, Any]:
+        """Return what the features of the first tables depend on, for people."""
+        own = {"features.network": self._network.name, "its weights and arithmetic": self._network.hash}
+        return own | self._images.decoded.facts(tables) | {"rows of a piece (pool.block_rows)": self.piece_rows}
 
     def embed(self, start: int, stop: int, seconds: float = float("inf")) -> int:
         """Compute what is missing of the rows `start` to `stop - 1`, in order, until `seconds` have passed.
@@ -116,9 +132,7 @@ class EmbeddedRows:
         return range(start // self.piece_rows * self.piece_rows, stop, self.piece_rows)
 
     def _folder(self, piece: int) -> Path:
-        pixels = self._images.key(min(piece + self.piece_rows, self.rows))
-        name = hashlib.sha256(f"{self._network.hash} {pixels}".encode()).hexdigest()[:32]
-        return self._images.cache_folder / "features" / name
+        return self._images.cache_folder / FEATURES / self.key(min(piece + self.piece_rows, self.rows))
 
     def _mark(self, piece: int) -> Path:
         return self._folder(piece) / "done" / f"{piece:08d}"
@@ -129,7 +143,7 @@ class EmbeddedRows:
             mark = self._mark(piece).read_bytes()
             if self._sound.get(piece) != mark:
                 stop = min(piece + self.piece_rows, self.rows)
-                if _checksum(zlib.crc32(self._map(piece)[piece:stop].data)) != mark:
+                if checksum(zlib.crc32(self._map(piece)[piece:stop].data)) != mark:
                     return False
                 self._sound[piece] = mark
         except (OSError, ValueError):  # ValueError: an empty file, which cannot be mapped
@@ -151,14 +165,22 @@ class EmbeddedRows:
                 handle = os.open(folder / "features.f16", os.O_RDWR | os.O_CREAT, 0o600)
                 try:
                     place, crc = piece * row_bytes, 0
-                    for features in self._features(piece, min(piece + self.piece_rows, self.rows)):
+                    for data in self._fetched(piece) or self._made(piece):
                         # Written, not through a map: a full disk is then an error and not a signal that kills.
-                        data = features.tobytes()
                         place, crc = place + _write_all(handle, data, place), zlib.crc32(data, crc)
                     os.fsync(handle)
                 finally:
                     os.close(handle)
-                self._mark(piece).write_bytes(_checksum(crc))
+                self._mark(piece).write_bytes(checksum(crc))
+
+    def _fetched(self, piece: int) -> tuple[bytes, ...]:
+        """Return what was prepared for all runs; nothing where this piece was not, or other blocks made others."""
+        prepared, rows = self._images.prepared, min(self.piece_rows, self.rows - piece)
+        found = None if prepared is None else prepared.read(self.name(piece))
+        return (found,) if found is not None and len(found) == 2 * self.width * rows else ()
+
+    def _made(self, piece: int) -> Iterator[bytes]:
+        return (features.tobytes() for features in self._features(piece, min(piece + self.piece_rows, self.rows)))
 
     def _features(self, start: int, stop: int) -> Iterator[Halves]:
         for pixels in self._pixels(start, stop):
@@ -182,10 +204,6 @@ class EmbeddedRows:
 def halves(features: torch.Tensor) -> torch.Tensor:
     """Return features as they are kept, float16; what is beyond its range becomes its end."""
     return features.clamp(-_LARGEST, _LARGEST).half()
-
-
-def _checksum(crc: int) -> bytes:
-    return f"{crc:08x}\n".encode()
 
 
 def _write_all(handle: int, data: bytes, place: int) -> int:

@@ -37,7 +37,8 @@ class TrainingRows:
     never drawn (skipped images). held_out: int64 [n] -> bool [n], rows kept for evaluation; None: none is.
     labeled_ids, labels: int64 [n], the labels known so far (may be empty). balance: 0 draws labeled rows as they were
     labeled, 1 every class as often as any other; between, a class of c rows has the weight c^(1 - balance).
-    synthesized: images that the run drew itself and people have answered; they are none of the rows.
+    synthesized: images that the run drew itself and people have answered; they are none of the rows. run_length:
+    unlabeled rows are drawn in runs of so many neighbours.
     """
 
     candidates: Callable[[np.random.Generator, int], Ids] | None = None
@@ -53,9 +54,10 @@ class TrainingRows:
         seed: int,
         balance: float = 1.0,
         synthesized: Synthesized | None = None,
+        run_length: int = 1,
     ) -> None:
         self.images, self.total_rows, self.excluded, self.held_out = images, total_rows, excluded, held_out
-        self.seed, self.synthesized = seed, synthesized
+        self.seed, self.synthesized, self.run_length = seed, synthesized, run_length
         order = np.lexsort((labeled_ids, labels))
         self.labeled_ids, self.labels = labeled_ids[order], labels[order]
         _, which, counts = np.unique(self.labels, return_inverse=True, return_counts=True)
@@ -114,17 +116,21 @@ class TrainingRows:
 
     def unlabeled(self, step: int, n: int) -> Ids:
         """Return the n unlabeled rows of a step; see `drawn`."""
-        return self.drawn(streams.stream(self.seed, "unlabeled rows", step), n)
+        return self.drawn(streams.stream(self.seed, "unlabeled rows", step), n, self.run_length)
 
-    def drawn(self, source: np.random.Generator, n: int) -> Ids:
+    def drawn(self, source: np.random.Generator, n: int, run_length: int = 1) -> Ids:
         """Return n rows drawn from all that are neither excluded nor held out, int64 [n].
 
-        By rejection, so that nothing of the pool's size is ever held. Rows that are labeled may be among them.
+        By rejection, so that nothing of the pool's size is ever held. Rows that are labeled may be among them. In runs,
+        which go round at the end of the pool, each row is as likely as any other, but neighbours come together: cluster
+        sampling, whose means vary as if there were fewer rows, by 1 + (run_length - 1) rho (Kish 1965, 5.4), where rho
+        is the correlation of neighbours.
         """
         found = np.zeros(0, np.int64)
         for _ in range(1000):
             if self.candidates is None:
-                candidates = source.integers(0, self.total_rows, size=2 * n + 8)
+                starts = source.integers(0, self.total_rows, size=-(-(2 * n + 8) // run_length))
+                candidates = (starts[:, None] + np.arange(run_length)).ravel() % self.total_rows
             else:
                 candidates = self.candidates(source, 2 * n + 8)
             found = np.concatenate([found, candidates[self.usable(candidates)]])

@@ -1,6 +1,7 @@
 """Where the pixels of a row come from, with actors that are not there; `tests/test_learner.py` has real ones."""
 
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from distal.data import cache as cache_module
 from distal.data.few import FewRows
 from distal.data.table import ImageTable, open_images
 from distal.errors import ClusterError, StorageError
-from distal.pool.served import ANSWER_S, ServedRows
+from distal.pool.served import ANSWER_S, LastRows, ServedRows
 
 BLOCK = 16
 BOUNDS = [(0, 2), (2, 5), (5, 113)]
@@ -118,3 +119,24 @@ def test_a_few_rows_are_shown_without_decoding_those_around_them(
     assert [path.name for path in tmp_path.glob("here/decoded/*/chunk-*")] == ["chunk-000001.u8"]
     monkeypatch.setattr(here, "originals", lambda row_ids: [])
     assert np.array_equal(few.pixels(ids[::-1]), expected(ids[::-1]))
+
+
+def test_rows_that_come_again_and_again_travel_once(
+    served: tuple[ServedRows, list[Handle]], expected: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    rows, handles = served
+    ids = np.array([70, 40, 3])
+    assert np.array_equal(rows.pixels(ids), expected(ids))
+    again = np.array([3, 71, 70, 33, 70])
+    assert np.array_equal(rows.pixels(again), expected(again))
+    assert [handle.asked for handle in handles] == [[[3]], [[70], [71]], []]
+    assert copy(rows._last).find(ids) == {}
+
+
+def test_what_is_kept_has_a_limit_and_what_was_used_last_stays() -> None:
+    pixels = np.arange(8, dtype=np.uint8).reshape(4, 1, 2, 1)
+    last = LastRows(limit=3 * 2)
+    last.keep(np.array([0, 1, 2]), pixels[:3])
+    assert last.find(np.array([0]))[0].tolist() == [[[0], [1]]]
+    last.keep(np.array([3]), pixels[3:])
+    assert set(last.find(np.arange(4))) == {0, 2, 3}

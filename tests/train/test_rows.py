@@ -66,6 +66,21 @@ def test_unlabeled_rows_are_uniform_over_the_pool() -> None:
     assert ((counts - 200) ** 2 / 200).sum() < 99 + 5 * 14
 
 
+def test_runs_are_of_neighbours_and_each_row_is_as_likely_as_any_other() -> None:
+    source = rows(run_length=5)
+    drawn = source.unlabeled(0, 20).reshape(-1, 5)
+    assert ((drawn - drawn[:, :1]) % 100 == np.arange(5)).all()
+    assert not np.array_equal(drawn, source.unlabeled(1, 20).reshape(-1, 5))
+    counts = np.bincount(source.unlabeled(2, 100_000), minlength=100)
+    # Means of 5 rows that count together vary 5 times as much: chi-square of 99 degrees of freedom, times 5 at most.
+    assert ((counts - 1000) ** 2 / 1000).sum() < 5 * (99 + 5 * 14)
+    assert np.array_equal(rows(run_length=1).unlabeled(3, 30), rows().unlabeled(3, 30))
+
+
+def test_excluded_rows_are_left_out_of_runs() -> None:
+    assert set(rows(run_length=8, excluded=np.arange(0, 99, 2)).unlabeled(0, 200)) <= {*range(1, 100, 2)}
+
+
 def test_balance_one_draws_every_labeled_class_equally_often() -> None:
     _, labels = rows(balance=1.0).labeled(0, 1000)
     assert np.bincount(labels).tolist() == [500, 500]
