@@ -18,6 +18,7 @@ MAY_CHANGE = (
     "pool.cache",
     "pool.cpus_per_shard",
     "pool.gpus_per_shard",
+    "pool.silent_s",
     "train.every",
     "train.workers",
     "train.min_workers",

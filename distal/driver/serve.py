@@ -62,6 +62,7 @@ def shard_actors(opened: Preparation, address: str | None) -> Iterator[ShardActo
                 config.name,
                 config.wait_s,
                 opened.network(),
+                config.pool.silent_s,
             )
         try:
             yield shards

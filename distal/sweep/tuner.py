@@ -135,7 +135,7 @@ def share(config: Config, directory: RunDirectory) -> None:
             _embed(network, images)
         return
     needs = (pool.shards, opened.holdout, config.seed, pool.cpus_per_shard or 1.0, pool.gpus_per_shard)
-    shards = ShardActors(opened.images, *needs, name=directory.name, wait_s=config.wait_s, network=network)
+    shards = ShardActors(opened.images, *needs, directory.name, config.wait_s, network, pool.silent_s)
     try:
         skipped = [s for ready in shards.prepare() for s in ready.skipped]
         opened.evaluator(cache, skipped, shards.rows).prepare(Alone())
