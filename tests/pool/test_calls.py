@@ -14,10 +14,12 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutErro
 from distal.config import Config
 from distal.data.table import ImageTable, open_images
 from distal.errors import ClusterError, StorageError
+from distal.models import GAN
 from distal.pool.calls import RESTART_TRIES, Piece, ShardCalls
 from distal.pool.held import LOOK, PREPARED, HeldShard, Place
+from distal.pool.local import LocalShard
 from distal.pool.shard import divide_blocks
-from distal.query import STRATEGIES, Known
+from distal.query import STRATEGIES, Known, select
 
 NONE = np.zeros(0, dtype=np.int64)
 SILENT_S, PLACE_S = 100.0, 50.0
@@ -289,6 +291,45 @@ def test_a_shard_that_hangs_again_leaves_its_rows_to_others_and_a_third_time_is_
     assert "process 7 on node of" in str(told.value)
     assert "for 100 s in 'select'" in str(told.value)
     assert "pool.silent_s" in str(told.value)
+
+
+def test_a_batch_that_is_chosen_pass_by_pass_survives_that_rows_change_hands(
+    held: tuple[ShardCalls, list[Actor]], images: ImageTable, small_config: Callable[..., Config]
+) -> None:
+    """One dies in the second pass and finds no place, another in a later one and is restarted."""
+    calls, (a, b, _) = held
+    strategy, labeled = STRATEGIES.find("coreset"), np.array([3, 700, 1500])
+    known = Known(labeled, np.array([0, 1, 1]), 2)
+    scorer = GAN.create(small_config(), 8, 1, 10).scorer().to_bytes()
+    alone = LocalShard(images, 0.0, 0)
+    alone.prepare()
+    alone.open_round(2, strategy, scorer, labeled, known)
+    expected = select(alone, strategy, 90, 0, 2)
+    assert expected.passes >= 2
+
+    count = 0
+
+    def everywhere(method: str, *arguments: Any) -> list[Any]:
+        nonlocal count
+        count += 1
+        if count == 4:
+            b.dying, b.away = ["select"], True
+        if count == 6:
+            a.dying = ["select"]
+        call = ("2-round", "select", (method, *arguments))
+        said = calls.everywhere(call)
+        calls.journal.append(call)
+        return said
+
+    opened = ("2-round", "open_round", (2, strategy, scorer, labeled, known, False))
+    calls.journal = calls.journal[:1]
+    calls.everywhere(opened)
+    calls.journal.append(opened)
+    found = select(SimpleNamespace(call=everywhere), strategy, 90, 0, 2)
+    assert count >= 6
+    assert found.row_ids.tolist() == expected.row_ids.tolist()
+    assert found.scores.tolist() == expected.scores.tolist()
+    assert len(calls.pieces) == 4
 
 
 def test_a_shard_that_dies_each_time_ends_the_run(held: tuple[ShardCalls, list[Actor]]) -> None:

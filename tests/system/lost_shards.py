@@ -1,0 +1,101 @@
+"""Begin with a cluster that has no CPUs: a sweep waits for its first node; nodes with shards are then taken away.
+
+    python lost_shards.py SWEEP.yaml
+
+Each node is a raylet of its own on this machine; what came of it is printed, a line each.
+"""
+
+import os
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+from ray.cluster_utils import Cluster
+from written_runs import WrittenTrial
+
+from distal.config import PoolConfig
+from distal.data.table import ImageTable, open_images
+from distal.pool.actors import ShardActors
+from distal.pool.local import LocalShard
+from distal.query import STRATEGIES, Known, select
+from distal.sweep import fit, tuner
+from distal.sweep.resolve import read_sweep
+from distal.sweep.tuner import run_sweep
+
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
+from forked_workers import forked_workers
+
+STORE = {"object_store_memory": 2**27}
+NONE = np.zeros(0, dtype=np.int64)
+STRATEGY = STRATEGIES.find("random")
+WAIT_S = 4.0
+
+
+def say(**facts: Any) -> None:
+    sys.stdout.write(" ".join(f"{name}={value}" for name, value in facts.items()) + "\n")
+    sys.stdout.flush()
+
+
+def sweep_before_there_is_a_node(cluster: Cluster, sweep: str) -> None:
+    """Trials begin when a node joins, which is after the sweep has begun to wait."""
+    fit.SweepTrial = WrittenTrial  # type: ignore[misc]
+    tuner.share = lambda config, directory: None
+    joined: list[float] = []
+
+    def join() -> None:
+        joined.append(time.monotonic())
+        cluster.add_node(num_cpus=1, **STORE)
+
+    timer = threading.Timer(WAIT_S, join)
+    timer.start()
+    began: list[float] = []
+    results = run_sweep(read_sweep(sweep), watch=lambda progress: began.append(time.monotonic()))
+    states = ",".join(trial.state for trial in results.trials)
+    say(sweep=states, after_the_node=joined[0] < began[0], within=f"{began[0] - joined[0]:.0f}")
+
+
+def opened(images: ImageTable, wait_s: float) -> ShardActors:
+    """Score a round on five shards, four of them on the node of four CPUs."""
+    shards = ShardActors(images, 5, 0.0, 0, 1.0, 0.0, "lost", wait_s)
+    shards.prepare()
+    shards.open_round(1, STRATEGY, None, NONE, Known(NONE, NONE, 10))
+    return shards
+
+
+def lose_shards(cluster: Cluster) -> None:
+    images = open_images(PoolConfig(block_rows=64))
+    alone = LocalShard(images, 0.0, 0)
+    alone.prepare()
+    alone.open_round(1, STRATEGY, None, NONE, Known(NONE, NONE, 10))
+    expected = select(alone, STRATEGY, 12, 0, 1).row_ids.tolist()
+    for name, replaced, wait_s in (("cut", False, WAIT_S), ("restarted", True, 60.0)):
+        four = cluster.add_node(num_cpus=4, **STORE)
+        shards = opened(images, wait_s)
+        if replaced:
+            cluster.add_node(num_cpus=4, **STORE)
+        cluster.remove_node(four, allow_graceful=False)
+        began = time.monotonic()
+        same = select(shards, STRATEGY, 12, 0, 1).row_ids.tolist() == expected
+        again = select(shards, STRATEGY, 12, 0, 1).row_ids.tolist() == expected
+        actors = {piece.actor for piece in shards.calls.pieces}
+        say(lost=name, same=same and again, actors=len(actors), seconds=f"{time.monotonic() - began:.0f}")
+        shards.close()
+
+
+def main() -> None:
+    with forked_workers(Path(tempfile.mkdtemp(dir="/tmp")), "distal.sweep.trial", "written_runs") as command:
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **STORE})
+        runtime = {"py_executable": command}
+        ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR", runtime_env=runtime)
+        sweep_before_there_is_a_node(cluster, sys.argv[1])
+        lose_shards(cluster)
+    os._exit(0)  # the cluster's own clean-up waits long for the nodes that are gone
+
+
+if __name__ == "__main__":
+    main()
