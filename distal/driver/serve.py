@@ -19,7 +19,8 @@ from distal.driver.mailbox import LastReply, Mailbox, Question, WorkersUp
 from distal.driver.node import NodeLost, answers, raylet_place, watched
 from distal.driver.preparation import Preparation
 from distal.driver.rank import DRIVER_LOCK, RankJob
-from distal.driver.resources import divide_resources, possible_sizes
+from distal.driver.resources import divide_resources, possible_sizes, workers_now
+from distal.driver.sharing import hold_for_workers
 from distal.driver.workers import Workers
 from distal.errors import ClusterError, DistalError
 from distal.oracle import Oracle, answered
@@ -50,8 +51,10 @@ def shard_actors(opened: Preparation, address: str | None) -> Iterator[ShardActo
     """
     config = opened.config
     with cluster(address):
-        resources = divide_resources(config, living_nodes())
+        nodes = living_nodes()
+        resources = divide_resources(config, nodes)
         with watched():
+            release = hold_for_workers(config.name, resources, workers_now(config, nodes), config.wait_s)
             shards = ShardActors(
                 opened.images,
                 config.pool.shards or 0,
@@ -63,10 +66,12 @@ def shard_actors(opened: Preparation, address: str | None) -> Iterator[ShardActo
                 config.wait_s,
                 opened.network(),
                 config.pool.silent_s,
+                release,
             )
         try:
             yield shards
         finally:
+            release()
             shards.close()
 
 

@@ -1,7 +1,7 @@
 """Hold the pool's shards in Ray actors that score in parallel, restart on their own rows, and repeat what was lost."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,7 @@ class ShardActors:
     Args:
         images: the pool. shards: actors at most. holdout: see `Shard`. cpus, gpus: reserved by each. name: the run's.
         wait_s: seconds that they, or one that was lost, may wait for a place. silent_s: seconds without a sign of work
-            after which one is hung.
+            after which one is hung. placed: called when all have found their places.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class ShardActors:
         wait_s: float,
         network: Frozen | None = None,
         silent_s: float = SILENT_S,
+        placed: Callable[[], None] | None = None,
     ) -> None:
         self.bounds = divide_blocks(images.blocks, shards)
         needs = {"num_cpus": cpus, "num_gpus": gpus, "max_restarts": -1, "max_task_retries": 0}
@@ -74,6 +75,7 @@ class ShardActors:
         self._needs = f"{len(self.handles)} shards of {cpus:g} CPUs and {gpus:g} GPUs"
         self._state = PREPARED
         self._gains = False
+        self._placed = placed
 
     def prepare(self) -> list[Ready]:
         """Decode every shard's rows, once the actors have found a place; the weakest hardware decides the arithmetic.
@@ -141,6 +143,9 @@ class ShardActors:
             waiting.tell()
             _, missing = ray.wait(missing, num_returns=len(missing), timeout=min(1.0, self._wait_s - waiting.seconds))
         self.calls.places |= dict(zip(up.values(), ray.get(list(up)), strict=True))
+        if self._placed is not None:
+            self._placed()
+            self._placed = None  # it does not travel
 
     def _everywhere(self, method: str, *args: Any) -> list[Any]:
         call = (self._state, method, args)
