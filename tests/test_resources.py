@@ -76,7 +76,9 @@ def test_what_does_not_add_up_on_one_gpu_is_refused_with_what_would(
 
 def test_shards_without_workers_fill_gpus_of_their_own() -> None:
     assert on_gpus(2, 6, 0.3, 0)[0] == 0.3
-    with pytest.raises(ClusterError, match=r"of 7 shards of 0\.3 GPUs 6 fit on 2 GPUs, .*\n.*pool\.gpus_per_shard=0\.25,"):
+    with pytest.raises(
+        ClusterError, match=r"of 7 shards of 0\.3 GPUs 6 fit on 2 GPUs, .*\n.*pool\.gpus_per_shard=0\.25,"
+    ):
         on_gpus(2, 7, 0.3, 0)
 
 

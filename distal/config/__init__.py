@@ -60,8 +60,8 @@ class Config(Section):
     )
     wait_s: Positive = Field(
         600.0,
-        description="seconds that shards wait for a place before the run gives up; one that was lost, before its rows go "
-        "to the others",
+        description="seconds that shards wait for a place before the run gives up; one that was lost, before its rows "
+        "go to the others",
     )
     driver_cpus: Weight = Field(
         0.0, description="CPUs that this process itself holds on the cluster; `distal submit --cpus` says so"

@@ -35,8 +35,8 @@ def require_gpus(gpus: float, workers: int, worker_share: float, shards: int, sh
     """
     if workers > 1 and 0 < worker_share <= HALF:
         raise ClusterError(
-            f"train.gpus_per_worker: {worker_share:g} can put two of {workers} workers on one GPU, which NCCL refuses.\n"
-            "Give more than 0.5, such as 0.75 with pool.gpus_per_shard=0.25 beside it, or 0 to train on CPUs."
+            f"train.gpus_per_worker: {worker_share:g} can put two of {workers} workers on one GPU, which NCCL "
+            "refuses.\nGive more than 0.5, such as 0.75 with pool.gpus_per_shard=0.25 beside it, or 0 to train on CPUs."
         )
     taken = workers if worker_share else 0
     if not (0 < shard_share <= 1 and worker_share <= 1 and taken <= gpus < inf):
@@ -48,8 +48,8 @@ def require_gpus(gpus: float, workers: int, worker_share: float, shards: int, sh
         would = f"pool.gpus_per_shard={lower:g}{' train.gpus_per_worker=0.6' if taken else ''}"
         beside = f" beside {taken} training workers of {worker_share:g}" if taken else ""
         raise ClusterError(
-            f"pool.gpus_per_shard: of {shards} shards of {shard_share:g} GPUs {fit} fit on {gpus:g} GPUs{beside}, for a "
-            f"fraction lies on one GPU.\nWhat would fit: {would}, or pool.gpus_per_shard=0 to score on CPUs."
+            f"pool.gpus_per_shard: of {shards} shards of {shard_share:g} GPUs {fit} fit on {gpus:g} GPUs{beside}, for "
+            f"a fraction lies on one GPU.\nWhat would fit: {would}, or pool.gpus_per_shard=0 to score on CPUs."
         )
 
 

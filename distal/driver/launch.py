@@ -91,7 +91,7 @@ def launch(work: Callable[[Communicator], None], group: WorkerGroup, restarts: i
         work(ProcessGroup(device) if context.get_world_size() > 1 else Alone(device))
 
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", CONTROLLER_POLL_S)
-    # One process less: a worker that hears of its node's end has nothing to save, for each phase leaves its file.
+    # One process less: who keeps a round's training hears of a node's end by itself (`drains.py`).
     os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     resources = {"CPU": group.cpus, **({"GPU": group.gpus} if group.gpus else {})}
     scaling = ScalingConfig(num_workers=group.workers, use_gpu=group.gpus > 0, resources_per_worker=resources)

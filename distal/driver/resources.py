@@ -51,7 +51,7 @@ def possible_sizes(train: TrainConfig) -> list[int]:
 
 
 def workers_now(config: Config, nodes: Sequence[Mapping[str, float]]) -> int:
-    """Return how many training workers the cluster has a GPU for now, of the sizes that are possible; at least those."""
+    """Return how many training workers the cluster has a GPU for now, of the possible sizes; at least the least."""
     sizes = possible_sizes(config.train)
     gpus = sum(node.get("GPU", 0.0) for node in nodes)
     return max([size for size in sizes if size <= gpus], default=sizes[0])
@@ -60,8 +60,8 @@ def workers_now(config: Config, nodes: Sequence[Mapping[str, float]]) -> int:
 def divide_resources(config: Config, nodes: Sequence[Mapping[str, float]]) -> Resources:
     """Share each node's CPUs: with workers, half to the shards and half to the workers; without, all to the shards.
 
-    At most 1 CPU each, and 1 where the cluster starts nodes on demand. Where it has GPUs every worker takes one, or what
-    shards that take fractions leave of it.
+    At most 1 CPU each, and 1 where the cluster starts nodes on demand. Where it has GPUs every worker takes one, or
+    what shards that take fractions leave of it.
 
     Args:
         nodes: what each living node has, with the keys "CPU" and "GPU".

@@ -14,6 +14,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from distal.config import Config
 from distal.driver.cluster import cluster, living_nodes
+from distal.driver.drains import Drains
 from distal.driver.launch import WorkerGroup
 from distal.driver.mailbox import LastReply, Mailbox, Question, WorkersUp
 from distal.driver.node import NodeLost, answers, raylet_place, watched
@@ -102,7 +103,7 @@ class Driver:
         self._mailbox = partial(_from_driver, call)
         lock = plan.run.read(DRIVER_LOCK) if plan.run.local is not None else b""
         group = _group(plan.config)
-        job = RankJob(plan, shards, oracle is not None, call, lock)
+        job = RankJob(plan, shards, oracle is not None, call, lock, Drains())
         self._workers = Workers(job, group, possible_sizes(plan.config.train), lambda: len(plan.run.committed()))
         self._waiting = None if self._workers.elastic else Waiting(str(group))
         self._regrouping = False

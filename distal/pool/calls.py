@@ -134,7 +134,9 @@ class ShardCalls:
             self._died(task, call)
         except RayActorError as error:
             if task.starting:
-                task.since = -math.inf  # it was ended for good, by who cut its rows before: there is nothing to wait for
+                task.since = (
+                    -math.inf
+                )  # it was ended for good, by who cut its rows before: there is nothing to wait for
                 return
             logger.warning("%s died in %s; restarting it (%s)", task.piece, call[1], type(error).__name__)
             self._died(task, call)

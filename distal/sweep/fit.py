@@ -35,8 +35,8 @@ QUIET = {
 }
 
 DRAWN = {"TUNE_MAX_PENDING_TRIALS_PG": "32"}
-"""How many trials wait for a place at a time, where points are drawn beforehand: enough for a cluster that grows by what
-is asked for. Tune's 200 would be as many placement groups to schedule on one machine."""
+"""How many trials wait for a place at a time, where points are drawn beforehand: enough for a cluster that grows by
+what is asked for. Tune's 200 would be as many placement groups to schedule on one machine."""
 
 
 def fit(

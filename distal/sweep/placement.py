@@ -1,9 +1,9 @@
 """Find how many trials a cluster holds at a time, each whole: its own process, its shard actors, its workers.
 
 A trial whose parts were placed one by one could wait for ever on others that wait for it. So a trial's process and its
-shards come out of one placement group, which Tune makes when there is room. Where trials have training workers, for which
-Ray Train makes a group of its own (ray 2.60, `WorkerGroup._create_placement_group`: a group cannot be made within a
-group), no more run at a time than the cluster holds together with them.
+shards come out of one placement group, which Tune makes when there is room. Where trials have training workers, for
+which Ray Train makes a group of its own (ray 2.60, `WorkerGroup._create_placement_group`: a group cannot be made within
+a group), no more run at a time than the cluster holds together with them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,8 +32,8 @@ def most_at_a_time(
     """Return how many trials may run at a time; None for as many as find a place, now and on nodes that join later.
 
     Args:
-        nodes: what each has now. trials: in all. concurrency: the most that is wanted. grows: whether the cluster starts
-            nodes on demand, so that what there is now says nothing.
+        nodes: what each has now. trials: in all. concurrency: the most that is wanted. grows: whether the cluster
+            starts nodes on demand, so that what there is now says nothing.
 
     Raises:
         ClusterError: not even one fits, and there will be no more; or the cluster grows and trials with workers, whose
@@ -42,8 +42,9 @@ def most_at_a_time(
     if grows:
         if resources.workers and concurrency is None:
             raise ClusterError(
-                "resources.workers: on a cluster that starts nodes on demand, begun trials could hold all the room that "
-                "their training workers wait for.\nSet concurrency to what its most nodes hold, or resources.workers=0."
+                "resources.workers: on a cluster that starts nodes on demand, begun trials could hold all the room "
+                "that their training workers wait for.\nSet concurrency to what its most nodes hold, or "
+                "resources.workers=0."
             )
         return concurrency
     places = trials_at_a_time(nodes, resources, min(trials, concurrency or trials))

@@ -34,7 +34,7 @@ class Answer:
 
 
 class Actor:
-    """Stand for a shard's actor. `stopped` it answers nothing, `slow` no call of the selection; `away` it has no place."""
+    """Stand for a shard's actor. `stopped` it answers nothing, `slow` no call; `away` a restart has no place."""
 
     def __init__(self, images: ImageTable, notes: list[str], name: str) -> None:
         self._images, self._notes, self.name = images, notes, name
@@ -272,7 +272,7 @@ def test_two_lost_together_leave_their_rows_to_the_third_and_three_end_the_run_i
     assert best(calls) == unbroken
     assert {piece.actor for piece in calls.pieces} == {c}
     c.dying, c.away = ["select"], True
-    with pytest.raises(ClusterError, match="no other is up .* within 50 s.\n.*ray status.*distal resume"):
+    with pytest.raises(ClusterError, match=r"no other is up .* within 50 s.\n.*ray status.*distal resume"):
         best(calls)
 
 
@@ -348,5 +348,5 @@ def test_what_goes_wrong_in_a_repeated_call_is_told_as_it_is(
     calls, (a, _, _) = held
     a.dying = ["select"]
     monkeypatch.setattr("distal.pool.shard.Shard.prepare", fail)
-    with pytest.raises(StorageError, match="^the new node's disk is full$"):
+    with pytest.raises(StorageError, match=r"^the new node's disk is full$"):
         best(calls)

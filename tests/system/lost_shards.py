@@ -1,4 +1,5 @@
-"""Begin with a cluster that has no CPUs: a sweep waits for its first node; nodes with shards are then taken away.
+"""Begin with a cluster that has no CPUs: a sweep waits for its first node; nodes with shards are then taken away,
+shards and workers seated on GPUs that are told to be there, and a node is told to go.
 
     python lost_shards.py SWEEP.yaml
 
@@ -16,10 +17,15 @@ from typing import Any
 import numpy as np
 import ray
 from ray.cluster_utils import Cluster
+from ray.core.generated.autoscaler_pb2 import DRAIN_NODE_REASON_PREEMPTION
+from ray.util import placement_group, remove_placement_group
 from written_runs import WrittenTrial
 
 from distal.config import PoolConfig
 from distal.data.table import ImageTable, open_images
+from distal.driver.drains import LOOK_S, Drains
+from distal.driver.resources import Resources
+from distal.driver.sharing import hold_for_workers
 from distal.pool.actors import ShardActors
 from distal.pool.local import LocalShard
 from distal.query import STRATEGIES, Known, select
@@ -87,6 +93,43 @@ def lose_shards(cluster: Cluster) -> None:
         shards.close()
 
 
+class Seat:
+    """Take a part of a GPU."""
+
+    def gpu(self) -> str:
+        return str(ray.get_runtime_context().get_accelerator_ids()["GPU"][0])
+
+
+def share_gpus(cluster: Cluster) -> None:
+    """Seat two shards of a quarter on two GPUs, then two workers of three quarters: with their places held, or not."""
+    cluster.add_node(num_cpus=4, num_gpus=2, **STORE)
+    each = Resources(shard_cpus=0.5, shard_gpus=0.25, worker_cpus=0.5, worker_gpus=0.75)
+    seat = ray.remote(num_cpus=each.shard_cpus, num_gpus=each.shard_gpus)(Seat)
+    for held in (False, True):
+        release = hold_for_workers("shared", each, 2 * held, 30.0)
+        shards = [seat.remote() for _ in range(2)]
+        gpus = {ray.get(shard.gpu.remote()) for shard in shards}
+        release()
+        workers = placement_group([{"CPU": each.worker_cpus, "GPU": each.worker_gpus}] * 2)
+        say(held=held, gpus=len(gpus), both_workers=workers.wait(30.0 if held else 2.0))
+        remove_placement_group(workers)
+        for shard in shards:
+            ray.kill(shard)
+
+
+def hear_of_a_drain(cluster: Cluster) -> None:
+    node = cluster.add_node(num_cpus=1, **STORE)
+    told = Drains()
+    before = told()
+    gcs = ray._raylet.GcsClient(address=cluster.address)
+    deadline_ms = int((time.time() + 120) * 1000)
+    accepted, why = gcs.drain_node(node.node_id, DRAIN_NODE_REASON_PREEMPTION, "spot", deadline_ms)
+    assert accepted, why
+    at_once = told()
+    time.sleep(LOOK_S)
+    say(drains=f"{before},{at_once},{told()}")
+
+
 def main() -> None:
     with forked_workers(Path(tempfile.mkdtemp(dir="/tmp")), "distal.sweep.trial", "written_runs") as command:
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **STORE})
@@ -94,6 +137,8 @@ def main() -> None:
         ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR", runtime_env=runtime)
         sweep_before_there_is_a_node(cluster, sys.argv[1])
         lose_shards(cluster)
+        share_gpus(cluster)
+        hear_of_a_drain(cluster)
     os._exit(0)  # the cluster's own clean-up waits long for the nodes that are gone
 
 

@@ -45,3 +45,12 @@ def test_four_shards_of_a_lost_node_without_another_place_leave_their_rows_to_th
 
 def test_four_shards_of_a_lost_node_go_on_on_another_with_the_same_query(said: str) -> None:
     assert re.search(r"lost=restarted same=True actors=5 ", said), said
+
+
+def test_shards_sit_beside_the_workers_whose_places_were_held(said: str) -> None:
+    assert "held=False gpus=1 both_workers=False" in said, said
+    assert "held=True gpus=2 both_workers=True" in said, said
+
+
+def test_a_node_that_is_told_to_go_is_heard_of(said: str) -> None:
+    assert "drains=0,0,1" in said, said
