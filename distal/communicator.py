@@ -99,8 +99,8 @@ class ProcessGroup:
                 dist.all_reduce(flat, group=self._exchange)
             except RuntimeError as error:
                 raise RuntimeError(
-                    f"rank {self.rank} got no sum from the other {self.size - 1}, for which it waits {self._exchange_s:g} "
-                    f"s: one of them, its node or the network has died or hangs ({str(error)[-80:]})"
+                    f"rank {self.rank} got no sum from the other {self.size - 1}, awaited for {self._exchange_s:g} s: "
+                    f"one of them, its node or the network has died or hangs ({str(error)[-80:]})"
                 ) from error
             totals = torch.split(flat, [t.numel() for t in group])
             torch._foreach_copy_(group, [total.view_as(t) for total, t in zip(totals, group, strict=True)])

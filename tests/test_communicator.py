@@ -49,7 +49,7 @@ def test_two_ranks_broadcast_gather_and_sum_and_wait_for_no_tensor_for_ever(tmp_
         assert doubles.item() == 1.0
         assert empty.numel() == 0
     said, seconds = torch.load(tmp_path / "0.pt", weights_only=True)["alone"]
-    assert "rank 0 got no sum from the other 1, for which it waits 1 s" in said
+    assert "rank 0 got no sum from the other 1, awaited for 1 s" in said
     assert 0.9 <= seconds < 30.0
 
 

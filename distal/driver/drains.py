@@ -1,7 +1,7 @@
 """Hear that nodes of the cluster are about to be taken away: spot machines, and those that an autoscaler gives back.
 
 Whoever runs the nodes tells Ray (`ray drain-node`, the autoscaler, KubeRay), typically two minutes before. Ray Train
-has a watcher of its own, a process a launch, for what it would report; here the rank that keeps a round's training looks.
+has a watcher, a process a launch, for what would be reported to it; here the rank that keeps a round's training looks.
 """
 
 import logging
