@@ -19,6 +19,10 @@ ASKED_WITHIN = 4
 """How often at least within the limit."""
 
 
+KILL_S = 30.0
+"""How long it may take to kill a process that does not answer: Ray asks it first, for 5 s."""
+
+
 @dataclass
 class Sign:
     """Keep what an actor showed last, for how many seconds it has shown nothing else, and what it is asked now."""
@@ -44,7 +48,8 @@ class Pulses:
     def hung(self, actors: Sequence[Any]) -> list[Any]:
         """Return which of these actors, all under way with a call, are hung; call it every now and then.
 
-        One that is returned counts as just begun from then on. Time counts in which this process was awake to look.
+        One that is returned is being killed from then on, and counts as just begun when that is done. Time counts in
+        which this process was awake to look.
         """
         passed = time.monotonic() - self._looked
         if passed < self._every_s:
@@ -55,7 +60,7 @@ class Pulses:
             sign.silent_s = 0.0 if self._moved(actor, sign) else sign.silent_s + min(passed, 2 * self._every_s)
         found = [actor for actor, sign in self._signs.items() if sign.silent_s >= self._limit_s]
         for actor in found:
-            del self._signs[actor]
+            self._signs[actor] = Sign(silent_s=-KILL_S)
         return found
 
     def _moved(self, actor: Any, sign: Sign) -> bool:
