@@ -51,18 +51,19 @@ def sweep_before_there_is_a_node(cluster: Cluster, sweep: str) -> None:
     """Trials begin when a node joins, which is after the sweep has begun to wait."""
     fit.SweepTrial = WrittenTrial  # type: ignore[misc]
     tuner.share = lambda config, directory: None
-    joined: list[float] = []
+    began, states = list[float](), list[str]()
 
-    def join() -> None:
-        joined.append(time.monotonic())
-        cluster.add_node(num_cpus=1, **STORE)
+    def run() -> None:
+        results = run_sweep(read_sweep(sweep), watch=lambda progress: began.append(time.monotonic()))
+        states.extend(trial.state for trial in results.trials)
 
-    timer = threading.Timer(WAIT_S, join)
-    timer.start()
-    began: list[float] = []
-    results = run_sweep(read_sweep(sweep), watch=lambda progress: began.append(time.monotonic()))
-    states = ",".join(trial.state for trial in results.trials)
-    say(sweep=states, after_the_node=joined[0] < began[0], within=f"{began[0] - joined[0]:.0f}")
+    thread = threading.Thread(target=run)  # a node is added by the main thread, which alone may handle signals
+    thread.start()
+    time.sleep(WAIT_S)
+    waited, joined = thread.is_alive() and not began, time.monotonic()
+    cluster.add_node(num_cpus=1, **STORE)
+    thread.join(timeout=120.0)
+    say(sweep=",".join(states), waited=waited, within=f"{began[0] - joined:.0f}" if began else "never")
 
 
 def opened(images: ImageTable, wait_s: float) -> ShardActors:

@@ -35,7 +35,7 @@ def said(folder: Path, decoded: Path) -> str:
 
 
 def test_trials_begin_when_a_node_joins_a_head_without_cpus(said: str, folder: Path) -> None:
-    assert "sweep=finished,finished after_the_node=True" in said
+    assert "sweep=finished,finished waited=True" in said
     assert [trial.state for trial in results_of(folder).trials] == ["finished"] * 2
 
 
