@@ -18,7 +18,8 @@ import numpy as np
 import ray
 from ray.cluster_utils import Cluster
 from ray.core.generated.autoscaler_pb2 import DRAIN_NODE_REASON_PREEMPTION
-from ray.util import placement_group, remove_placement_group
+from ray.util import placement_group, placement_group_table, remove_placement_group
+from two_rounds import wait_until
 from written_runs import WrittenTrial
 
 from distal.config import PoolConfig
@@ -59,8 +60,8 @@ def sweep_before_there_is_a_node(cluster: Cluster, sweep: str) -> None:
 
     thread = threading.Thread(target=run)  # a node is added by the main thread, which alone may handle signals
     thread.start()
-    time.sleep(WAIT_S)
-    waited, joined = thread.is_alive() and not began, time.monotonic()
+    wait_until(lambda: any(p["state"] == "PENDING" for p in placement_group_table().values()), "a trial waits", 90.0)
+    waited, joined = not began, time.monotonic()
     cluster.add_node(num_cpus=1, **STORE)
     thread.join(timeout=120.0)
     say(sweep=",".join(states), waited=waited, within=f"{began[0] - joined:.0f}" if began else "never")
