@@ -3,7 +3,7 @@ import re
 import pytest
 
 from distal.config import Config, TrainConfig
-from distal.driver.resources import ROWS_IN_PROCESS, choose_shards, divide_resources, possible_sizes, workers_now
+from distal.driver.resources import ROWS_IN_PROCESS, choose_shards, divide_resources, possible_sizes, sizes_to_hold
 from distal.errors import ClusterError
 from distal.resolve import make_config
 
@@ -82,11 +82,24 @@ def test_shards_without_workers_fill_gpus_of_their_own() -> None:
         on_gpus(2, 7, 0.3, 0)
 
 
-def test_places_are_held_for_the_workers_that_the_gpus_are_enough_for() -> None:
-    elastic = config(2, 4, min_workers=1)
-    assert workers_now(elastic, [{"GPU": 2.0}, {"GPU": 1.0}]) == 2
-    assert workers_now(elastic, [{"CPU": 2.0}]) == 1
-    assert workers_now(config(2, 4), [{"GPU": 2.0}]) == 4
+@pytest.mark.parametrize(
+    ("gpus", "shards", "share", "train", "held"),
+    [
+        (8, 8, 0.25, {"workers": 8}, [8]),
+        (8, 8, 0.25, {"workers": 8, "min_workers": 1}, [1, 2, 4, 8]),
+        (8, 8, 0.25, {"workers": 8, "min_workers": 1, "gpus_per_worker": 1}, [1, 2, 4]),
+        (4, 8, 0.25, {"workers": 8, "min_workers": 1}, [1, 2]),
+        (4, 8, 0.0, {"workers": 2}, []),
+        (4, 8, 0.25, {"workers": 2, "gpus_per_worker": 0}, []),
+        (4, 8, 0.25, {"workers": 0}, []),
+    ],
+)
+def test_places_are_held_for_as_many_workers_as_leave_the_shards_their_room(
+    gpus: float, shards: int, share: float, train: dict[str, float], held: list[int]
+) -> None:
+    nodes = [{"CPU": 32.0, "GPU": float(gpus)}]
+    made = make_config({"pool": {"shards": shards, "gpus_per_shard": share}, "train": train})
+    assert sizes_to_hold(made, divide_resources(made, nodes), nodes) == held
 
 
 def test_what_the_cluster_lacks_is_refused_with_both_figures() -> None:

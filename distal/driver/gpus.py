@@ -22,7 +22,7 @@ def share_of_worker(gpus: float, workers: int, shards: int, shard_share: float) 
     """
     if not 0 < shard_share < HALF or not workers:
         return 1.0
-    without = max(0, shards - _beside(0.0, shard_share) * int(gpus - workers))
+    without = max(0, shards - shards_beside(gpus - workers, 0, 0.0, shard_share))
     left = int((1.0 - ceil(without / workers) * shard_share) / GRAIN + 1e-6) * GRAIN
     return left if left > HALF else 1.0
 
@@ -39,11 +39,11 @@ def require_gpus(gpus: float, workers: int, worker_share: float, shards: int, sh
             "refuses.\nGive more than 0.5, such as 0.75 with pool.gpus_per_shard=0.25 beside it, or 0 to train on CPUs."
         )
     taken = workers if worker_share else 0
-    if not (0 < shard_share <= 1 and worker_share <= 1 and taken <= gpus < inf):
+    if not (0 < shard_share <= 1 and worker_share <= 1 and max(taken, 1) <= gpus < inf):
         return
-    fit = taken * _beside(worker_share, shard_share) + int(gpus - taken) * _beside(0.0, shard_share)
+    fit = shards_beside(gpus, taken, worker_share, shard_share)
     if fit < shards:
-        each = ceil(shards / max(gpus, 1.0))
+        each = ceil(shards / gpus)
         lower = int(0.4 / each / GRAIN) * GRAIN if taken else int(1.0 / each / GRAIN) * GRAIN
         would = f"pool.gpus_per_shard={lower:g}{' train.gpus_per_worker=0.6' if taken else ''}"
         beside = f" beside {taken} training workers of {worker_share:g}" if taken else ""
@@ -53,6 +53,10 @@ def require_gpus(gpus: float, workers: int, worker_share: float, shards: int, sh
         )
 
 
-def _beside(taken: float, shard_share: float) -> int:
-    """Return how many shards find room on one GPU of which this much is taken."""
-    return int((1.0 - taken) / shard_share + 1e-6)
+def shards_beside(gpus: float, workers: int, worker_share: float, shard_share: float) -> int:
+    """Return how many shards find room where each worker takes a part of a GPU of its own."""
+
+    def on_one(taken: float) -> int:
+        return int((1.0 - taken) / shard_share + 1e-6)
+
+    return workers * on_one(worker_share) + int(gpus - workers) * on_one(0.0)

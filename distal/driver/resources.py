@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from distal.config import Config, TrainConfig
-from distal.driver.gpus import require_gpus, share_of_worker
+from distal.driver.gpus import require_gpus, shards_beside, share_of_worker
 from distal.errors import ClusterError
 
 GRAIN = 1e-3
@@ -50,11 +50,19 @@ def possible_sizes(train: TrainConfig) -> list[int]:
     return [n for n in range(least, train.workers + 1) if n == 0 or train.batch_size % n == 0]
 
 
-def workers_now(config: Config, nodes: Sequence[Mapping[str, float]]) -> int:
-    """Return how many training workers the cluster has a GPU for now, of the possible sizes; at least the least."""
-    sizes = possible_sizes(config.train)
-    gpus = sum(node.get("GPU", 0.0) for node in nodes)
-    return max([size for size in sizes if size <= gpus], default=sizes[0])
+def sizes_to_hold(config: Config, resources: "Resources", nodes: Sequence[Mapping[str, float]]) -> list[int]:
+    """Return for which numbers of workers GPUs are to be held while shards find their place on the same ones.
+
+    Those that leave the shards their room, and the least; none where shards and workers do not meet on GPUs.
+    """
+    if not (resources.shard_gpus and resources.worker_gpus and config.pool.shards):
+        return []
+    least, *more = possible_sizes(config.train)
+    gpus, shards = sum(node.get("GPU", 0.0) for node in nodes), config.pool.shards
+    shares = resources.worker_gpus, resources.shard_gpus
+    if config.autoscaling or max(shares) > 1:
+        return [least]
+    return [least, *(n for n in more if n <= gpus and shards_beside(gpus, n, *shares) >= shards)]
 
 
 def divide_resources(config: Config, nodes: Sequence[Mapping[str, float]]) -> Resources:
@@ -83,7 +91,8 @@ def divide_resources(config: Config, nodes: Sequence[Mapping[str, float]]) -> Re
     shard_gpus = config.pool.gpus_per_shard
     worker_gpus = given_gpus
     if worker_gpus is None:
-        worker_gpus = share_of_worker(gpus, least, shards, shard_gpus) if 0 < least <= gpus else 0.0
+        most = max([size for size in possible_sizes(config.train) if size <= gpus], default=0)
+        worker_gpus = share_of_worker(gpus, most, shards, shard_gpus) if 0 < least <= gpus else 0.0
     require_gpus(math.inf if config.autoscaling else gpus, least, worker_gpus, shards, shard_gpus)
     part = [node / 2 if workers else node for node in free]
     resources = Resources(

@@ -20,7 +20,7 @@ from distal.driver.mailbox import LastReply, Mailbox, Question, WorkersUp
 from distal.driver.node import NodeLost, answers, raylet_place, watched
 from distal.driver.preparation import Preparation
 from distal.driver.rank import DRIVER_LOCK, RankJob
-from distal.driver.resources import divide_resources, possible_sizes, workers_now
+from distal.driver.resources import Resources, divide_resources, possible_sizes, sizes_to_hold
 from distal.driver.sharing import hold_for_workers
 from distal.driver.workers import Workers
 from distal.errors import ClusterError, DistalError
@@ -55,7 +55,8 @@ def shard_actors(opened: Preparation, address: str | None) -> Iterator[ShardActo
         nodes = living_nodes()
         resources = divide_resources(config, nodes)
         with watched():
-            release = hold_for_workers(config.name, resources, workers_now(config, nodes), config.wait_s)
+            sizes = sizes_to_hold(config, resources, nodes)
+            release = hold_for_workers(_group(config, resources), sizes, config.wait_s) if sizes else None
             shards = ShardActors(
                 opened.images,
                 config.pool.shards or 0,
@@ -72,7 +73,8 @@ def shard_actors(opened: Preparation, address: str | None) -> Iterator[ShardActo
         try:
             yield shards
         finally:
-            release()
+            if release is not None:
+                release()
             shards.close()
 
 
@@ -102,7 +104,7 @@ class Driver:
         call = partial(_call_actor, self._actor)
         self._mailbox = partial(_from_driver, call)
         lock = plan.run.read(DRIVER_LOCK) if plan.run.local is not None else b""
-        group = _group(plan.config)
+        group = _group(plan.config, divide_resources(plan.config, living_nodes()))
         job = RankJob(plan, shards, oracle is not None, call, lock, Drains())
         self._workers = Workers(job, group, possible_sizes(plan.config.train), lambda: len(plan.run.committed()))
         self._waiting = None if self._workers.elastic else Waiting(str(group))
@@ -202,8 +204,7 @@ class Driver:
         self._mailbox("reply", question.ticket, LastReply(error))
 
 
-def _group(config: Config) -> WorkerGroup:
-    resources = divide_resources(config, living_nodes())
+def _group(config: Config, resources: Resources) -> WorkerGroup:
     return WorkerGroup(
         name=f"distal-{config.name}",
         workers=config.train.workers,

@@ -4,43 +4,36 @@ Ray puts a fraction where the least is left over: eight quarters fill two GPUs o
 three quarters two find none. So the workers' parts are taken first and given back when the shards sit beside them.
 """
 
-import uuid
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 
-from ray.util import placement_group, remove_placement_group
-
-from distal.driver.resources import Resources
+from distal.driver.launch import WorkerGroup
+from distal.driver.workers import POLL_S, SETTLE_S, PlaceRequest
 from distal.errors import ClusterError
-from distal.pool.waiting import free_now
+from distal.pool.waiting import Waiting, free_now
 
 
-def hold_for_workers(name: str, resources: Resources, workers: int, wait_s: float) -> Callable[[], None]:
-    """Take the workers' part of the GPUs, where shards use GPUs as well; return what gives it back, once or more.
+def hold_for_workers(group: WorkerGroup, sizes: Sequence[int], wait_s: float) -> Callable[[], None]:
+    """Take places for the workers; return what gives them back, which may be called more than once.
 
     Args:
-        name: the run's. workers: how many there are to be. wait_s: how long their places are waited for.
+        group: whose `workers` does not count. sizes: numbers of workers, ascending: the most are asked for, and the
+            least are waited for. wait_s: how long.
 
     Raises:
-        ClusterError: there was no place for them.
+        ClusterError: there was no place for the least of them.
     """
-    if not (workers and resources.worker_gpus and resources.shard_gpus):
-        return _nothing
-    bundle = {"GPU": resources.worker_gpus, **({"CPU": resources.worker_cpus} if resources.worker_cpus else {})}
-    held = [placement_group([bundle] * workers, name=f"distal-{name}-hold-{uuid.uuid4().hex[:8]}")]
-
-    def release() -> None:
-        while held:
-            remove_placement_group(held.pop())
-
-    if not held[0].wait(wait_s):
-        release()
-        raise ClusterError(
-            f"{workers} training workers of {resources.worker_cpus:g} CPUs and {resources.worker_gpus:g} GPUs found no "
-            f"place in {wait_s:g} s; free now: {free_now()}.\n"
-            "Wait until other work has ended (wait_s), or lower train.workers or train.gpus_per_worker."
-        )
-    return release
-
-
-def _nothing() -> None:
-    """Give nothing back."""
+    request, waiting = PlaceRequest(group, sizes[-1]), Waiting(f"{sizes[0]} training workers, before shards begin,")
+    while (granted := request.granted()) < sizes[-1]:
+        if granted >= sizes[0] and waiting.seconds >= SETTLE_S:
+            break
+        if waiting.seconds >= wait_s:
+            request.withdraw()
+            raise ClusterError(
+                f"{sizes[0]} training workers of {group.cpus:g} CPUs and {group.gpus:g} GPUs found no place in "
+                f"{wait_s:g} s; free now: {free_now()}.\n"
+                "Wait until other work has ended (wait_s), or lower train.workers or train.gpus_per_worker."
+            )
+        waiting.tell()
+        time.sleep(POLL_S)
+    return request.withdraw

@@ -25,7 +25,7 @@ from written_runs import WrittenTrial
 from distal.config import PoolConfig
 from distal.data.table import ImageTable, open_images
 from distal.driver.drains import LOOK_S, Drains
-from distal.driver.resources import Resources
+from distal.driver.launch import WorkerGroup
 from distal.driver.sharing import hold_for_workers
 from distal.pool.actors import ShardActors
 from distal.pool.local import LocalShard
@@ -105,14 +105,15 @@ class Seat:
 def share_gpus(cluster: Cluster) -> None:
     """Seat two shards of a quarter on two GPUs, then two workers of three quarters: with their places held, or not."""
     cluster.add_node(num_cpus=4, num_gpus=2, **STORE)
-    each = Resources(shard_cpus=0.5, shard_gpus=0.25, worker_cpus=0.5, worker_gpus=0.75)
-    seat = ray.remote(num_cpus=each.shard_cpus, num_gpus=each.shard_gpus)(Seat)
+    group = WorkerGroup("shared", workers=2, cpus=0.5, gpus=0.75, threads=1)
+    seat = ray.remote(num_cpus=0.5, num_gpus=0.25)(Seat)
     for held in (False, True):
-        release = hold_for_workers("shared", each, 2 * held, 30.0)
+        release = hold_for_workers(group, [2], 30.0) if held else None
         shards = [seat.remote() for _ in range(2)]
         gpus = {ray.get(shard.gpu.remote()) for shard in shards}
-        release()
-        workers = placement_group([{"CPU": each.worker_cpus, "GPU": each.worker_gpus}] * 2)
+        if release is not None:
+            release()
+        workers = placement_group([{"CPU": group.cpus, "GPU": group.gpus}] * 2)
         say(held=held, gpus=len(gpus), both_workers=workers.wait(30.0 if held else 2.0))
         remove_placement_group(workers)
         for shard in shards:
