@@ -40,7 +40,7 @@ from forked_workers import forked_workers
 STORE = {"object_store_memory": 2**27}
 NONE = np.zeros(0, dtype=np.int64)
 STRATEGY = STRATEGIES.find("random")
-WAIT_S = 4.0
+PLACE_S = 4.0
 
 
 def say(**facts: Any) -> None:
@@ -67,23 +67,24 @@ def sweep_before_there_is_a_node(cluster: Cluster, sweep: str) -> None:
     say(sweep=",".join(states), waited=waited, within=f"{began[0] - joined:.0f}" if began else "never")
 
 
-def opened(images: ImageTable, wait_s: float) -> ShardActors:
-    """Score a round on five shards, four of them on the node of four CPUs."""
-    shards = ShardActors(images, 5, 0.0, 0, 1.0, 0.0, "lost", wait_s)
+def opened(images: ImageTable, place_s: float) -> ShardActors:
+    """Score a round on five shards, four of them on the node of four CPUs; a lost one waits so long for a place."""
+    shards = ShardActors(images, 5, 0.0, 0, 1.0, 0.0, "lost", 90.0)
     shards.prepare()
+    shards.calls._place_s = place_s
     shards.open_round(1, STRATEGY, None, NONE, Known(NONE, NONE, 10))
     return shards
 
 
-def lose_shards(cluster: Cluster) -> None:
-    images = open_images(PoolConfig(block_rows=64))
+def lose_shards(cluster: Cluster, cache: Path) -> None:
+    images = open_images(PoolConfig(block_rows=64, cache=str(cache)))
     alone = LocalShard(images, 0.0, 0)
     alone.prepare()
     alone.open_round(1, STRATEGY, None, NONE, Known(NONE, NONE, 10))
     expected = select(alone, STRATEGY, 12, 0, 1).row_ids.tolist()
-    for name, replaced, wait_s in (("cut", False, WAIT_S), ("restarted", True, 60.0)):
+    for name, replaced, place_s in (("cut", False, PLACE_S), ("restarted", True, 90.0)):
         four = cluster.add_node(num_cpus=4, **STORE)
-        shards = opened(images, wait_s)
+        shards = opened(images, place_s)
         if replaced:
             cluster.add_node(num_cpus=4, **STORE)
         cluster.remove_node(four, allow_graceful=False)
@@ -134,12 +135,12 @@ def hear_of_a_drain(cluster: Cluster) -> None:
 
 
 def main() -> None:
-    with forked_workers(Path(tempfile.mkdtemp(dir="/tmp")), "distal.sweep.trial", "written_runs") as command:
+    with forked_workers(Path(tempfile.mkdtemp()), "distal.sweep.trial", "written_runs") as command:
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **STORE})
         runtime = {"py_executable": command}
         ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR", runtime_env=runtime)
         sweep_before_there_is_a_node(cluster, sys.argv[1])
-        lose_shards(cluster)
+        lose_shards(cluster, Path(sys.argv[1]).with_name("decoded-shards"))
         share_gpus(cluster)
         hear_of_a_drain(cluster)
     os._exit(0)  # the cluster's own clean-up waits long for the nodes that are gone

@@ -53,4 +53,4 @@ def test_shards_sit_beside_the_workers_whose_places_were_held(said: str) -> None
 
 
 def test_a_node_that_is_told_to_go_is_heard_of(said: str) -> None:
-    assert "drains=0,0,1" in said, said
+    assert re.search(r"drains=0,[01],1", said), said
