@@ -61,7 +61,12 @@ def test_tensors_have_a_group_of_ten_minutes_beside_the_patient_one(
     summed: list[Any] = []
     monkeypatch.setattr(dist, "get_rank", lambda: 0)
     monkeypatch.setattr(dist, "get_world_size", lambda: 2)
-    monkeypatch.setattr(dist, "new_group", lambda **settings: made.append(settings) or "exchange")
+
+    def new_group(**settings: Any) -> str:
+        made.append(settings)
+        return "exchange"
+
+    monkeypatch.setattr(dist, "new_group", new_group)
     monkeypatch.setattr(dist, "all_reduce", lambda flat, group: summed.append(group))
     monkeypatch.setattr(dist, "broadcast_object_list", lambda box, src: summed.append("control"))
     comm = ProcessGroup(device)
