@@ -129,7 +129,7 @@ class ShardCalls:
         except RayTaskError as error:
             cause = self._cause(task, error)
             if not isinstance(cause.cause, ForgottenError):
-                raise _own_error(cause, call[1]) from None
+                raise _own_error(cause, cause.cause, call[1]) from None
             logger.warning("%s was restarted before %s; repeating its calls of the round", task.piece, call[1])
             self._died(task, call)
         except RayActorError as error:
@@ -222,9 +222,8 @@ def _submit(piece: Piece, call: Call) -> Any:
     return piece.actor.invoke.remote(piece.blocks, state, method, *args)
 
 
-def _own_error(error: RayTaskError, method: str) -> Exception:
+def _own_error(error: Exception, cause: Exception, method: str) -> Exception:
     """Return what to raise for an exception in a shard's own code: distal's errors as they are, a strategy's named."""
-    cause = error.cause
     if isinstance(cause, DistalError):
         return cause
     if method != "select":

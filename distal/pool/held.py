@@ -69,7 +69,7 @@ class HeldShard:
         """Return where this is, when the process is up."""
         return Place(ray.util.get_node_ip_address(), os.getpid())
 
-    @ray.method(concurrency_group="pulse")
+    @ray.method(concurrency_group="pulse")  # type: ignore[untyped-decorator]
     def pulse(self) -> tuple[int, float]:
         """Return, beside a call that is under way, what grows while calls go on.
 

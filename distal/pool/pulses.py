@@ -70,7 +70,7 @@ class Pulses:
             if sign.asked is not None:
                 shown = _answer(sign.asked)
             sign.asked = actor.pulse.remote()
-        moved = shown != sign.shown
+        moved: bool = shown != sign.shown
         sign.shown = shown
         return moved
 
