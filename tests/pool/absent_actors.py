@@ -96,7 +96,7 @@ class Actor:
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """Put a Ray in place that answers when it is asked, and return a clock that goes on where somebody waits in vain."""
+    """Put a Ray in place that answers when it is asked, and return a clock that goes on where one waits in vain."""
     clock = SimpleNamespace(now=0.0, on_wait=lambda: None)
     clock.monotonic = lambda: clock.now
 
