@@ -5,12 +5,17 @@ update, because two models with gradient penalties and DDP's hooks do not go tog
 """
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any, Protocol, TypeVar
 
 import torch
 import torch.distributed as dist
 
 from distal.errors import DistalError
+
+EXCHANGE_S = 600.0
+"""How long a rank waits for the others' gradients. They come within a step of each other, apart from rows that a lost
+shard's stand-in decodes, and a store that is waited for on rank 0: minutes at most."""
 
 T = TypeVar("T")
 
@@ -54,17 +59,25 @@ class Alone:
 
 
 class ProcessGroup:
-    """Be one rank of the default torch.distributed process group (gloo on CPUs, nccl on GPUs)."""
+    """Be one rank of torch.distributed: control by its default group, which has to be gloo, tensors by one beside it.
 
-    def __init__(self, device: torch.device | str = "cpu") -> None:
+    Who waits for rank 0, which scores pools and waits for people, waits as patiently as the default group was made, and
+    idly: a rank that waited in NCCL would keep its GPU busy for as long. Tensors go over nccl between GPUs, else gloo,
+    and are waited for no longer than `exchange_s` seconds: a network that hangs ends the group then, not the night.
+    """
+
+    def __init__(self, device: torch.device | str = "cpu", exchange_s: float = EXCHANGE_S) -> None:
         self.device = torch.device(device)
         self.rank = dist.get_rank()
         self.size = dist.get_world_size()
+        backend = "nccl" if self.device.type == "cuda" else "gloo"
+        self._exchange = dist.new_group(backend=backend, timeout=timedelta(seconds=exchange_s))
+        self._exchange_s = exchange_s
 
     def broadcast(self, value: Any) -> Any:
         """Return rank 0's picklable value on every rank."""
         box = [value]
-        dist.broadcast_object_list(box, src=0, device=self.device)
+        dist.broadcast_object_list(box, src=0)
         return box[0]
 
     def gather(self, value: Any) -> list[Any]:
@@ -74,11 +87,21 @@ class ProcessGroup:
         return box
 
     def sum_(self, tensors: Sequence[torch.Tensor]) -> None:
-        """Replace each tensor by its sum over the ranks, in one flat exchange a dtype."""
+        """Replace each tensor by its sum over the ranks, in one flat exchange a dtype.
+
+        Raises:
+            RuntimeError: another rank has died, or was not there in time; over nccl that ends this process as well.
+        """
         for dtype in dict.fromkeys(t.dtype for t in tensors):
             group = [t for t in tensors if t.dtype == dtype]
             flat = torch.cat([t.reshape(-1) for t in group])
-            dist.all_reduce(flat)
+            try:
+                dist.all_reduce(flat, group=self._exchange)
+            except RuntimeError as error:
+                raise RuntimeError(
+                    f"rank {self.rank} got no sum from the other {self.size - 1}, awaited for {self._exchange_s:g} s: "
+                    f"one of them, its node or the network has died or hangs ({str(error)[-80:]})"
+                ) from error
             totals = torch.split(flat, [t.numel() for t in group])
             torch._foreach_copy_(group, [total.view_as(t) for total, t in zip(totals, group, strict=True)])
 

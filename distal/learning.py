@@ -11,7 +11,7 @@ from distal.communicator import Communicator, on_first_rank
 from distal.config import Config
 from distal.errors import RunError
 from distal.models import MODELS, Model
-from distal.plan import RunPlan, Work
+from distal.plan import Going, RunPlan, Work, nobody
 from distal.pool.synthesized import answered_images
 from distal.progress import Event
 from distal.run.directory import RunDirectory, round_path
@@ -34,9 +34,15 @@ class Unfinished:
     """Keep the training of one round in its folder, every `train.checkpoint_s` seconds; of one rank.
 
     What was kept for other labels or under another configuration is not gone on from.
+
+    Args:
+        going: counts the nodes that are about to be taken away; each is a reason to keep at once.
     """
 
-    def __init__(self, run: RunDirectory, round: int, config: Config, rows: TrainingRows) -> None:
+    def __init__(
+        self, run: RunDirectory, round: int, config: Config, rows: TrainingRows, going: Going = nobody
+    ) -> None:
+        self._going, self._left = going, 0
         self._run, self._path, self._every_s = run, round_path(round, UNFINISHED), config.train.checkpoint_s
         own = b"" if rows.synthesized is None else rows.synthesized.pixels.tobytes() + rows.synthesized.labels.tobytes()
         labels = hashlib.sha256(rows.labeled_ids.tobytes() + rows.labels.tobytes() + own).hexdigest()
@@ -47,11 +53,13 @@ class Unfinished:
         self._last = time.monotonic()
 
     def due(self) -> bool:
-        """Say whether the interval has passed."""
-        return self._every_s is not None and time.monotonic() - self._last >= self._every_s
+        """Say whether the interval has passed, or a node is about to go."""
+        passed = self._every_s is not None and time.monotonic() - self._last >= self._every_s
+        return passed or self._going() > self._left
 
     def keep(self, kept: Kept) -> None:
         """Write the file whole, in place of the one before."""
+        self._left = self._going()
         self._run.write(self._path, kept.to_bytes(self._facts))
         self._last = time.monotonic()
 
@@ -107,7 +115,7 @@ def train(work: Work, state: Model, round: int) -> tuple[Model, dict[str, float]
     """Update the model for a round's steps on every rank, and leave a checkpoint; return it and the mean losses."""
     plan, comm, config = work.plan, work.comm, work.plan.config
     rows = training_rows(work)
-    unfinished, steps = Unfinished(plan.run, round, config, rows), config.train.steps
+    unfinished, steps = Unfinished(plan.run, round, config, rows, work.going), config.train.steps
     if on_first_rank(comm, lambda: has_checkpoint(plan.run, round)):
         on_first_rank(comm, unfinished.clear)
         return _load(plan, comm, round)

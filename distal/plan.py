@@ -1,6 +1,6 @@
 """Say what a run is, resolved and checked, and what all phases of its rounds share."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -24,6 +24,9 @@ from distal.run.directory import RunDirectory
 from distal.run.ledger import Labels, Ledger
 
 Ids = npt.NDArray[np.int64]
+
+Going = Callable[[], int]
+"""Counts the nodes of the cluster that were told that they are about to be taken away."""
 
 
 class Shards(ShardGroup, Protocol):
@@ -101,12 +104,17 @@ class RunPlan:
         return self.strategy if phase is None else STRATEGIES.find(phase.strategy)
 
 
+def nobody() -> int:
+    """Be `Going` where there is no cluster: none."""
+    return 0
+
+
 @dataclass(frozen=True)
 class Work:
     """Hold what all phases of all rounds share. reference: gives held-out pixels. listen: hears on rank 0.
 
     eyes: rank 0 looks through them. moments: rank 0 keeps the scorers of the last rounds there. scope: which rows a
-    round looks at, on rank 0.
+    round looks at, on rank 0. going: counts the nodes that were told to go, on rank 0.
     """
 
     plan: RunPlan
@@ -120,6 +128,7 @@ class Work:
     eyes: Eyes | None
     moments: Moments
     scope: Scope
+    going: Going = nobody
 
 
 def eyes_of(plan: RunPlan, shards: Shards) -> Eyes | None:

@@ -26,7 +26,7 @@ from distal.metrics import DISTANCE, Evaluator, Score, find_score
 from distal.models import Model
 from distal.oracle import Classes, Oracle, annotate
 from distal.oracle.decided import corrections
-from distal.plan import RunPlan, Shards, Work, eyes_of, moments_of
+from distal.plan import Going, RunPlan, Shards, Work, eyes_of, moments_of, nobody
 from distal.pool.found import least_recall
 from distal.pool.scope import Scope
 from distal.pool.sight import Sight
@@ -49,14 +49,14 @@ logger = logging.getLogger(__name__)
 
 
 def run_rounds(
-    plan: RunPlan, shards: Shards, oracle: Oracle, comm: Communicator, listen: Listener = ignore
+    plan: RunPlan, shards: Shards, oracle: Oracle, comm: Communicator, listen: Listener = ignore, going: Going = nobody
 ) -> Generator[RoundResult, None, Outcome]:
     """Yield each round once it is committed; return whether the goal, the budget or patience ended them, or a wait.
 
     The next round begins when it is asked for, so whoever leaves the loop ends the run there.
 
     Args:
-        comm: connects the ranks. listen: hears progress on rank 0.
+        comm: connects the ranks. listen: hears progress on rank 0. going: see `Work`.
 
     Raises:
         DistalError: the same on every rank.
@@ -68,7 +68,7 @@ def run_rounds(
     listen = ignore if comm.rank else listen
     eyes = eyes_of(plan, shards)
     seen = eyes, moments_of(plan, shards), Scope(plan.config, plan.images.rows, eyes)
-    work = Work(plan, shards, oracle, ledger, evaluator, reference, comm, listen, *seen)
+    work = Work(plan, shards, oracle, ledger, evaluator, reference, comm, listen, *seen, going)
     state = restore(plan, comm)
     while (stop := on_first_rank(comm, lambda: should_stop(work))) is None:
         done = run_round(work, state)

@@ -64,6 +64,44 @@ def test_a_round_killed_in_its_training_goes_on_there_to_the_same_bytes(
     assert resumed.plan.run.list("rounds/0001") == ["checkpoint"], "what was kept is gone"
 
 
+def test_what_is_kept_when_a_node_is_about_to_go_is_gone_on_from_with_the_same_stream(
+    small_config: Callable[..., Config],
+) -> None:
+    small = {"width": 4, "features": 8}
+    c = small_config(train={"steps": 50, "batch_size": 8, "checkpoint_s": None}, net=small)
+    told = 0
+
+    def noticed_and_taken(event: Event) -> None:
+        nonlocal told
+        told = event.done // 20
+        if event.done == 50:
+            raise KilledError
+
+    whole = work_of(c.model_copy(update={"name": f"{c.name}-unbroken"}), lambda event: None)
+    train(whole, restore(whole.plan, Alone()), 1)
+    broken = replace(work_of(c, noticed_and_taken), going=lambda: told)
+    with pytest.raises(KilledError):
+        train(broken, restore(broken.plan, Alone()), 1)
+    heard: list[int] = []
+    resumed = work_of(c, lambda event: heard.append(event.done))
+    train(resumed, restore(resumed.plan, Alone()), 1)
+    assert heard == [40, 50]
+    assert read_checkpoint(resumed.plan.run, 1) == read_checkpoint(whole.plan.run, 1)
+
+
+def test_each_node_that_is_about_to_go_is_a_reason_to_keep_once(tmp_path: Path) -> None:
+    nodes = 0
+    run = RunDirectory.open(str(tmp_path), "run")
+    keeper = Unfinished(run, 1, config(checkpoint_s=None), labeled_rows(6), lambda: nodes)
+    assert not keeper.due()
+    nodes = 2
+    assert keeper.due()
+    keeper.keep(KEPT)
+    assert not keeper.due()
+    nodes = 3
+    assert keeper.due()
+
+
 def unfinished(folder: Path, labels: int = 6, **train: Any) -> Unfinished:
     return Unfinished(RunDirectory.open(str(folder), "run"), 1, config(**train), labeled_rows(labels))
 

@@ -1,7 +1,9 @@
+import re
+
 import pytest
 
 from distal.config import Config, TrainConfig
-from distal.driver.resources import ROWS_IN_PROCESS, choose_shards, divide_resources, possible_sizes
+from distal.driver.resources import ROWS_IN_PROCESS, choose_shards, divide_resources, possible_sizes, sizes_to_hold
 from distal.errors import ClusterError
 from distal.resolve import make_config
 
@@ -33,8 +35,71 @@ def test_idle_gpus_are_not_passed_over_in_silence() -> None:
 
 
 def test_two_workers_on_one_gpu_are_refused() -> None:
-    with pytest.raises(ClusterError, match="NCCL"):
+    with pytest.raises(ClusterError, match=r"0\.5 can put two of 2 workers on one GPU, which NCCL refuses"):
         divide_resources(config(2, 2, gpus_per_worker=0.5), [{"CPU": 8.0, "GPU": 1.0}])
+
+
+def on_gpus(gpus: int, shards: int, share: float, workers: int, **train: float) -> tuple[float, float]:
+    """Return what a shard and a worker take of a GPU."""
+    tree = {"pool": {"shards": shards, "gpus_per_shard": share}, "train": {"workers": workers, **train}}
+    resources = divide_resources(make_config(tree), [{"CPU": 32.0, "GPU": gpus / 2}] * 2)
+    return resources.shard_gpus, resources.worker_gpus
+
+
+@pytest.mark.parametrize(
+    ("gpus", "shards", "share", "workers", "left"),
+    [(8, 8, 0.25, 8, 0.75), (8, 16, 0.2, 8, 0.6), (8, 8, 0.25, 4, 1.0), (8, 8, 0.1, 4, 1.0), (4, 9, 0.25, 2, 0.75)],
+)
+def test_a_worker_takes_what_shards_leave_of_its_gpu(
+    gpus: int, shards: int, share: float, workers: int, left: float
+) -> None:
+    assert on_gpus(gpus, shards, share, workers) == (share, pytest.approx(left))
+
+
+def test_given_fractions_that_add_up_on_each_gpu_are_taken() -> None:
+    assert on_gpus(8, 8, 0.4, 8, gpus_per_worker=0.6) == (0.4, 0.6)
+
+
+@pytest.mark.parametrize(
+    ("shards", "share", "train"),
+    [(8, 0.5, {}), (8, 0.5, {"gpus_per_worker": 0.6}), (24, 0.3, {"gpus_per_worker": 0.7}), (9, 0.3, {})],
+)
+def test_what_does_not_add_up_on_one_gpu_is_refused_with_what_would(
+    shards: int, share: float, train: dict[str, float]
+) -> None:
+    with pytest.raises(ClusterError, match="a fraction lies on one GPU") as refused:
+        on_gpus(8, shards, share, 8, **train)
+    found = re.search(r"pool\.gpus_per_shard=([\d.]+) train\.gpus_per_worker=([\d.]+),", str(refused.value))
+    assert found is not None
+    assert on_gpus(8, shards, float(found[1]), 8, gpus_per_worker=float(found[2])) == (float(found[1]), 0.6)
+
+
+def test_shards_without_workers_fill_gpus_of_their_own() -> None:
+    assert on_gpus(2, 6, 0.3, 0)[0] == 0.3
+    with pytest.raises(
+        ClusterError, match=r"of 7 shards of 0\.3 GPUs 6 fit on 2 GPUs, .*\n.*pool\.gpus_per_shard=0\.25,"
+    ):
+        on_gpus(2, 7, 0.3, 0)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "shards", "share", "train", "held"),
+    [
+        (8, 8, 0.25, {"workers": 8}, [8]),
+        (8, 8, 0.25, {"workers": 8, "min_workers": 1}, [1, 2, 4, 8]),
+        (8, 8, 0.25, {"workers": 8, "min_workers": 1, "gpus_per_worker": 1}, [1, 2, 4]),
+        (4, 8, 0.25, {"workers": 8, "min_workers": 1}, [1, 2]),
+        (4, 8, 0.0, {"workers": 2}, []),
+        (4, 8, 0.25, {"workers": 2, "gpus_per_worker": 0}, []),
+        (4, 8, 0.25, {"workers": 0}, []),
+    ],
+)
+def test_places_are_held_for_as_many_workers_as_leave_the_shards_their_room(
+    gpus: float, shards: int, share: float, train: dict[str, float], held: list[int]
+) -> None:
+    nodes = [{"CPU": 32.0, "GPU": float(gpus)}]
+    made = make_config({"pool": {"shards": shards, "gpus_per_shard": share}, "train": train})
+    assert sizes_to_hold(made, divide_resources(made, nodes), nodes) == held
 
 
 def test_what_the_cluster_lacks_is_refused_with_both_figures() -> None:

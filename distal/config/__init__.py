@@ -58,7 +58,11 @@ class Config(Section):
         description="the cluster starts nodes on demand: ask for whole CPUs and wait for what is not there yet, "
         "instead of dividing, or refusing, by what there is",
     )
-    wait_s: Positive = Field(600.0, description="seconds that shards wait for a place before the run gives up")
+    wait_s: Positive = Field(
+        600.0,
+        description="seconds that shards wait for a place before the run gives up; one that was lost, before its rows "
+        "go to the others",
+    )
     driver_cpus: Weight = Field(
         0.0, description="CPUs that this process itself holds on the cluster; `distal submit --cpus` says so"
     )

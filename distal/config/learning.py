@@ -176,7 +176,7 @@ class TrainConfig(Section):
     checkpoint_s: Positive | None = Field(
         300.0,
         description="seconds between two states that are kept within a round, so that a killed run loses minutes and "
-        "not the round; null: none",
+        "not the round; null: only when a node of the cluster is about to be taken away",
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="auto: bf16 autocast where the hardware gains; scoring: where that of every shard does"

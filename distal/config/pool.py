@@ -64,7 +64,15 @@ class PoolConfig(Section):
     cpus_per_shard: Positive | None = Field(
         None, description="CPUs reserved per shard; null: an even share of half the cluster, at most 1"
     )
-    gpus_per_shard: Weight = Field(0.0, description="GPUs reserved per shard; fractions share a GPU with training")
+    gpus_per_shard: Weight = Field(
+        0.0,
+        description="GPUs reserved per shard; fractions let shards share a GPU, and with what training leaves of it",
+    )
+    silent_s: Positive = Field(
+        600.0,
+        description="seconds for which a shard that lets wait may show no work, neither a call begun nor CPU spent, "
+        "before its process is taken for hung and replaced; a call itself may take as long as it does",
+    )
 
 
 class QueryConfig(Section):

@@ -19,6 +19,7 @@ MAY_CHANGE = (
     "pool.prepared",
     "pool.cpus_per_shard",
     "pool.gpus_per_shard",
+    "pool.silent_s",
     "train.every",
     "train.workers",
     "train.min_workers",

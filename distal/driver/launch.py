@@ -25,9 +25,9 @@ from distal.run.locks import flocked_folder
 MAX_FAILURES = 3
 """Restarts of the worker group; each takes up the run from what is on disk."""
 
-EXCHANGE_WAIT_S = 7 * 86_400
-"""How long a rank waits for another: rank 0 scores pools and waits for people. A rank that dies or raises ends the
-group at once, so nothing hangs for that."""
+CONTROL_WAIT_S = 7 * 86_400
+"""How long a rank waits for what rank 0 decides, which scores pools and waits for people. A rank that dies or raises
+ends the group at once, so nothing hangs for that; what else ranks exchange has `communicator.EXCHANGE_S`."""
 
 CONTROLLER_POLL_S = "0.5"
 """How often Train's controller looks at its workers; its default of 2 s is the longest wait in a short run."""
@@ -91,7 +91,7 @@ def launch(work: Callable[[Communicator], None], group: WorkerGroup, restarts: i
         work(ProcessGroup(device) if context.get_world_size() > 1 else Alone(device))
 
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", CONTROLLER_POLL_S)
-    # One process less: a worker that hears of its node's end has nothing to save, for each phase leaves its file.
+    # One process less: who keeps a round's training hears of a node's end by itself (`drains.py`).
     os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     resources = {"CPU": group.cpus, **({"GPU": group.gpus} if group.gpus else {})}
     scaling = ScalingConfig(num_workers=group.workers, use_gpu=group.gpus > 0, resources_per_worker=resources)
@@ -103,8 +103,8 @@ def launch(work: Callable[[Communicator], None], group: WorkerGroup, restarts: i
     try:
         with bookkeeping() as folder:
             run_config = RunConfig(name=group.name, storage_path=folder, failure_config=failures)
-            patient = TorchConfig(timeout_s=EXCHANGE_WAIT_S)
-            _Trainer(loop, torch_config=patient, scaling_config=scaling, run_config=run_config).fit()
+            control = TorchConfig(backend="gloo", timeout_s=CONTROL_WAIT_S)
+            _Trainer(loop, torch_config=control, scaling_config=scaling, run_config=run_config).fit()
     except RayError as error:
         raise ControllerLostError(
             f"the controller of the training workers was lost: {str(error).splitlines()[0][:200]}\n"

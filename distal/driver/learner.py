@@ -15,6 +15,7 @@ from distal.communicator import Alone
 from distal.config import Config
 from distal.data.generated import RunImages
 from distal.driver.alongside import Leavable, alongside
+from distal.driver.drains import Drains
 from distal.driver.page import page_beside, require_page
 from distal.driver.preparation import Preparation
 from distal.driver.rank import WRITER_WAIT_S
@@ -252,7 +253,8 @@ class ActiveLearner:
         keep_freed_memory()
         comm = Alone("cuda" if torch.cuda.is_available() else "cpu")
         with plan.run.lock("writer", wait_s=WRITER_WAIT_S):  # workers of a killed driver may be about to end
-            return (yield from run_rounds(plan, shards, self._build_oracle(), comm, self._reports.beside(listen)))
+            told = self._reports.beside(listen), Drains()
+            return (yield from run_rounds(plan, shards, self._build_oracle(), comm, *told))
 
     @contextmanager
     def _torch_for_training(self) -> Iterator[None]:

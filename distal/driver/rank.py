@@ -14,7 +14,7 @@ from distal.data.generated import RunImages
 from distal.driver.mailbox import Collect, Interrupted, Link, WorkersUp
 from distal.errors import DistalError, StorageError
 from distal.oracle import Oracle, build_oracle
-from distal.plan import RunPlan, Shards
+from distal.plan import Going, RunPlan, Shards
 from distal.rounds import run_rounds
 from distal.run.leases import STALE_S
 from distal.run.ledger import Answer, Query
@@ -55,6 +55,7 @@ class RankJob:
     oracle_in_driver: bool
     call: Callable[..., Any]
     driver_lock: bytes
+    going: Going
 
     def __call__(self, comm: Communicator) -> None:
         """Run the rounds; on rank 0, send the driver how they ended."""
@@ -101,7 +102,7 @@ class RankJob:
             if self.oracle_in_driver
             else build_oracle(plan.config, RunImages(plan.images, plan.run), plan.classes, plan.run, None)
         )
-        rounds = run_rounds(plan, self.shards, oracle, comm, link.tell)
+        rounds = run_rounds(plan, self.shards, oracle, comm, link.tell, self.going)
         while True:
             try:
                 result = next(rounds)

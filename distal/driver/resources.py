@@ -1,11 +1,13 @@
 """Say how many shard actors a run has, and divide a cluster's CPUs and GPUs between them and the training workers."""
 
+import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from distal.config import Config, TrainConfig
+from distal.driver.gpus import require_gpus, shards_beside, share_of_worker
 from distal.errors import ClusterError
 
 GRAIN = 1e-3
@@ -48,16 +50,33 @@ def possible_sizes(train: TrainConfig) -> list[int]:
     return [n for n in range(least, train.workers + 1) if n == 0 or train.batch_size % n == 0]
 
 
+def sizes_to_hold(config: Config, resources: "Resources", nodes: Sequence[Mapping[str, float]]) -> list[int]:
+    """Return for which numbers of workers GPUs are to be held while shards find their place on the same ones.
+
+    Those that leave the shards their room, and the least; none where shards and workers do not meet on GPUs.
+    """
+    if not (resources.shard_gpus and resources.worker_gpus and config.pool.shards):
+        return []
+    least, *more = possible_sizes(config.train)
+    gpus, shards = sum(node.get("GPU", 0.0) for node in nodes), config.pool.shards
+    shares = resources.worker_gpus, resources.shard_gpus
+    if config.autoscaling or max(shares) > 1:
+        return [least]
+    return [least, *(n for n in more if n <= gpus and shards_beside(gpus, n, *shares) >= shards)]
+
+
 def divide_resources(config: Config, nodes: Sequence[Mapping[str, float]]) -> Resources:
     """Share each node's CPUs: with workers, half to the shards and half to the workers; without, all to the shards.
 
-    At most 1 CPU each, and 1 where the cluster starts nodes on demand. Where it has GPUs every worker takes one.
+    At most 1 CPU each, and 1 where the cluster starts nodes on demand. Where it has GPUs every worker takes one, or
+    what shards that take fractions leave of it.
 
     Args:
         nodes: what each living node has, with the keys "CPU" and "GPU".
 
     Raises:
-        ClusterError: the cluster has less than the shards and the workers need together, or fewer GPUs than workers.
+        ClusterError: the cluster has less than the shards and the workers need together, or fewer GPUs than workers,
+            or their fractions of GPUs do not add up.
     """
     free = _without_driver([node.get("CPU", 0.0) for node in nodes], config.driver_cpus)
     cpus, gpus = sum(free), sum(node.get("GPU", 0.0) for node in nodes)
@@ -69,17 +88,18 @@ def divide_resources(config: Config, nodes: Sequence[Mapping[str, float]]) -> Re
             f"train.workers: {least} workers cannot have a GPU each; the cluster has {gpus:g}.\n"
             f"Set train.workers={gpus:g}, or train.gpus_per_worker=0 to train on CPUs."
         )
-    if given_gpus is not None and 0 < given_gpus < 1 and workers > 1:
-        raise ClusterError(
-            f"train.gpus_per_worker: {given_gpus:g} puts two of {workers} workers on one GPU, which NCCL refuses.\n"
-            "Give 1, or 0 to train on CPUs, or one worker."
-        )
+    shard_gpus = config.pool.gpus_per_shard
+    worker_gpus = given_gpus
+    if worker_gpus is None:
+        most = max([size for size in possible_sizes(config.train) if size <= gpus], default=0)
+        worker_gpus = share_of_worker(gpus, most, shards, shard_gpus) if 0 < least <= gpus else 0.0
+    require_gpus(math.inf if config.autoscaling else gpus, least, worker_gpus, shards, shard_gpus)
     part = [node / 2 if workers else node for node in free]
     resources = Resources(
         shard_cpus=config.pool.cpus_per_shard or (1.0 if config.autoscaling else _share(part, shards)),
-        shard_gpus=config.pool.gpus_per_shard,
+        shard_gpus=shard_gpus,
         worker_cpus=config.train.cpus_per_worker or (1.0 if config.autoscaling else _share(part, workers)),
-        worker_gpus=(float(0 < least <= gpus) if given_gpus is None else given_gpus),
+        worker_gpus=worker_gpus,
     )
     if config.autoscaling:
         return resources

@@ -14,12 +14,14 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from distal.config import Config
 from distal.driver.cluster import cluster, living_nodes
+from distal.driver.drains import Drains
 from distal.driver.launch import WorkerGroup
 from distal.driver.mailbox import LastReply, Mailbox, Question, WorkersUp
 from distal.driver.node import NodeLost, answers, raylet_place, watched
 from distal.driver.preparation import Preparation
 from distal.driver.rank import DRIVER_LOCK, RankJob
-from distal.driver.resources import divide_resources, possible_sizes
+from distal.driver.resources import Resources, divide_resources, possible_sizes, sizes_to_hold
+from distal.driver.sharing import hold_for_workers
 from distal.driver.workers import Workers
 from distal.errors import ClusterError, DistalError
 from distal.oracle import Oracle, answered
@@ -50,8 +52,11 @@ def shard_actors(opened: Preparation, address: str | None) -> Iterator[ShardActo
     """
     config = opened.config
     with cluster(address):
-        resources = divide_resources(config, living_nodes())
+        nodes = living_nodes()
+        resources = divide_resources(config, nodes)
         with watched():
+            sizes = sizes_to_hold(config, resources, nodes)
+            release = hold_for_workers(_group(config, resources), sizes, config.wait_s) if sizes else None
             shards = ShardActors(
                 opened.images,
                 config.pool.shards or 0,
@@ -62,10 +67,14 @@ def shard_actors(opened: Preparation, address: str | None) -> Iterator[ShardActo
                 config.name,
                 config.wait_s,
                 opened.network(),
+                config.pool.silent_s,
+                release,
             )
         try:
             yield shards
         finally:
+            if release is not None:
+                release()
             shards.close()
 
 
@@ -95,8 +104,8 @@ class Driver:
         call = partial(_call_actor, self._actor)
         self._mailbox = partial(_from_driver, call)
         lock = plan.run.read(DRIVER_LOCK) if plan.run.local is not None else b""
-        group = _group(plan.config)
-        job = RankJob(plan, shards, oracle is not None, call, lock)
+        group = _group(plan.config, divide_resources(plan.config, living_nodes()))
+        job = RankJob(plan, shards, oracle is not None, call, lock, Drains())
         self._workers = Workers(job, group, possible_sizes(plan.config.train), lambda: len(plan.run.committed()))
         self._waiting = None if self._workers.elastic else Waiting(str(group))
         self._regrouping = False
@@ -195,8 +204,7 @@ class Driver:
         self._mailbox("reply", question.ticket, LastReply(error))
 
 
-def _group(config: Config) -> WorkerGroup:
-    resources = divide_resources(config, living_nodes())
+def _group(config: Config, resources: Resources) -> WorkerGroup:
     return WorkerGroup(
         name=f"distal-{config.name}",
         workers=config.train.workers,

@@ -5,6 +5,7 @@ is a function of seed and step, known ahead: `request` sends the calls, and the 
 Labeled rows are asked for every few steps; the rows that came last are kept, so that they travel once.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,9 +16,13 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 from distal.data.protocol import Ids, Pixels
 from distal.data.table import ImageTable
 from distal.errors import ClusterError, DistalError
+from distal.pool.calls import Piece
 
-ANSWER_S = 600.0
-"""How long a shard may take to answer: its node may have to be replaced first."""
+logger = logging.getLogger(__name__)
+
+ANSWER_S = 240.0
+"""How long a shard may take to answer before another is asked: its node may have to be replaced first. Well below the
+time for which other ranks wait with their gradients."""
 
 KEPT_BYTES = 64 * 2**20
 """Pixels that came from other nodes and are kept: 5,461 rows of 64 x 64 x 3."""
@@ -57,9 +62,14 @@ class ServedRows:
 
     def __init__(self, images: ImageTable, handles: Sequence[Any], bounds: Sequence[tuple[int, int]]) -> None:
         self._images = images
-        self._handles = list(handles)
         self._last = LastRows(KEPT_BYTES)
-        self._first_rows = np.array([first for first, _ in bounds], dtype=np.int64) * images.block_rows
+        self._lost: set[Any] = set()
+        self.follow([Piece(blocks, handle) for blocks, handle in zip(bounds, handles, strict=True)])
+
+    def follow(self, pieces: Sequence[Piece]) -> None:
+        """Ask these from now on."""
+        self._handles = [piece.actor for piece in pieces]
+        self._first_rows = np.array([piece.blocks[0] for piece in pieces], dtype=np.int64) * self._images.block_rows
 
     def pixels(self, row_ids: Ids) -> Pixels:
         """Return uint8 [n, C, H, W] in the order of the ids, int64 [n]."""
@@ -68,20 +78,19 @@ class ServedRows:
     def request(self, row_ids: Ids) -> Callable[[], Pixels]:
         """Ask for rows now; the function that is returned waits for them.
 
-        A shard that dies before it has answered is asked again by Ray when it has been restarted.
+        A shard that dies before it has answered is asked again by Ray when it has been restarted. One that does not
+        answer is asked no more: any other can read its rows where the pool lies.
 
         Raises:
-            DistalError: from that function, where a shard cannot read them or does not answer.
+            DistalError: from that function, where a shard cannot read them or none answers.
         """
         here = self._images.decoded_here(row_ids)
         kept = self._last.find(row_ids[~here])
         away = ~here & ~np.isin(row_ids, np.fromiter(kept, dtype=np.int64))
         owners = np.searchsorted(self._first_rows, row_ids, side="right") - 1
         places = [np.flatnonzero(away & (owners == owner)) for owner in np.unique(owners[away]).tolist()]
-        asked = [
-            self._handles[owners[chosen[0]]].pixels.options(max_task_retries=-1).remote(row_ids[chosen])
-            for chosen in places
-        ]
+        handles = [self._handles[owners[chosen[0]]] for chosen in places]
+        asked = [self._ask(handle, row_ids[chosen]) for handle, chosen in zip(handles, places, strict=True)]
 
         def wait() -> Pixels:
             own = self._images.pixels(row_ids[here])
@@ -91,24 +100,43 @@ class ServedRows:
             gathered[here] = own
             for place in np.flatnonzero(~here & ~away):
                 gathered[place] = kept[int(row_ids[place])]
-            for chosen, answer in zip(places, _answers(asked), strict=True):
-                gathered[chosen] = answer
-                self._last.keep(row_ids[chosen], answer)
+            for handle, chosen, answer in zip(handles, places, asked, strict=True):
+                gathered[chosen] = self._answer(handle, row_ids[chosen], answer)
+                self._last.keep(row_ids[chosen], gathered[chosen])
             return gathered
 
         return wait
 
+    def _ask(self, owner: Any, row_ids: Ids) -> tuple[Any, Any]:
+        """Ask a shard, or another in its place: that one keeps nothing, for it would fill its node's disk.
 
-def _answers(asked: list[Any]) -> list[Pixels]:
-    try:
-        answers: list[Pixels] = ray.get(asked, timeout=ANSWER_S)
-    except RayTaskError as error:
-        if isinstance(error.cause, DistalError):
-            raise error.cause from None
-        raise
-    except (GetTimeoutError, RayActorError) as error:
-        raise ClusterError(
-            f"shards have not sent pixels within {ANSWER_S:g} s ({type(error).__name__}): a node may be lost.\n"
-            "See 'ray status', then run distal resume."
-        ) from None
-    return answers
+        Return who was asked, and the reference to the answer.
+        """
+        if owner not in self._lost:
+            return owner, owner.pixels.options(max_task_retries=-1).remote(row_ids)
+        others = [each for each in dict.fromkeys(self._handles) if each not in self._lost]
+        if not others:
+            raise ClusterError(
+                f"no shard has sent pixels within {ANSWER_S:g} s: their nodes may be lost.\n"
+                "See 'ray status', then run distal resume."
+            )
+        other = others[int(row_ids[0]) % len(others)]
+        return other, other.pixels.options(max_task_retries=-1).remote(row_ids, False)
+
+    def _answer(self, owner: Any, row_ids: Ids, asked: tuple[Any, Any]) -> Pixels:
+        while True:
+            who, reference = asked
+            try:
+                answer: Pixels = ray.get(reference, timeout=0.0 if who in self._lost else ANSWER_S)
+            except RayTaskError as error:
+                if isinstance(error.cause, DistalError):
+                    raise error.cause from None
+                raise
+            except (GetTimeoutError, RayActorError) as error:
+                if who not in self._lost:
+                    reason = type(error).__name__
+                    logger.warning("a shard sent no pixels within %g s (%s); asking others", ANSWER_S, reason)
+                self._lost.update({owner, who})
+                asked = self._ask(owner, row_ids)
+            else:
+                return answer

@@ -17,7 +17,7 @@ from distal.config import Config
 from distal.errors import ClusterError, StorageError
 from distal.run.directory import RunDirectory
 from distal.sweep.config import SweepConfig
-from distal.sweep.lineage import current_runs, generations
+from distal.sweep.lineage import current_runs, member_of
 from distal.sweep.placement import trial_bundles
 from distal.sweep.search import make_scheduler, make_searcher
 from distal.sweep.space import Point, Space
@@ -34,13 +34,18 @@ QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
 }
 
+DRAWN = {"TUNE_MAX_PENDING_TRIALS_PG": "32"}
+"""How many trials wait for a place at a time, where points are drawn beforehand: enough for a cluster that grows by
+what is asked for. Tune's 200 would be as many placement groups to schedule on one machine."""
+
 
 def fit(
-    sweep: SweepConfig, base: Config, space: Space, points: list[Point], job: TrialJob, places: int, watch: Watcher
+    sweep: SweepConfig, base: Config, space: Space, points: list[Point], job: TrialJob, most: int | None, watch: Watcher
 ) -> None:
-    """Run the trials, at most `places` at a time, until all have ended or the sweep's time has.
+    """Run the trials until all have ended or the sweep's time has.
 
-    points: to try, each under every seed; empty where a searcher chooses them.
+    points: to try, each under every seed; empty where a searcher chooses them. most: trials at a time; None: as many as
+        find a place, on nodes that join later as well.
 
     Raises:
         StorageError: the sweep's folder cannot be written or read. ClusterError: trials died too often.
@@ -53,7 +58,8 @@ def fit(
     param_space = drawn if searcher else {"trial": ray_tune.grid_search(configs)}
     end = End(time.monotonic() + sweep.hours * 3600 if sweep.hours else None)
     planned = len(configs) if points else sweep.trials
-    watcher = Watch(directory, end, planned, watch)
+    own = sweep.resources
+    watcher = Watch(directory, end, planned, watch, f"trials of {own.cpus:g} CPUs and {own.gpus:g} GPUs")
     directory.delete("tune")
     tuner = ray_tune.Tuner(
         ray_tune.with_resources(
@@ -65,7 +71,7 @@ def fit(
             scheduler=make_scheduler(sweep, base, space, job.mode),
             num_samples=1 if points else sweep.trials,
             # Those that are paused to be compared would count, and the others never begin.
-            max_concurrent_trials=None if pauses(sweep) else places,
+            max_concurrent_trials=None if pauses(sweep) else most,
             # A process whose CUDA context a trial has broken would break every later one.
             reuse_actors=sweep.resources.gpus == 0,
             trial_dirname_creator=lambda trial: trial.trial_id,
@@ -79,7 +85,7 @@ def fit(
             verbose=0,
         ),
     )
-    with _quiet(), _own_signals():
+    with _settings({**QUIET, **(DRAWN if searcher is None else {})}), _own_signals():
         grid = tuner.fit()
     if end.fatal:
         raise StorageError(
@@ -107,11 +113,12 @@ def _configs(sweep: SweepConfig, points: list[Point], population: RunDirectory |
     A population that was interrupted goes on from the values that its members had by then.
     """
     pairs = [(point, seed) for seed in sweep.seeds for point in points]
+    begun = {member_of(run): run for run in current_runs(population)} if population else {}
     configs = []
     for number, (point, seed) in enumerate(pairs):
-        begun = generations(population, f"member-{number:03d}") if population else []
-        if begun:
-            point = read_trial(begun[-1], sweep.space)["point"]
+        run = begun.get(f"member-{number:03d}")
+        if run is not None:
+            point = read_trial(run, sweep.space)["point"]
         configs.append({"point": point, "seed": seed, "number": number, "population": population is not None})
     return configs
 
@@ -138,12 +145,12 @@ def _loggers(sweep: SweepConfig) -> list[Callback]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Tune's own tables and hints off the terminal while it works."""
-    before = {name: os.environ.get(name) for name in QUIET}
+def _settings(given: dict[str, str]) -> Iterator[None]:
+    """Tell Tune these by its environment, and keep its own tables and hints off the terminal while it works."""
+    before = {name: os.environ.get(name) for name in given}
     tunes = logging.getLogger("ray.tune")
     level = tunes.level
-    os.environ.update(QUIET)
+    os.environ.update(given)
     tunes.setLevel(logging.ERROR)
     try:
         yield

@@ -4,6 +4,7 @@ Each take-over begins a new generation, a run directory of its own (`member-003.
 was. The member's last generation is the one that counts.
 """
 
+import itertools
 import re
 
 from distal.checkpoints import read_saved
@@ -21,13 +22,22 @@ ONCE = ("skipped.json", "environment.json", GIVEN, REFERENCES, TABLES)
 
 
 def generations(directory: RunDirectory, member: str) -> list[RunDirectory]:
-    """Return the run directories of a member of the population, oldest first; none before it was begun."""
-    return [run for run in _begun(directory) if _generation(run.name)[0] == member]
+    """Return the run directories of a member of the population, oldest first; none before it was begun.
+
+    They are numbered without a gap: as many are looked for as there are, and the folder of all trials is not listed.
+    """
+    names = itertools.chain([member], (f"{member}.g{number}" for number in itertools.count(1)))
+    return list(itertools.takewhile(lambda run: run.has(TRIAL), (directory.inside(TRIALS, name) for name in names)))
 
 
 def current_runs(directory: RunDirectory) -> list[RunDirectory]:
     """Return the run directory of every trial that was begun: of a population's member, its last generation."""
-    return list({_generation(run.name)[0]: run for run in _begun(directory)}.values())
+    return list({member_of(run): run for run in _begun(directory)}.values())
+
+
+def member_of(run: RunDirectory) -> str:
+    """Return the member that a run is of, whichever generation; of another trial, its name."""
+    return _generation(run.name)[0]
 
 
 def adopt(directory: RunDirectory, source: RunDirectory, rounds: int, member: str, point: Point) -> RunDirectory:

@@ -1,9 +1,9 @@
 """Find how many trials a cluster holds at a time, each whole: its own process, its shard actors, its workers.
 
 A trial whose parts were placed one by one could wait for ever on others that wait for it. So a trial's process and its
-shards come out of one placement group, and no more trials run at a time than the cluster holds together with the
-training workers, for which Ray Train makes a group of its own (ray 2.60, `WorkerGroup._create_placement_group`: a group
-cannot be made within a group).
+shards come out of one placement group, which Tune makes when there is room. Where trials have training workers, for
+which Ray Train makes a group of its own (ray 2.60, `WorkerGroup._create_placement_group`: a group cannot be made within
+a group), no more run at a time than the cluster holds together with them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,6 +24,31 @@ def trial_bundles(resources: TrialResources) -> list[Bundle]:
 def worker_bundles(resources: TrialResources) -> list[Bundle]:
     """Return what Ray Train reserves for a trial."""
     return [_bundle(resources.cpus_per_worker, resources.gpus_per_worker)] * resources.workers
+
+
+def most_at_a_time(
+    nodes: Sequence[Mapping[str, float]], resources: TrialResources, trials: int, concurrency: int | None, grows: bool
+) -> int | None:
+    """Return how many trials may run at a time; None for as many as find a place, now and on nodes that join later.
+
+    Args:
+        nodes: what each has now. trials: in all. concurrency: the most that is wanted. grows: whether the cluster
+            starts nodes on demand, so that what there is now says nothing.
+
+    Raises:
+        ClusterError: not even one fits, and there will be no more; or the cluster grows and trials with workers, whose
+            parts find their places one by one, are not limited.
+    """
+    if grows:
+        if resources.workers and concurrency is None:
+            raise ClusterError(
+                "resources.workers: on a cluster that starts nodes on demand, begun trials could hold all the room "
+                "that their training workers wait for.\nSet concurrency to what its most nodes hold, or "
+                "resources.workers=0."
+            )
+        return concurrency
+    places = trials_at_a_time(nodes, resources, min(trials, concurrency or trials))
+    return places if resources.workers else concurrency
 
 
 def trials_at_a_time(nodes: Sequence[Mapping[str, float]], resources: TrialResources, most: int) -> int:
@@ -58,12 +83,13 @@ def trials_at_a_time(nodes: Sequence[Mapping[str, float]], resources: TrialResou
 
 
 def _advice(resources: TrialResources, free: Sequence[Mapping[str, float]]) -> str:
-    if not free:
-        return "Start a node, or leave address out."
-    best = max(free, key=lambda node: node["CPU"])
+    later = "Where it starts nodes on demand, set base.autoscaling=true."
+    best = max(free, key=lambda node: node["CPU"], default={"CPU": 0.0, "GPU": 0.0})
+    if best["CPU"] <= GRAIN:
+        return f"Start a node, or leave address out. {later}"
     cpus = min(resources.cpus, best["CPU"])
     fits = f"resources.cpus={cpus:g} resources.shards=0 resources.workers=0"
-    return f"What would fit: {fits}{' resources.gpus=0' if resources.gpus > best['GPU'] else ''}"
+    return f"What would fit: {fits}{' resources.gpus=0' if resources.gpus > best['GPU'] else ''}\n{later}"
 
 
 def _place(free: list[dict[str, float]], bundles: Sequence[Bundle]) -> bool:

@@ -27,7 +27,7 @@ from distal.sweep.config import SweepConfig
 from distal.sweep.fit import fit, pauses
 from distal.sweep.lineage import current_runs
 from distal.sweep.objective import direction
-from distal.sweep.placement import trials_at_a_time
+from distal.sweep.placement import most_at_a_time
 from distal.sweep.report import write_sweep_report
 from distal.sweep.resolve import SWEEP, check_sweep, make_sweep, print_sweep, read_saved_sweep
 from distal.sweep.results import Results
@@ -38,6 +38,9 @@ from distal.sweep.watch import Watcher, watch_nothing
 
 MAY_CHANGE = ("address", "storage", "name", "trials", "concurrency", "resources.", "hours", "loggers")
 """Keys that may change when a sweep is taken up again; its folder may have moved."""
+
+BASE_MAY_CHANGE = ("storage", "autoscaling", "wait_s", "pool.silent_s")
+"""Those of the base: no trial lies in its storage, and the others say how a cluster is waited for."""
 
 
 def tune(
@@ -104,10 +107,10 @@ def _run_trials(
     """Prepare what the trials share and run them, those that were begun before from where they are."""
     with cluster(sweep.address), watched():
         trials = _planned(sweep, points)
-        places = trials_at_a_time(living_nodes(), sweep.resources, min(trials, sweep.concurrency or trials))
-        if pauses(sweep) and sweep.resources.workers and places < trials:
+        most = most_at_a_time(living_nodes(), sweep.resources, trials, sweep.concurrency, base.autoscaling)
+        if pauses(sweep) and sweep.resources.workers and most is not None and most < trials:
             raise ClusterError(
-                f"resources.workers: the cluster holds {places} of {trials} trials with their training workers.\n"
+                f"resources.workers: the cluster holds {most} of {trials} trials with their training workers.\n"
                 f"'{sweep.early_stop.scheduler}' runs them together: lower trials, or set resources.workers=0."
             )
         mark = print_sweep(sweep, base).encode()
@@ -117,7 +120,7 @@ def _run_trials(
         mode = direction(sweep.metric, sweep.mode, base.evaluate)
         stop = sweep.early_stop
         job = TrialJob(directory, mark, own, sweep.metric, mode, stop.smoothing, stop.grace * base.query.batch)
-        fit(sweep, base, space, points, job, places, watch)
+        fit(sweep, base, space, points, job, most, watch)
 
 
 def share(config: Config, directory: RunDirectory) -> None:
@@ -135,7 +138,7 @@ def share(config: Config, directory: RunDirectory) -> None:
             _embed(network, images)
         return
     needs = (pool.shards, opened.holdout, config.seed, pool.cpus_per_shard or 1.0, pool.gpus_per_shard)
-    shards = ShardActors(opened.images, *needs, name=directory.name, wait_s=config.wait_s, network=network)
+    shards = ShardActors(opened.images, *needs, directory.name, config.wait_s, network, pool.silent_s)
     try:
         skipped = [s for ready in shards.prepare() for s in ready.skipped]
         opened.evaluator(cache, skipped, shards.rows).prepare(Alone())
@@ -203,7 +206,7 @@ def _compare(directory: RunDirectory, sweep: SweepConfig, base: Config, resume: 
     saved, saved_base = read_saved_sweep(directory)
     changed = [k for k in differing_keys(saved, sweep) if not k.startswith((*MAY_CHANGE, "base"))]
     saved_base = with_absolute_places(saved_base)  # as an older version wrote it, it may hold relative ones
-    changed += [f"base.{key}" for key in differing_keys(saved_base, base) if key != "storage"]  # no trial lies there
+    changed += [f"base.{key}" for key in differing_keys(saved_base, base) if key not in BASE_MAY_CHANGE]
     if changed:
         raise RunError(
             f"{directory.uri}: holds another sweep; it differs in {', '.join(changed[:5])}.\n"

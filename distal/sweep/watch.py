@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ray.tune import Callback, Stopper
+from ray.tune.experiment import Trial
 
 from distal.errors import StorageError
+from distal.pool.waiting import Waiting
 from distal.run.directory import RunDirectory
 from distal.sweep.space import Point
 from distal.sweep.trials import ENDED, TRIALS, read_note, write_note
@@ -63,15 +65,29 @@ class End(Stopper):  # type: ignore[misc]
 
 
 class Watch(Callback):  # type: ignore[misc]
-    """Hear what Tune hears: note which trials were given up, and tell whoever watches."""
+    """Hear what Tune hears: note which trials were given up, and tell whoever watches.
 
-    def __init__(self, directory: RunDirectory, end: End, trials: int, watch: Watcher) -> None:
+    needs: what waits for a place while no trial runs, for people.
+    """
+
+    def __init__(self, directory: RunDirectory, end: End, trials: int, watch: Watcher, needs: str) -> None:
         self._directory, self._end, self._trials, self._watch = directory, end, trials, watch
+        self._needs = needs
+        self._waiting: Waiting | None = None
         self.ended: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out who watches: Tune writes its callbacks down, and nobody reads them back."""
         return self.__dict__ | {"_watch": watch_nothing}
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Say so where trials wait for a place and none runs, as on a cluster that has yet to start a node."""
+        if any(trial.status == Trial.RUNNING for trial in trials):
+            self._waiting = None
+        elif self._waiting is None:
+            self._waiting = Waiting(self._needs)
+        else:
+            self._waiting.tell()
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any

@@ -81,8 +81,11 @@ class Watch:
         return _means(self.last)
 
     def to_json(self) -> dict[str, Any]:
-        """Return all that `from_json` needs, once what was on the way has been settled."""
-        recent, last = ({name: list(values) for name, values in own.items()} for own in (self.recent, self.last))
+        """Return all that `from_json` needs, once what was on the way has been settled.
+
+        Losses stand in lists, in their order, which is that of what is written of them: a mapping's keys may be sorted.
+        """
+        recent, last = ([[name, list(values)] for name, values in own.items()] for own in (self.recent, self.last))
         return {"recent": recent, "last": last, "usual": dict(self.usual)}
 
     @classmethod
@@ -90,7 +93,7 @@ class Watch:
         """Go on with what `to_json` returned."""
         watch = cls(explosion, averaged_from)
         for name in ("recent", "last"):
-            getattr(watch, name).update({key: list(values) for key, values in kept[name].items()})
+            getattr(watch, name).update({key: list(values) for key, values in dict(kept[name]).items()})
         watch.usual = dict(kept["usual"])
         return watch
 

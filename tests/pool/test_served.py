@@ -13,6 +13,7 @@ from distal.data import cache as cache_module
 from distal.data.few import FewRows
 from distal.data.table import ImageTable, open_images
 from distal.errors import ClusterError, StorageError
+from distal.pool.calls import Piece
 from distal.pool.served import ANSWER_S, LastRows, ServedRows
 
 BLOCK = 16
@@ -23,7 +24,7 @@ class Handle:
     """Stand for a shard actor: note what it is asked, answer from its own node's cache when it is waited for."""
 
     def __init__(self, images: ImageTable) -> None:
-        self.images, self.asked = images, list[list[int]]()
+        self.images, self.asked, self.kept, self.silent = images, list[list[int]](), list[bool](), False
 
     @property
     def pixels(self) -> "Handle":
@@ -33,9 +34,16 @@ class Handle:
         assert max_task_retries == -1
         return self
 
-    def remote(self, row_ids: np.ndarray) -> Callable[[], np.ndarray]:
+    def remote(self, row_ids: np.ndarray, own: bool = True) -> Callable[[], np.ndarray]:
         self.asked.append(row_ids.tolist())
-        return lambda: self.images.pixels(row_ids)
+        self.kept.append(own)
+
+        def answer() -> np.ndarray:
+            if self.silent:
+                raise GetTimeoutError
+            return self.images.pixels(row_ids)
+
+        return answer
 
 
 @pytest.fixture
@@ -54,7 +62,7 @@ def expected(table: Callable[[str], ImageTable]) -> Callable[[np.ndarray], np.nd
 @pytest.fixture
 def served(table: Callable[[str], ImageTable], monkeypatch: pytest.MonkeyPatch) -> tuple[ServedRows, list[Handle]]:
     """Return rows on a node that has decoded the chunk of rows 32 to 63 alone, and three shards elsewhere."""
-    monkeypatch.setattr("ray.get", lambda asked, timeout: [answer() for answer in asked])
+    monkeypatch.setattr("ray.get", lambda answer, timeout: answer())
     here = table("here")
     here.skipped(2, 4)
     handles = [Handle(table("there")) for _ in BOUNDS]
@@ -83,15 +91,47 @@ def test_shards_are_asked_at_the_request_and_only_for_what_this_node_lacks(
     assert [len(handle.asked) for handle in handles] == [1, 0, 0]
 
 
-def test_a_shard_that_does_not_answer_is_told_in_words(
-    served: tuple[ServedRows, list[Handle]], monkeypatch: pytest.MonkeyPatch
+def test_in_place_of_a_shard_that_does_not_answer_another_reads_its_rows_and_keeps_nothing(
+    served: tuple[ServedRows, list[Handle]],
+    expected: Callable[[np.ndarray], np.ndarray],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def late(asked: list[Any], timeout: float) -> None:
-        raise GetTimeoutError
+    rows, handles = served
+    waited: list[float] = []
 
-    monkeypatch.setattr("ray.get", late)
-    with pytest.raises(ClusterError, match=rf"within {ANSWER_S:g} s .*a node may be lost.\n.*distal resume"):
+    def get(answer: Callable[[], np.ndarray], timeout: float) -> np.ndarray:
+        waited.append(timeout)
+        return answer()
+
+    monkeypatch.setattr("ray.get", get)
+    handles[0].silent = True
+    ids = np.array([0, 70, 8])
+    first, second = rows.request(ids), rows.request(ids)
+    assert np.array_equal(first(), expected(ids))
+    assert np.array_equal(second(), expected(ids))
+    assert np.array_equal(rows.pixels(ids), expected(ids))
+    assert waited.count(ANSWER_S) == 1 + 6  # once in vain, and for what the others sent
+    assert handles[0].asked == [[0, 8]] * 2, "asked no more"
+    stand_in = handles[1] if [0, 8] in handles[1].asked else handles[2]
+    assert [own for rows, own in zip(stand_in.asked, stand_in.kept, strict=True) if rows == [0, 8]] == [False] * 3
+
+
+def test_shards_of_which_none_answers_end_the_run_in_words(served: tuple[ServedRows, list[Handle]]) -> None:
+    for handle in served[1]:
+        handle.silent = True
+    with pytest.raises(ClusterError, match=rf"no shard has sent pixels within {ANSWER_S:g} s: .*\n.*distal resume"):
         served[0].pixels(np.array([0]))
+
+
+def test_rows_that_changed_hands_are_asked_of_who_has_them(
+    served: tuple[ServedRows, list[Handle]], expected: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    rows, handles = served
+    a, _, c = handles
+    rows.follow([Piece((0, 2), a), Piece((2, 4), a), Piece((4, 113), c)])
+    ids = np.array([70, 0])
+    assert np.array_equal(rows.pixels(ids), expected(ids))
+    assert (a.asked, c.asked) == ([[0]], [[70]])
 
 
 def test_a_shard_whose_disk_is_full_says_so_itself(

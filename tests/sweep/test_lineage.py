@@ -55,6 +55,9 @@ def test_the_folder_is_listed_once_however_many_trials_there_are(
     monkeypatch.setattr(RunDirectory, "list", lambda run, path: listed.append(path) or names(run, path))
     assert len(current_runs(folder.directory)) == 2
     assert listed == ["trials"]
+    assert [run.name for run in generations(folder.directory, "member-001")] == ["member-001"]
+    assert generations(folder.directory, "member-002") == []
+    assert listed == ["trials"]
 
 
 def test_a_take_over_that_was_begun_before_is_not_made_again(folder: SweepFolder) -> None:

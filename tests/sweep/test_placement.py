@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from distal.errors import ClusterError
 from distal.sweep.config import TrialResources
-from distal.sweep.placement import trial_bundles, trials_at_a_time, worker_bundles
+from distal.sweep.placement import most_at_a_time, trial_bundles, trials_at_a_time, worker_bundles
 
 
 def test_a_trial_in_its_own_process_takes_one_bundle() -> None:
@@ -63,3 +63,21 @@ def test_a_trial_that_fits_nowhere_is_refused_and_told_what_would() -> None:
     assert "resources.cpus=2" in message
     assert "resources.gpus=0" in message
     assert len(message.splitlines()) <= 3
+
+
+def test_trials_without_workers_are_as_many_as_find_a_place_on_nodes_that_join_as_well() -> None:
+    assert most_at_a_time([{"CPU": 2.0}], TrialResources(), 1000, None, grows=False) is None
+    assert most_at_a_time([{"CPU": 2.0}], TrialResources(), 1000, 3, grows=False) == 3
+    with_workers = TrialResources(cpus=0.5, workers=1, cpus_per_worker=0.5)
+    assert most_at_a_time([{"CPU": 2.0}], with_workers, 1000, None, grows=False) == 2
+
+
+def test_a_head_without_cpus_is_refused_unless_the_cluster_grows() -> None:
+    head = [{"CPU": 0.0}]
+    with pytest.raises(ClusterError, match=r"Start a node, .*\n?.*base\.autoscaling=true"):
+        most_at_a_time(head, TrialResources(), 12, None, grows=False)
+    assert most_at_a_time(head, TrialResources(), 12, None, grows=True) is None
+    assert most_at_a_time(head, TrialResources(gpus=1), 12, 8, grows=True) == 8
+    with pytest.raises(ClusterError, match=r"Set concurrency"):
+        most_at_a_time(head, TrialResources(workers=2), 12, None, grows=True)
+    assert most_at_a_time(head, TrialResources(workers=2), 12, 4, grows=True) == 4

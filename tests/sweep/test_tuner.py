@@ -26,6 +26,7 @@ BADGE, MARGIN = ({"query.strategy": name, "model.learning_rate_g": 5e-4} for nam
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SweepFolder:
     """Return a folder whose sweep ends without a trial being run."""
     monkeypatch.setattr(tuner, "cluster", lambda address: nullcontext())
+    monkeypatch.setattr(tuner, "watched", nullcontext)
     monkeypatch.setattr(tuner, "living_nodes", lambda: [{"CPU": 2.0}])
     monkeypatch.setattr(tuner, "share", lambda config, directory: None)
     monkeypatch.setattr(tuner, "fit", lambda *arguments: None)
