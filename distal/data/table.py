@@ -17,6 +17,7 @@ from distal.data.cache import DecodedCache, cache_folder, split_images
 from distal.data.chunks import Skipped
 from distal.data.decode import DecodeSpec, UndecodableError, decode
 from distal.data.digits import DIGITS, FINGERPRINT_TEXT, digits_file
+from distal.data.encryption import warn_of_copies
 from distal.data.files import PoolFile, find_files
 from distal.data.growth import POOL, REFERENCES, FileFacts, Table, references_of
 from distal.data.labels import MISSING, any_label, count_labels, find_classes, read_labels
@@ -49,6 +50,8 @@ def open_images(pool: PoolConfig, known: Sequence[Table] = ()) -> "ImageTable":
     classes = find_classes(source, columns, footers)
     image_size, channels = decide_shape(source, columns, pool)
     spec = DecodeSpec(image_size, channels, pool.fit, pool.normalize, pool.max_pixels)
+    if source.encrypted:
+        warn_of_copies(str(cache_folder(pool.cache)))
     return ImageTable(source, columns, spec, classes, pool.block_rows, pool.cache, embedded)
 
 

@@ -36,6 +36,17 @@ def descend(
     if len(pieces) > 1:
         torch._foreach_div_([totals, *gradients], len(pieces))
     comm.sum_([*gradients, totals])
+    step_down(optimizer, parameters, gradients, clip_norm)
+    return dict(zip(names, totals.unbind(), strict=True))
+
+
+def step_down(
+    optimizer: torch.optim.Optimizer,
+    parameters: Sequence[nn.Parameter],
+    gradients: Sequence[Tensor],
+    clip_norm: float | None = None,
+) -> None:
+    """Let the optimizer step by these gradients, laid out as their parameters, made no longer than clip_norm."""
     for p, gradient in zip(parameters, gradients, strict=True):
         p.grad = gradient
     if clip_norm is not None:
@@ -43,7 +54,6 @@ def descend(
     uncompiled.step(optimizer)
     for p in parameters:
         p.grad = None
-    return dict(zip(names, totals.unbind(), strict=True))
 
 
 def _differentiated(

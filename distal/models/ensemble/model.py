@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from distal.communicator import Communicator, on_first_rank
-from distal.config import Config, ModelSection
+from distal.config import Config, GanConfig, ModelSection
 from distal.errors import ConfigError
 from distal.models.ensemble.rows import Reweighted, bagged, boosted, seeded
 from distal.models.ensemble.scorer import GIVES, NEEDED, EnsembleScorer
@@ -59,6 +59,11 @@ class Ensemble:
             raise ConfigError(
                 f"model.members: {own.members} members cannot share train.steps={config.train.steps} updates.\n"
                 "Raise train.steps, or lower model.members."
+            )
+        if isinstance(own.member, GanConfig) and own.member.privacy.noise is not None:
+            raise ConfigError(
+                "model.member.privacy: what the members spend adds up, and that is not counted.\n"
+                "Take one private model, or set model.member.privacy.noise=null."
             )
         kind.check(member_config(config, 0))
 

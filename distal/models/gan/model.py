@@ -14,6 +14,8 @@ from distal.losses import ADVERSARIAL, REGULARIZERS
 from distal.losses.supervised import one_hot
 from distal.models.gan.balance import Balance, check_balance
 from distal.models.gan.objective import Objective, gan_section
+from distal.models.gan.private import Privacy, update_privately
+from distal.models.gan.unprivate import check_private
 from distal.models.gan.update import update
 from distal.models.pieces import in_pieces
 from distal.nets import Discriminator, Generator, build_discriminator, build_encoder, build_generator, get_network
@@ -36,6 +38,8 @@ NAMES = [
 ]
 BALANCE = "balance"
 """How far D is held back; there is no such file without `model.balance`."""
+SPENT = "privacy"
+"""What private updates have spent; there is no such file without `model.privacy`."""
 KEPT = "regularizers"
 """What regularizers keep from step to step; there is no such file where none keeps anything."""
 
@@ -66,6 +70,7 @@ class GAN:
         }
         own = self.objective.own
         self.balance = Balance.of(config, own.balance, self.objective.adversarial, self.device)
+        self.privacy = Privacy.of(config, own.privacy)
         self.step, self.pace = 0, 1.0
         shape = (image_size, channels, classes, config.seed)
         self.G = self._placed(build_generator(config.net, *shape))
@@ -73,7 +78,7 @@ class GAN:
         if self.objective.reconstruction:
             self.G.encoder = self._placed(build_encoder(self.D, *shape, config.net.latent_dim))
         if mixes_batch(self.D):
-            self.objective.require_no_gradient_of_a_row(config.net.name)
+            self.objective.require_no_gradient_of_a_row(config.net.name, self.privacy is not None)
             if config.query.synthesize:
                 raise ConfigError(
                     f"query.synthesize: a few answered images pass D by themselves, and net.name={config.net.name} has "
@@ -113,6 +118,7 @@ class GAN:
                 "Take drawn or latent_optimization here, and: distal generate --latents " + own.latents
             )
         check_balance(config, own.balance, own.d_steps)
+        check_private(config, own)
         for name, weight in own.regularizers.items():
             if REGULARIZERS.find(name).varies and weight != 0 and not config.train.augment:
                 raise ConfigError(
@@ -138,8 +144,14 @@ class GAN:
             for phase in range(d_steps)
         ]
         networks = (self.G, self.D, self.averaged_D, self.optimizers)
-        kept = self.regularizers, train.clip_norm, balance
-        losses = update(*networks, batches, self.objective, self.step, comm, *kept)
+        if self.privacy is None:
+            kept = self.regularizers, train.clip_norm, balance
+            losses = update(*networks, batches, self.objective, self.step, comm, *kept)
+        else:
+            drawn = [(first + phase, pieces[0]) for phase, pieces in enumerate(batches)]
+            rates = rows.rates(self.privacy.batch, self.privacy.labeled)
+            own_rules = self.objective, self.step, comm, self.privacy, rates, train.clip_norm
+            losses = update_privately(*networks, drawn, *own_rules)
         self.step += 1
         if balance is not None:
             losses |= balance.follow(losses, self.step)
@@ -149,7 +161,12 @@ class GAN:
         return losses
 
     def _batch(self, rows: TrainingRows, comm: Communicator, number: int) -> Batch:
-        return batch_of(self.config, rows, number, self.objective.augmentations, comm, self.device, self.layout)
+        chance = self.privacy is not None
+        return batch_of(self.config, rows, number, self.objective.augmentations, comm, self.device, self.layout, chance)
+
+    def spent(self) -> dict[str, float] | None:
+        """Return what private updates have spent so far, by name; None where they are not private."""
+        return None if self.privacy is None else self.privacy.spent()
 
     def feedback(self) -> Feedback:
         """Return the averaged networks, whose word latents are chosen by."""
@@ -206,6 +223,8 @@ class GAN:
             tensors[KEPT] = {f"{r}.{key}": t for r, own in self.regularizers.items() for key, t in own.items()}
         if self.balance is not None:
             tensors[BALANCE] = self.balance.state
+        if self.privacy is not None:
+            tensors[SPENT] = self.privacy.accountant.to_tensors()
         facts = facts_of(self.step, (self.image_size, self.channels, self.classes), self.pace, self.config.net)
         if self.D.frozen_hash is not None:
             facts["frozen"] = self.D.frozen_hash
@@ -248,6 +267,8 @@ class GAN:
             saved.load_optimizer(f"optimizer_{name}", module, optimizer)
         if state.balance is not None and not state.balance.restore(saved.tensors(BALANCE)):
             raise damaged(f"{BALANCE}.safetensors", "its tensors are not those of the balance")
+        if state.privacy is not None and not state.privacy.accountant.restore(saved.tensors(SPENT)):
+            raise damaged(f"{SPENT}.safetensors", "its updates were not all private; begin a new run")
         # A run that takes over another's checkpoint may weigh other regularizers: those begin at zero.
         kept = saved.tensors(KEPT)
         for name, own in state.regularizers.items():
