@@ -133,12 +133,16 @@ def _open(place: str, pool: PoolConfig, images: ImageTable) -> tuple[tuple[str, 
     try:
         if folder.is_dir() and not any(folder.rglob("*.parquet")):
             records = read_folder(folder, pool.max_pixels)
-            return records.classes or (), (
-                _Example(b"", item.path, MISSING, item.reason)
-                if isinstance(item, Refused)
-                else _Example(item.data, item.path, MISSING if item.label is None else item.label)
-                for item in records.items
-            ), images.source.encrypted
+            return (
+                records.classes or (),
+                (
+                    _Example(b"", item.path, MISSING, item.reason)
+                    if isinstance(item, Refused)
+                    else _Example(item.data, item.path, MISSING if item.label is None else item.label)
+                    for item in records.items
+                ),
+                images.source.encrypted,
+            )
         label = pool.label_column or "label"
         shape = {"image_size": images.image_size, "channels": images.channels}
         own = {"path": place, "label_column": label, "classes": None}

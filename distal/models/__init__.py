@@ -1,6 +1,7 @@
 """What learns: models by name behind one protocol, so that rounds, checkpoints and scores know none of them.
 
 gan         gan/         a conditional GAN with a classifier head, semi-supervised
+gman        several.py   the same with several discriminators for one generator
 vae         vae/         a conditional variational autoencoder with a classifier head, semi-supervised
 ensemble    ensemble/    several of any of these, by bagging, boosting, seeds or snapshots
 

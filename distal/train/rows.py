@@ -79,8 +79,8 @@ class TrainingRows:
         other = copy.copy(self)
         other.seed, other.candidates, other._asked = seed, candidates, {}
         if times is not None and len(times):
-            weights = self._weights * times
-            other._cumulative = np.cumsum(weights / weights.sum())
+            other._weights = self._weights * times
+            other._cumulative = np.cumsum(other._weights / other._weights.sum())
         return other
 
     def slice(self, step: int, total: int, labeled: int, rank: int, size: int, chance: bool = False) -> Slice:

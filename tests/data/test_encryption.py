@@ -97,7 +97,9 @@ def test_a_run_on_encrypted_images_keeps_its_references_encrypted_and_the_key_no
     pool = written(tmp_path / "pool.parquet", every[:400], CLASSES)
     held_out = written(tmp_path / "held.parquet", every[400:600], CLASSES)
     references = written(tmp_path / "examples.parquet", every[600:620], CLASSES)
-    base = small_config(pool={"path": pool}, evaluate={"path": held_out, "samples": 16}, query={"references": references})
+    base = small_config(
+        pool={"path": pool}, evaluate={"path": held_out, "samples": 16}, query={"references": references}
+    )
     with caplog.at_level(logging.DEBUG):
         run = Run(base.model_copy(update={"rounds": 1}))
         assert run.go().reason == "budget"

@@ -37,7 +37,9 @@ def test_with_hardly_any_noise_and_no_bound_d_learns_by_the_mean_gradient_of_its
     state = GAN.create(c, 8, 1, 2)
     before = [p.detach().clone() for p in state.D.parameters()]
     batch = state._batch(labeled_rows(), Alone(), 0)
-    step = Step(state.G, state.D, batch, condition(state.averaged_D, batch, 2, state.objective), state.objective, 0, Alone(), {})
+    step = Step(
+        state.G, state.D, batch, condition(state.averaged_D, batch, 2, state.objective), state.objective, 0, Alone(), {}
+    )
     with torch.no_grad():
         views = Views.of(step, step.generate())
     features = state.D.features(views.both)
@@ -132,7 +134,10 @@ def test_what_would_see_rows_beside_the_noise_is_refused_by_name_with_what_mends
     wrong: list[tuple[str, Callable[[], Config]]] = [
         (r"looks at real images", partial(made, {"adversarial": "rpgan"})),
         (r"looks at real images", partial(made, {"adversarial": "relativistic_average"})),
-        (r"r1, lecam would see.*\n?.*regularizers='\{r1: 0, lecam: 0\}'", partial(made, {"regularizers": {"r1": None, "lecam": 1}})),
+        (
+            r"r1, lecam would see.*\n?.*regularizers='\{r1: 0, lecam: 0\}'",
+            partial(made, {"regularizers": {"r1": None, "lecam": 1}}),
+        ),
         (r"model\.reconstruction=0", partial(made, net={"name": "projected"})),
         (r"balance", partial(made, {"balance": {"knob": "learning_rate_d"}})),
         (r"latent_optimization", partial(made, {"latents": "latent_optimization"})),

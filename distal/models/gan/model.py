@@ -143,15 +143,7 @@ class GAN:
             [self._batch(rows, comm, first + phase * train.accumulate + piece) for piece in range(train.accumulate)]
             for phase in range(d_steps)
         ]
-        networks = (self.G, self.D, self.averaged_D, self.optimizers)
-        if self.privacy is None:
-            kept = self.regularizers, train.clip_norm, balance
-            losses = update(*networks, batches, self.objective, self.step, comm, *kept)
-        else:
-            drawn = [(first + phase, pieces[0]) for phase, pieces in enumerate(batches)]
-            rates = rows.rates(self.privacy.batch, self.privacy.labeled)
-            own_rules = self.objective, self.step, comm, self.privacy, rates, train.clip_norm
-            losses = update_privately(*networks, drawn, *own_rules)
+        losses = self._update(batches, rows, comm)
         self.step += 1
         if balance is not None:
             losses |= balance.follow(losses, self.step)
@@ -159,6 +151,16 @@ class GAN:
         average_(self.averaged_G, self.G, beta)
         average_(self.averaged_D, self.D, beta)
         return losses
+
+    def _update(self, batches: list[list[Batch]], rows: TrainingRows, comm: Communicator) -> dict[str, Tensor]:
+        networks, clip_norm = (self.G, self.D, self.averaged_D, self.optimizers), self.config.train.clip_norm
+        if self.privacy is None:
+            kept = self.regularizers, clip_norm, self.balance
+            return update(*networks, batches, self.objective, self.step, comm, *kept)
+        first = self.step * self.objective.own.d_steps
+        drawn = [(first + phase, pieces[0]) for phase, pieces in enumerate(batches)]
+        rates = rows.rates(self.privacy.batch, self.privacy.labeled)
+        return update_privately(*networks, drawn, self.objective, self.step, comm, self.privacy, rates, clip_norm)
 
     def _batch(self, rows: TrainingRows, comm: Communicator, number: int) -> Batch:
         chance = self.privacy is not None

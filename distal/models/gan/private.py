@@ -29,6 +29,7 @@ from distal.train.descent import Losses, descend, step_down
 from distal.train.per_row import RowLoss, add_noise_, clipped_sum
 from distal.train.rows import part
 
+
 @dataclass(frozen=True)
 class Privacy:
     """Hold what makes D's updates private. noise, clip: see `PrivacyConfig`. batch, labeled: expected rows of a batch,
