@@ -10,8 +10,8 @@ PROMISED = (
 )
 NOT_PROMISED = (
     "Not covered: which rows were chosen to be labeled, and so the numbers of labels; the probe, the features and all "
-    "scores, losses and pictures of the run, this page among them; held-out images; several images of one person, which "
-    "cost as many times the epsilon. The noise follows from the seed: give away images or an exported generator, never "
+    "scores, losses and pictures of the run, this page among them; held-out images; several images of one person, "
+    "which cost as many times the epsilon. The noise follows from the seed: give away images or an exported generator, never "
     "the run, its configuration or this page, and give each model that is given away a seed of its own."
 )
 
@@ -25,6 +25,6 @@ def spent_line(privacy: Mapping[str, float]) -> str:
 
 
 def private_view(record: RunRecord) -> tuple[str, str, str] | None:
-    """Return what was spent by the last round, what that promises, and what it does not; None where nothing is private."""
+    """Return what was spent, what that promises, and what it does not; None where nothing is private."""
     spent = record.measured[-1][1].privacy if record.measured else {}
     return (spent_line(spent), PROMISED, NOT_PROMISED) if spent else None

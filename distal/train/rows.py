@@ -21,7 +21,7 @@ class Slice:
     """Hold one rank's rows of a step's global batch, labeled ones first.
 
     positions: int64 [n], its rows in the global batch. labels: int64 [l], of the first l rows. total, labeled_total:
-    rows, and labeled ones, of the global batch. pixels: returns uint8 [n, C, H, W], and waits where they are on the way.
+    rows, and labeled ones, of the global batch. pixels: returns uint8 [n, C, H, W], once they have come.
     """
 
     positions: Ids

@@ -105,7 +105,7 @@ def test_a_run_on_encrypted_images_keeps_its_references_encrypted_and_the_key_no
         assert run.go().reason == "budget"
     kept = run.folder / FILE
     assert kept.read_bytes()[-4:] == b"PARE"
-    with pytest.raises(OSError, match="."):
+    with pytest.raises(OSError, match="encrypted"):
         pq.ParquetFile(kept)
     again = Preparation(run.plan.config, RunDirectory.open(run.plan.config.storage, run.plan.config.name))
     assert again.images.rows == 420

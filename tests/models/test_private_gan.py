@@ -1,4 +1,4 @@
-"""Private updates: what they spend, that G sees nothing but D, that ranks and restarts change nothing, what is refused."""
+"""Private updates: what they spend, that G sees D alone, that ranks and restarts change nothing, what is refused."""
 
 from collections.abc import Callable
 from functools import partial

@@ -48,8 +48,8 @@ class EnsembleScorer:
         """Score uint8 images [n, C, H, W].
 
         committee: float32 [n, B, K], the members' class probabilities. probs: float32 [n, K], their mean, the share of
-        members that find a class the likeliest, or what `stacking.combined` makes of them. embeddings: float32 [n, sum F], the members' side by side, as long
-        as one of them. realism: float32 [n], the mean of theirs.
+        members that find a class the likeliest, or what `stacking.combined` makes of them. embeddings: float32
+        [n, sum F], the members' side by side, as long as one of them. realism: float32 [n], the mean of theirs.
         """
         said = [member(images) for member in self.members]
         committee = torch.stack([scores["probs"] for scores in said], 1)

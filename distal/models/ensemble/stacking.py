@@ -1,8 +1,8 @@
 """Weigh the members of an ensemble by a logistic combiner, fitted to labeled rows that no member was shown as labeled.
 
-Stacking (Wolpert 1992; with class probabilities, Ting & Witten 1999): the members' log probabilities are the inputs of a
-multinomial logistic model, here with one weight a member for all classes, p_k ~ exp(sum_m w_m log p_mk), for held-out
-labels are few. It is also the weighted logarithmic opinion pool.
+Stacking (Wolpert 1992; with class probabilities, Ting & Witten 1999): the members' log probabilities are the inputs of
+a multinomial logistic model, here with one weight a member for all classes, p_k ~ exp(sum_m w_m log p_mk), for
+held-out labels are few. It is also the weighted logarithmic opinion pool.
 """
 
 import numpy as np
@@ -28,7 +28,7 @@ LEAST = 1e-6
 
 
 def held_out(rows: TrainingRows, seed: int) -> npt.NDArray[np.bool_]:
-    """Return which labeled rows, in the order of `rows.labels`, the combiner is fitted to: a function of seed and ids."""
+    """Return which labeled rows, in the order of `rows.labels`, are the combiner's: a function of seed and ids."""
     chosen = np.zeros(len(rows.labels), np.bool_)
     order = streams.row_uniforms(rows.labeled_ids, seed, "stacking")
     for label in np.unique(rows.labels):
