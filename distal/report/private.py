@@ -11,8 +11,9 @@ PROMISED = (
 NOT_PROMISED = (
     "Not covered: which rows were chosen to be labeled, and so the numbers of labels; the probe, the features and all "
     "scores, losses and pictures of the run, this page among them; held-out images; several images of one person, "
-    "which cost as many times the epsilon. The noise follows from the seed: give away images or an exported generator, never "
-    "the run, its configuration or this page, and give each model that is given away a seed of its own."
+    "which cost as many times the epsilon. The noise follows from the seed: give away images or an exported "
+    "generator, never the run, its configuration or this page, and give each model that is given away a seed of its "
+    "own."
 )
 
 

@@ -116,9 +116,10 @@ class Ensemble:
 
     def _stacked(self, rows: TrainingRows) -> Tensor | None:
         """Return the members' weights by the labels that they were not shown; None where there are none."""
-        images, labels = to_fit(rows, self.config.seed)
-        if not len(labels):
+        fitted = to_fit(rows, self.config.seed)
+        if fitted is None:
             return None
+        images, labels = fitted
         said = [member.scorer()(images)["probs"].cpu() for member in self.shown]
         return fit_weights(torch.stack(said, 1), labels)
 

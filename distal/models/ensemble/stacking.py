@@ -42,9 +42,11 @@ def learned_from(rows: TrainingRows, seed: int) -> TrainingRows:
     return rows.reweighted(rows.seed, 1.0 - held_out(rows, seed), rows.candidates)
 
 
-def to_fit(rows: TrainingRows, seed: int) -> tuple[Tensor, Tensor]:
-    """Return the held-out images, uint8 [n, C, H, W], and their labels, int64 [n], MOST at most."""
+def to_fit(rows: TrainingRows, seed: int) -> tuple[Tensor, Tensor] | None:
+    """Return the held-out images, uint8 [n, C, H, W], and their labels, int64 [n], MOST at most; None without any."""
     mine = np.flatnonzero(held_out(rows, seed))
+    if not len(mine):
+        return None
     mine = mine[np.linspace(0, len(mine) - 1, min(MOST, len(mine))).astype(np.int64)]
     pixels = np.ascontiguousarray(rows.images.pixels(rows.labeled_ids[mine]))
     return torch.from_numpy(pixels), torch.from_numpy(rows.labels[mine])
