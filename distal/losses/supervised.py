@@ -13,6 +13,11 @@ def cross_entropy(class_logits: Tensor, y: Tensor) -> Tensor:
     return -(y * F.log_softmax(class_logits.float(), 1)).sum(1)
 
 
+def negative_log_likelihood(class_logits: Tensor, labels: Tensor) -> Tensor:
+    """- log p_label: `cross_entropy` of one-hot classes, to the bit, in fewer operations. labels: int64 [n]."""
+    return F.cross_entropy(class_logits.float(), labels, reduction="none")
+
+
 def pseudo_label(class_logits: Tensor, target: Tensor, threshold: float) -> Tensor:
     """1(max q >= threshold) H(argmax q, p): FixMatch, Sohn et al. 2020, eq. 4.
 

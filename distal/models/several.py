@@ -21,6 +21,7 @@ from distal.models.gan import GAN
 from distal.models.gan.conditions import condition
 from distal.models.gan.step import Step, Views, discriminator_losses, generator_losses
 from distal.nets import Discriminator, build_discriminator
+from distal.nets.held import learns_
 from distal.train.batch import Batch
 from distal.train.descent import Losses, descend
 from distal.train.optimizers import build_optimizer
@@ -104,10 +105,10 @@ class Several(GAN):
             ]
             done |= {name: torch.stack([terms[name] for terms in said]).mean(0) for name in said[0]}
         for D, _ in every:
-            D.requires_grad_(False)
+            learns_(D, False)
         done |= descend(self.G, self.optimizers[0], [lambda: self._asked(steps, views)], comm, clip_norm)
         for D, _ in every:
-            D.requires_grad_(True)
+            learns_(D, True)
         return done
 
     def _asked(self, steps: list[Step], views: list[Views]) -> Losses:

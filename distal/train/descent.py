@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from distal.communicator import Communicator
 from distal.config import Config
 from distal.nets import uncompiled
+from distal.nets.held import parameters_of
 from distal.train.schedules import rate_factor
 
 Losses = tuple[Tensor, Mapping[str, Tensor]]
@@ -28,7 +29,7 @@ def descend(
     terms. A parameter that no term touched has gradient zero on every rank, so that all exchange the same tensors.
     clip_norm: the gradient of the global batch is made no longer than this.
     """
-    parameters = [p for p in module.parameters() if p.requires_grad]
+    parameters = [p for p in parameters_of(module) if p.requires_grad]
     names, totals, gradients = _differentiated(pieces[0], parameters)
     for piece in pieces[1:]:
         _, terms, more = _differentiated(piece, parameters)

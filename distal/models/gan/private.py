@@ -22,6 +22,7 @@ from distal.models.gan.conditions import Conditions, condition
 from distal.models.gan.objective import Objective
 from distal.models.gan.step import Step, Views, generator_losses
 from distal.nets import Discriminator, Generator
+from distal.nets.held import learns_
 from distal.nets.precision import autocast
 from distal.train.accountant import Accountant
 from distal.train.batch import Batch
@@ -82,7 +83,7 @@ def update_privately(
         done |= _update_d(step, optimizers[1], privacy, drawn, labels, clip_norm)
         privacy.accountant.spend(privacy.noise, *rates)
     public = _public(batches[-1][1], privacy.batch, labels, comm)
-    step = Step(G, D, public, Conditions(*[_even(public, G.classes)] * 3), objective, number, comm, {})
+    step = Step(G, D, public, _even(public, G.classes), objective, number, comm, {})
 
     def asked() -> Losses:
         with autocast(objective.arithmetic, objective.device):
@@ -91,9 +92,9 @@ def update_privately(
             views = Views(made, fake.detach(), fake, (), D.see(fake))
         return generator_losses(step, views)
 
-    D.requires_grad_(False)
+    learns_(D, False)
     done |= descend(G, optimizers[0], [asked], comm, clip_norm)
-    D.requires_grad_(True)
+    learns_(D, True)
     return done
 
 
@@ -187,7 +188,8 @@ def _public(batch: Batch, total: int, labels: bool, comm: Communicator) -> Batch
     )
 
 
-def _even(batch: Batch, classes: int) -> Tensor:
-    """Return classes drawn evenly, one-hot [n, K]."""
-    drawn = (batch.class_uniforms * classes).long().clamp_max(classes - 1)
-    return one_hot(drawn, classes)
+def _even(batch: Batch, classes: int) -> Conditions:
+    """Return classes drawn evenly."""
+    labels = (batch.class_uniforms * classes).long().clamp_max(classes - 1)
+    y = one_hot(labels, classes)
+    return Conditions(y, y, labels, y[:0])
