@@ -38,8 +38,6 @@ NAMES = [
 ]
 BALANCE = "balance"
 """How far D is held back; there is no such file without `model.balance`."""
-SPENT = "privacy"
-"""What private updates have spent; there is no such file without `model.privacy`."""
 KEPT = "regularizers"
 """What regularizers keep from step to step; there is no such file where none keeps anything."""
 
@@ -154,13 +152,10 @@ class GAN:
 
     def _update(self, batches: list[list[Batch]], rows: TrainingRows, comm: Communicator) -> dict[str, Tensor]:
         networks, clip_norm = (self.G, self.D, self.averaged_D, self.optimizers), self.config.train.clip_norm
-        if self.privacy is None:
-            kept = self.regularizers, clip_norm, self.balance
-            return update(*networks, batches, self.objective, self.step, comm, *kept)
-        first = self.step * self.objective.own.d_steps
-        drawn = [(first + phase, pieces[0]) for phase, pieces in enumerate(batches)]
-        rates = rows.rates(self.privacy.batch, self.privacy.labeled)
-        return update_privately(*networks, drawn, self.objective, self.step, comm, self.privacy, rates, clip_norm)
+        shared = self.objective, self.step, comm
+        if self.privacy is not None:
+            return update_privately(*networks, batches, *shared, self.privacy, rows, clip_norm)
+        return update(*networks, batches, *shared, self.regularizers, clip_norm, self.balance)
 
     def _batch(self, rows: TrainingRows, comm: Communicator, number: int) -> Batch:
         chance = self.privacy is not None
@@ -225,8 +220,7 @@ class GAN:
             tensors[KEPT] = {f"{r}.{key}": t for r, own in self.regularizers.items() for key, t in own.items()}
         if self.balance is not None:
             tensors[BALANCE] = self.balance.state
-        if self.privacy is not None:
-            tensors[SPENT] = self.privacy.accountant.to_tensors()
+        tensors |= {} if self.privacy is None else self.privacy.to_tensors()
         facts = facts_of(self.step, (self.image_size, self.channels, self.classes), self.pace, self.config.net)
         if self.D.frozen_hash is not None:
             facts["frozen"] = self.D.frozen_hash
@@ -269,8 +263,8 @@ class GAN:
             saved.load_optimizer(f"optimizer_{name}", module, optimizer)
         if state.balance is not None and not state.balance.restore(saved.tensors(BALANCE)):
             raise damaged(f"{BALANCE}.safetensors", "its tensors are not those of the balance")
-        if state.privacy is not None and not state.privacy.accountant.restore(saved.tensors(SPENT)):
-            raise damaged(f"{SPENT}.safetensors", "its updates were not all private; begin a new run")
+        if state.privacy is not None:
+            state.privacy.restore(saved)
         # A run that takes over another's checkpoint may weigh other regularizers: those begin at zero.
         kept = saved.tensors(KEPT)
         for name, own in state.regularizers.items():

@@ -26,9 +26,14 @@ from distal.nets.held import learns_
 from distal.nets.precision import autocast
 from distal.train.accountant import Accountant
 from distal.train.batch import Batch
+from distal.train.checkpoint import Checkpoint, damaged
 from distal.train.descent import Losses, descend, step_down
 from distal.train.per_row import RowLoss, add_noise_, clipped_sum
-from distal.train.rows import part
+from distal.train.rows import TrainingRows, part
+
+
+SPENT = "privacy"
+"""What private updates have spent; there is no such file without `model.privacy`."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,15 @@ class Privacy:
         labeled = round(config.train.labeled_fraction * config.train.batch_size)
         return cls(own.noise, own.clip, own.delta, config.train.batch_size, labeled, Accountant())
 
+    def to_tensors(self) -> dict[str, dict[str, Tensor]]:
+        """Return what was spent, by the name of its file."""
+        return {SPENT: self.accountant.to_tensors()}
+
+    def restore(self, saved: Checkpoint) -> None:
+        """Go on counting from a checkpoint. RunError where its updates were not counted."""
+        if not self.accountant.restore(saved.tensors(SPENT)):
+            raise damaged(f"{SPENT}.safetensors", "updates before it were not private; begin a new run")
+
     def spent(self) -> dict[str, float]:
         """Return what was spent so far, as metrics.json says it."""
         epsilon = self.accountant.epsilon(self.delta)
@@ -63,26 +77,27 @@ def update_privately(
     D: Discriminator,
     averaged_D: Discriminator,
     optimizers: tuple[torch.optim.Optimizer, torch.optim.Optimizer],
-    batches: Sequence[tuple[int, Batch]],
+    batches: Sequence[Sequence[Batch]],
     objective: Objective,
     number: int,
     comm: Communicator,
     privacy: Privacy,
-    rates: tuple[float, float],
+    rows: TrainingRows,
     clip_norm: float | None = None,
 ) -> dict[str, Tensor]:
     """Make update `number` (from 0): D privately on each batch, then G; return the terms by name.
 
-    batches: numbers of D's batches with their rows, drawn by chance at `rates` (of labeled rows, of the others).
+    batches: of D's phases, each of one piece, drawn by chance from `rows`.
     """
+    rates = rows.rates(privacy.batch, privacy.labeled)
     labels = rates[0] > 0  # whether any are known: what a batch happens to hold must not weigh its other rows
     done: dict[str, Tensor] = {}
-    for drawn, batch in batches:
+    for phase, (batch,) in enumerate(batches):
         classes = condition(averaged_D, batch, G.classes, objective)
         step = Step(G, D, batch, classes, objective, number, comm, {})
-        done |= _update_d(step, optimizers[1], privacy, drawn, labels, clip_norm)
+        done |= _update_d(step, optimizers[1], privacy, number * len(batches) + phase, labels, clip_norm)
         privacy.accountant.spend(privacy.noise, *rates)
-    public = _public(batches[-1][1], privacy.batch, labels, comm)
+    public = _public(batches[-1][0], privacy.batch, labels, comm)
     step = Step(G, D, public, _even(public, G.classes), objective, number, comm, {})
 
     def asked() -> Losses:
