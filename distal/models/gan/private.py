@@ -31,7 +31,6 @@ from distal.train.descent import Losses, descend, step_down
 from distal.train.per_row import RowLoss, add_noise_, clipped_sum
 from distal.train.rows import TrainingRows, part
 
-
 SPENT = "privacy"
 """What private updates have spent; there is no such file without `model.privacy`."""
 
@@ -95,7 +94,7 @@ def update_privately(
     for phase, (batch,) in enumerate(batches):
         classes = condition(averaged_D, batch, G.classes, objective)
         step = Step(G, D, batch, classes, objective, number, comm, {})
-        done |= _update_d(step, optimizers[1], privacy, number * len(batches) + phase, labels, clip_norm)
+        done |= _update_d(step, optimizers[1], privacy, phase, labels, clip_norm)
         privacy.accountant.spend(privacy.noise, *rates)
     public = _public(batches[-1][0], privacy.batch, labels, comm)
     step = Step(G, D, public, _even(public, G.classes), objective, number, comm, {})
@@ -114,7 +113,7 @@ def update_privately(
 
 
 def _update_d(
-    step: Step, optimizer: torch.optim.Optimizer, privacy: Privacy, drawn: int, labels: bool, clip_norm: float | None
+    step: Step, optimizer: torch.optim.Optimizer, privacy: Privacy, phase: int, labels: bool, clip_norm: float | None
 ) -> dict[str, Tensor]:
     """Step down the noisy mean of the rows' clipped gradients; return the terms of the expected batch by name."""
     D, comm = step.D, step.comm
@@ -128,7 +127,7 @@ def _update_d(
     D.train()
     values = torch.cat([terms.float(), clipped[None].float()])
     comm.sum_([*totals.values(), values])
-    add_noise_(totals, privacy.noise * privacy.clip, step.batch.seed, "privacy", drawn)
+    add_noise_(totals, privacy.noise * privacy.clip, step.batch.seed, "privacy", step.number, phase)
     torch._foreach_div_(list(totals.values()), privacy.batch)
     step_down(optimizer, list(parameters.values()), list(totals.values()), clip_norm)
     adversarial, head, clipped_rows = values.unbind()
