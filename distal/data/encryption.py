@@ -9,6 +9,7 @@ import binascii
 import logging
 import os
 from base64 import b64decode
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -87,8 +88,11 @@ def warn_of_copies(folder: str) -> None:
     )
 
 
+_FORMS: tuple[Callable[[str], bytes], ...] = (bytes.fromhex, lambda given: b64decode(given, validate=True))
+
+
 def _read(text: str) -> bytes | None:
-    for decode in (bytes.fromhex, lambda given: b64decode(given, validate=True)):
+    for decode in _FORMS:
         try:
             key = decode(text)
         except (ValueError, binascii.Error):

@@ -196,7 +196,7 @@ def _to_parquet(
     table[CLASS] = pa.array(names, pa.string())
     sink = io.BytesIO()
     written = pa.table(table).replace_schema_metadata({_CLASSES: json.dumps(classes)})
-    sealed = {"encryption_properties": encryption()} if encrypted else {}
+    sealed: dict[str, Any] = {"encryption_properties": encryption()} if encrypted else {}
     pq.write_table(written, sink, row_group_size=1000, use_dictionary=False, write_statistics=False, **sealed)
     return sink.getvalue()
 

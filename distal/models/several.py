@@ -6,6 +6,7 @@ by the D that is hardest on G. The weights are held fixed when G learns. What sc
 and chooses latents is the first D.
 """
 
+from functools import partial
 from typing import ClassVar, Literal
 
 import torch
@@ -100,7 +101,7 @@ class Several(GAN):
             made = steps[0].generate()
             views = [Views.of(step, made) for step in steps]
             said = [
-                descend(D, optimizer, [lambda s=step, v=view: discriminator_losses(s, v)], comm, clip_norm)  # type: ignore[misc]
+                descend(D, optimizer, [partial(discriminator_losses, step, view)], comm, clip_norm)
                 for (D, optimizer), step, view in zip(every, steps, views, strict=True)
             ]
             done |= {name: torch.stack([terms[name] for terms in said]).mean(0) for name in said[0]}

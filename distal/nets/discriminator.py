@@ -1,5 +1,7 @@
 """Judge an image three ways from one set of features: is it real, is it of this class, which class is it."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -8,8 +10,9 @@ from distal.nets.spectral import SpectralLinear
 
 def affine(layer: nn.Module) -> tuple[Tensor, Tensor | None]:
     """Return the matrix [outputs, inputs] and the bias [outputs] that a linear layer, or `ScalesLogit`, applies."""
-    own = layer.matrix() if hasattr(layer, "matrix") else layer.weight
-    return own, getattr(layer, "bias", None)
+    own: Any = layer
+    matrix: Tensor = own.matrix() if hasattr(own, "matrix") else own.weight
+    return matrix, getattr(own, "bias", None)
 
 
 def _plus(bias: Tensor, directions: Tensor, features: Tensor) -> Tensor:

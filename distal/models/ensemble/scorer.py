@@ -1,6 +1,7 @@
 """Score images with several scorers: what each says, as a committee, and what they say together."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,8 +42,10 @@ class EnsembleScorer:
             f"member{i:02d}": torch.frombuffer(bytearray(member.to_bytes()), dtype=torch.uint8)
             for i, member in enumerate(self.members)
         }
-        header = {"model": "ensemble", "combine": self.combine}
-        return pack(packed, header | ({"weights": self.weights.tolist()} if self.combine == "stacking" else {}))
+        header: dict[str, Any] = {"model": "ensemble", "combine": self.combine}
+        if self.combine == "stacking":
+            header["weights"] = self.weights.tolist()
+        return pack(packed, header)
 
     def __call__(self, images: Tensor) -> Scores:
         """Score uint8 images [n, C, H, W].
