@@ -55,7 +55,7 @@ def test_a_pool_is_the_same_encrypted_or_not_and_neither_images_nor_names_can_be
     data = Path(sealed).read_bytes()
     assert data[-4:] == b"PARE"
     assert not any(word in data for word in (b"3.png", b"IHDR", b"huggingface", b"label"))
-    assert b"3.png" in Path(plain).read_bytes()
+    assert b"IHDR" in Path(plain).read_bytes()
 
 
 def test_without_the_key_with_another_or_with_none_that_is_a_key_the_file_is_refused_in_words(
@@ -101,8 +101,8 @@ def test_a_run_on_encrypted_images_keeps_its_references_encrypted_and_the_key_no
         pool={"path": pool}, evaluate={"path": held_out, "samples": 16}, query={"references": references}
     )
     with caplog.at_level(logging.DEBUG):
-        run = Run(base.model_copy(update={"rounds": 1}))
-        assert run.go().reason == "budget"
+        run = Run(base)
+        assert len(run.plan.reference.pixels(np.arange(3))) == 3
     kept = run.folder / FILE
     assert kept.read_bytes()[-4:] == b"PARE"
     with pytest.raises(OSError, match="encrypted"):
