@@ -39,7 +39,7 @@ def held_out(rows: TrainingRows, seed: int) -> npt.NDArray[np.bool_]:
 
 def learned_from(rows: TrainingRows, seed: int) -> TrainingRows:
     """Return the rows that the members learn from: the labels that are held out are never drawn."""
-    return rows.reweighted(rows.seed, 1.0 - held_out(rows, seed), rows.candidates)
+    return rows.reweighted(rows.seed, (~held_out(rows, seed)).astype(np.float64), rows.candidates)
 
 
 def to_fit(rows: TrainingRows, seed: int) -> tuple[Tensor, Tensor] | None:
