@@ -114,7 +114,15 @@ def test_each_row_is_in_a_batch_once_or_not_at_all_by_its_own_chance() -> None:
 
 def test_a_batch_that_nobody_came_into_is_noise_alone() -> None:
     c = private(batch_size=2, learning_rate_g=STILL)
-    rows = labeled_rows(0)
+
+    class Few(Stripes):
+        """Stripes that can be asked for none, as a pool can."""
+
+        def pixels(self, row_ids: np.ndarray) -> np.ndarray:
+            return super().pixels(row_ids) if len(row_ids) else np.zeros((0, 1, 8, 8), np.uint8)
+
+    ids = np.zeros(0, np.int64)
+    rows = TrainingRows(Few(), ROWS, ids, None, ids, ids, seed=4)
     sizes = [rows.slice(step, 2, 0, 0, 1, chance=True).total for step in range(100)]
     state = GAN.create(c, 8, 1, 2)
     state.step = sizes.index(0)
