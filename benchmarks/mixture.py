@@ -8,6 +8,8 @@ rows a step, defaults where nothing else is said. Of 2,500 generated points, cla
   modes: clusters that have at least 20 points within three deviations (a fifth of their share),
   near: the share of points within three deviations of any cluster,
   own: the share within three deviations of a cluster of the class asked.
+and, where it is trained by several networks or privately, of as many points of the pool
+  right: the share whose class the model's head, or what its members say together, names.
 Real points: 25, 0.99, 0.99. Seconds are CPU seconds of the process for all steps.
 """
 
@@ -24,8 +26,9 @@ from torch import Tensor
 
 from distal.communicator import Alone
 from distal.config import Config
-from distal.models import GAN
+from distal.models import GAN, MODELS
 from distal.nets.scorer import to_unit
+from distal.resolve import parse_config
 from distal.train import TrainingRows
 from distal.train.augment import augmentation
 from distal.train.latents import SELECTORS, asked_uniforms, find_selector, sample_latents
@@ -95,6 +98,29 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
         "two rates, D 4 x": {"learning_rate_g": 5e-4, "learning_rate_d": 2e-3},
         "full_labels": {"full_labels": True},
     },
+    "ensembles": {
+        "gan": {},
+        **{f"gman, lambda {hardness}": {"kind": "gman", "hardness": hardness} for hardness in (0, 1, 100)},
+        **{
+            f"{how}, {combine}": {"kind": "ensemble", "members": 3, "how": how, "combine": combine}
+            for how, combine in (
+                ("bagging", "averaging"),
+                ("bagging", "voting"),
+                ("bagging", "stacking"),
+                ("boosting", "averaging"),
+                ("snapshots", "averaging"),
+            )
+        },
+    },
+    "private": {
+        f"noise {noise}": {
+            "adversarial": "hinge",
+            "regularizers": {},
+            "class_balance": 0.0,
+            "privacy": {"noise": noise},
+        }
+        for noise in (1e-9, 0.5, 1.0, 2.0)
+    },
     "latents": {
         "top_k 0.5": {"top_k": 0.5},
         "latent_optimization": {"latents": "latent_optimization"},
@@ -104,16 +130,19 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
 
 def config_of(case: dict[str, Any], seed: int) -> Config:
     given = {"learning_rate_g": 1e-3, "learning_rate_d": 1e-3, "regularizers": PENALIZED, "augment": []} | case
-    own = {key: given.pop(key) for key in list(given) if key in GAN.section.model_fields}
+    kind = given.pop("kind", "gan")
+    shared = {key: given.pop(key) for key in list(given) if key in GAN.section.model_fields}
+    own = {key: given.pop(key) for key in list(given) if key in MODELS.find(kind).section.model_fields}
+    own = {"kind": kind, **own, **({"member": shared} if kind == "ensemble" else shared)}
     net = {"name": "dense", "width": 16, "latent_dim": 8, "features": 64}
     net |= {key: given.pop(key) for key in list(given) if key == "spectral_norm"}
     tree = {"seed": seed, "rounds": 1, "net": net, "train": {"precision": "fp32", "momentum": 0.0} | given}
-    return Config.model_validate(tree | {"model": own})
+    return parse_config(tree | {"model": own})
 
 
-def trained(case: dict[str, Any], seed: int, steps: int) -> tuple[GAN, float]:
+def trained(case: dict[str, Any], seed: int, steps: int) -> tuple[Any, float]:
     config = config_of(case | {"steps": steps}, seed)
-    state = GAN.create(config, image_size=1, channels=2, classes=SIDE)
+    state = MODELS.find(config.model.kind).create(config, image_size=1, channels=2, classes=SIDE)
     ids = np.arange(LABELS, dtype=np.int64)
     none = np.zeros(0, np.int64)
     rows = TrainingRows(Grid(), ROWS, none, None, ids, ids % SIDE**2 // SIDE, seed=seed)
@@ -123,7 +152,7 @@ def trained(case: dict[str, Any], seed: int, steps: int) -> tuple[GAN, float]:
     return state, time.process_time() - begun
 
 
-def covered(state: GAN, selector: str = "drawn") -> tuple[int, float, float]:
+def covered(state: Any, selector: str = "drawn") -> tuple[int, float, float]:
     """Return modes, near and own of the generated points."""
     labels = torch.arange(POINTS) % SIDE
     z = sample_latents(POINTS, state.config.net.latent_dim)
@@ -140,6 +169,13 @@ def covered(state: GAN, selector: str = "drawn") -> tuple[int, float, float]:
     counts = torch.bincount(cluster[near], minlength=SIDE**2)
     own = near & (cluster // SIDE == labels)
     return int((counts >= POINTS // SIDE**2 // 5).sum()), float(near.float().mean()), float(own.float().mean())
+
+
+def right(state: Any) -> float:
+    """Return how often the classifier is right of points that it was not given the class of."""
+    ids = np.arange(LABELS, LABELS + POINTS)
+    probs = state.scorer()(torch.from_numpy(Grid().pixels(ids)))["probs"]
+    return float((probs.argmax(1).numpy() == ids % SIDE**2 // SIDE).mean())
 
 
 def main() -> None:
@@ -160,6 +196,8 @@ def main() -> None:
             for seed in arguments.seeds:
                 state, taken = trained(case, seed, arguments.steps)
                 found.append("{}: {}, {:.2f}, {:.2f}".format(seed, *covered(state)))
+                if family in ("ensembles", "private"):
+                    found[-1] += f", {right(state):.2f}"
                 seconds += taken / len(arguments.seeds)
             print(f"| {name} | {'; '.join(found)} | {seconds:.0f} |", flush=True)
     if "selectors" in arguments.families:

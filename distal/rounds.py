@@ -23,7 +23,7 @@ from distal.data.protocol import Rows
 from distal.learning import begun, restore, train, training_rows
 from distal.logs import label_records
 from distal.metrics import DISTANCE, Evaluator, Score, find_score
-from distal.models import Model
+from distal.models import Counting, Model
 from distal.oracle import Classes, Oracle, annotate
 from distal.oracle.decided import corrections
 from distal.plan import Going, RunPlan, Shards, Work, eyes_of, moments_of, nobody
@@ -285,6 +285,8 @@ def commit(
         "losses": losses,
         "seconds": seconds,
     }
+    spent = state.spent() if isinstance(state, Counting) else None
+    metrics |= {} if spent is None else {"privacy": spent}
     plan.run.write(round_path(round, "metrics.json"), _json(metrics))
     plan.run.commit(round)
     result = RoundResult(round, metrics)

@@ -36,6 +36,9 @@ def data_import(
     split: Annotated[
         str, typer.Option(help="train or test, where a folder of idx or CIFAR files holds both.")
     ] = "train",
+    encrypt: Annotated[
+        bool, typer.Option("--encrypt", help="Encrypt it by the first key in DISTAL_PARQUET_KEYS.")
+    ] = False,
 ) -> None:
     """Turn images of another format into a pool of Parquet.
 
@@ -45,7 +48,7 @@ def data_import(
     """
     from distal.data.importers import import_images
 
-    show(str(import_images(source, target, kind, labels=labels, split=split)))
+    show(str(import_images(source, target, kind, labels=labels, split=split, encrypt=encrypt)))
 
 
 def data_prepare(

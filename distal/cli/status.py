@@ -9,6 +9,7 @@ from distal.data.references import describe_references
 from distal.data.tables import describe_growth, read_tables
 from distal.features import network_name
 from distal.report.advice import changes_to_go_on, take_up
+from distal.report.private import spent_line
 from distal.run.directory import RunDirectory
 from distal.run.files import without_keys
 from distal.run.given import number_given
@@ -46,6 +47,8 @@ def describe_status(run: RunDirectory) -> str:
     ]
     lines += _who_classifies(config, saved.resolved["image_size"], results)
     lines += [_round_line(result) for result in results]
+    spent = results[-1].metrics.get("privacy") if results else None
+    lines += [f"privacy    {spent_line(spent)}; of the model alone, not of this run (docs/privacy.md)"] if spent else []
     lines.append(f"next       {_next_step(run, config, ledger, len(results) + 1)}")
     return "\n".join(lines)
 

@@ -10,6 +10,7 @@ from pydantic import Field, SerializeAsAny
 
 from distal.config.learning import BalanceConfig, FeaturesConfig, GanConfig, ModelSection, NetConfig, TrainConfig
 from distal.config.pool import DatasetConfig, OracleSection, PoolConfig, QueryConfig
+from distal.config.privacy import PrivacyConfig
 from distal.config.quality import EvaluateConfig, GoalConfig, ProveConfig, StopConfig
 from distal.config.section import EVALUATION_CACHE, Count, ImageSize, Name, Place, Positive, Processes, Section, Weight
 
@@ -31,6 +32,7 @@ __all__ = [
     "Place",
     "PoolConfig",
     "Positive",
+    "PrivacyConfig",
     "Processes",
     "ProveConfig",
     "QueryConfig",

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from distal.config.privacy import PrivacyConfig
 from distal.config.section import Count, Fraction, Positive, Processes, Section, Steps, Weight
 
 Layers = Annotated[list[Annotated[int, Field(ge=1, le=16384)]], Field(min_length=1, max_length=16)]
@@ -234,6 +235,7 @@ class GanConfig(ModelSection):
     balance: BalanceConfig = Field(
         default_factory=BalanceConfig, description="holds D's overfitting or accuracy at a target by one knob"
     )
+    privacy: PrivacyConfig = Field(default_factory=PrivacyConfig, description="makes D's updates private (DP-SGD)")
     latents: str = Field(
         "drawn",
         description="latents of training by name: drawn, or latent_optimization (LOGAN: a step towards what D "

@@ -64,12 +64,14 @@ def import_images(
     split: str = "train",
     max_pixels: int = MAX_PIXELS,
     on_progress: Callable[[int], None] | None = None,
+    encrypt: bool = False,
 ) -> ImportSummary:
     """Write the images of `source` to `out`, a file that ends in .parquet or a folder, as `open_images` reads them.
 
     kind: one of IMPORT_KINDS; None guesses. labels: a file of labels, for idx and array, where it has no standard name.
     split: "train" or "test", for folders of idx or CIFAR files that hold both. max_pixels: an image of a folder that
     declares more is left out. on_progress: called with the number of images read so far.
+    encrypt: by the first key of the environment, see `distal.data.encryption`.
     Raises PoolError for a source that cannot be read as its kind, StorageError where `out` cannot be written; nothing
     is left behind then.
     """
@@ -81,7 +83,7 @@ def import_images(
     refused: list[tuple[str, str]] = []
     refused_count = 0
     counts = [0] * len(records.classes or ())
-    with PoolWriter(Path(out), records.classes) as writer:
+    with PoolWriter(Path(out), records.classes, encrypt) as writer:
         for done, item in enumerate(records.items, start=1):
             if isinstance(item, Refused):
                 refused_count += 1

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from distal.config import PoolConfig
 from distal.data.cache import split_images
 from distal.data.decode import DecodeSpec, UndecodableError, decode
+from distal.data.encryption import encryption, open_parquet
 from distal.data.files import PoolFile
 from distal.data.formats import Refused
 from distal.data.formats.folder import read_folder
@@ -66,7 +67,7 @@ def read_references(place: str, pool: PoolConfig, images: ImageTable, run: RunDi
     Raises:
         ConfigError: there are none, one cannot be read or has no class, by its name; or they are too many to be held.
     """
-    classes, found = _open(place, pool, images)
+    classes, found, encrypted = _open(place, pool, images)
     examples: list[_Example] = []
     first: dict[bytes, _Example] = {}
     problems: list[str] = []
@@ -88,7 +89,7 @@ def read_references(place: str, pool: PoolConfig, images: ImageTable, run: RunDi
     if copies:
         log.warning("query.references: %d of the pool's images are references too, byte for byte", copies)
     names = tuple(classes[example.label] for example in examples)
-    return References(_file(run), _to_parquet(examples, names, classes, images), names, classes)
+    return References(_file(run), _to_parquet(examples, names, classes, images, encrypted), names, classes)
 
 
 def kept_references(run: RunDirectory, tables: Sequence[Table]) -> References | None:
@@ -97,7 +98,7 @@ def kept_references(run: RunDirectory, tables: Sequence[Table]) -> References | 
         return None
     data = run.read(FILE)
     try:
-        table = pq.ParquetFile(pa.BufferReader(data)).read(columns=[CLASS], use_threads=False)
+        table = open_parquet(pa.BufferReader(data), run.place(FILE)).read(columns=[CLASS], use_threads=False)
         names = tuple(map(str, table.column(CLASS).to_pylist()))
         return References(_file(run), data, names, tuple(map(str, json.loads(table.schema.metadata[_CLASSES]))))
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
@@ -126,17 +127,21 @@ def damaged(place: str, what: str) -> StorageError:
     )
 
 
-def _open(place: str, pool: PoolConfig, images: ImageTable) -> tuple[tuple[str, ...], Iterator[_Example]]:
-    """Return the class names and the examples, one read after the other."""
+def _open(place: str, pool: PoolConfig, images: ImageTable) -> tuple[tuple[str, ...], Iterator[_Example], bool]:
+    """Return the class names, the examples, one read after the other, and whether they, or the pool, are encrypted."""
     folder = Path(place)
     try:
         if folder.is_dir() and not any(folder.rglob("*.parquet")):
             records = read_folder(folder, pool.max_pixels)
-            return records.classes or (), (
-                _Example(b"", item.path, MISSING, item.reason)
-                if isinstance(item, Refused)
-                else _Example(item.data, item.path, MISSING if item.label is None else item.label)
-                for item in records.items
+            return (
+                records.classes or (),
+                (
+                    _Example(b"", item.path, MISSING, item.reason)
+                    if isinstance(item, Refused)
+                    else _Example(item.data, item.path, MISSING if item.label is None else item.label)
+                    for item in records.items
+                ),
+                images.source.encrypted,
             )
         label = pool.label_column or "label"
         shape = {"image_size": images.image_size, "channels": images.channels}
@@ -144,7 +149,7 @@ def _open(place: str, pool: PoolConfig, images: ImageTable) -> tuple[tuple[str, 
         table = open_images(pool.model_copy(update=shape | own))
         if not table.has_labels:
             raise _refused(place, f"it has no column '{label}' of classes")
-        return table.classes or (), _rows(table)
+        return table.classes or (), _rows(table), images.source.encrypted or table.source.encrypted
     except (PoolError, OSError) as error:
         said = str(error).replace("pool.path", "query.references").replace("pool path", "query.references")
         raise ConfigError(said if said.startswith("query.references") else f"query.references: {said}") from None
@@ -177,12 +182,12 @@ def _copies(images: ImageTable, wanted: Collection[bytes]) -> int:
 
 
 def _to_parquet(
-    examples: list[_Example], names: tuple[str, ...], classes: tuple[str, ...], images: ImageTable
+    examples: list[_Example], names: tuple[str, ...], classes: tuple[str, ...], images: ImageTable, encrypted: bool
 ) -> bytes:
     """Return a file with the columns of the pool's first one; the hidden labels are null: nothing is hidden here."""
     columns, first = images.columns, images.local_source().files[0]
     with first.filesystem.open_input_file(first.path) as stream:
-        schema = pq.read_schema(stream)
+        schema = open_parquet(stream, first.name).schema_arrow
     kind = schema.field(columns.image).type
     encoded = [{"bytes": e.data, "path": e.path} if columns.nested else e.data for e in examples]
     table = {columns.image: pa.array(encoded, kind)}
@@ -191,7 +196,8 @@ def _to_parquet(
     table[CLASS] = pa.array(names, pa.string())
     sink = io.BytesIO()
     written = pa.table(table).replace_schema_metadata({_CLASSES: json.dumps(classes)})
-    pq.write_table(written, sink, row_group_size=1000, use_dictionary=False, write_statistics=False)
+    sealed: dict[str, Any] = {"encryption_properties": encryption()} if encrypted else {}
+    pq.write_table(written, sink, row_group_size=1000, use_dictionary=False, write_statistics=False, **sealed)
     return sink.getvalue()
 
 

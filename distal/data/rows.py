@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from distal.data.encryption import open_parquet
 from distal.data.source import Source
 from distal.errors import PoolError
 
@@ -111,7 +112,7 @@ class _Opened:
                 self.close()
                 # buffer_size makes the reader fetch pages as it goes; without it the whole column chunk is held.
                 stream = file.filesystem.open_input_file(file.path)
-                self._parquet = pq.ParquetFile(stream, buffer_size=_BUFFER_BYTES, pre_buffer=False)
+                self._parquet = open_parquet(stream, file.name, buffer_size=_BUFFER_BYTES, pre_buffer=False)
                 self._number = number
             yield self._parquet, index
         except (OSError, pa.ArrowException) as error:

@@ -11,12 +11,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from distal.data.encryption import ENCRYPTED, open_parquet
 from distal.data.files import IMPORT_HINT, PoolFile
 from distal.data.growth import POOL, FileFacts, Table, arrange
 from distal.errors import PoolError
 
 _TAIL_BYTES = 65536
 _MAGIC = b"PAR1"
+_ENDS = (_MAGIC, ENCRYPTED)
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +29,7 @@ class Source:
     group_file, group_index: int32 [G], file and ordinal in that file of each row group that holds rows.
     group_start: int64 [G + 1], first row id of each row group, and the number of rows at the end.
     group_row_bytes: int64 [G], mean uncompressed bytes of a row.
-    tables: files that were found together, the first ones first.
+    tables: files that were found together, the first ones first. encrypted: whether any file was found encrypted.
     """
 
     files: tuple[PoolFile, ...]
@@ -37,6 +39,7 @@ class Source:
     group_row_bytes: npt.NDArray[np.int64]
     size_bytes: int
     tables: tuple[Table, ...]
+    encrypted: bool = False
 
     @property
     def fingerprint(self) -> str:
@@ -62,6 +65,7 @@ class _Footer:
     metadata: pq.FileMetaData
     facts: FileFacts
     digest: bytes
+    encrypted: bool
 
 
 def open_source(files: tuple[PoolFile, ...], known: Sequence[Table] = ()) -> tuple[Source, list[pq.FileMetaData]]:
@@ -93,6 +97,7 @@ def open_source(files: tuple[PoolFile, ...], known: Sequence[Table] = ()) -> tup
         group_row_bytes=row_bytes,
         size_bytes=sum(footer.facts.size for footer in footers),
         tables=tuple(tables),
+        encrypted=any(footer.encrypted for footer in footers),
     )
     return source, [footer.metadata for footer in footers]
 
@@ -102,11 +107,11 @@ def with_second_table(source: Source, file: PoolFile, data: bytes, kind: str) ->
 
     data: the file's content, which is hashed whole; it need not be written yet.
     """
-    metadata = pq.read_metadata(pa.BufferReader(data))
+    metadata = open_parquet(pa.BufferReader(data), file.name).metadata
     digest = hashlib.sha256(data)
     facts = FileFacts(PurePosixPath(file.path).name, len(data), digest.hexdigest(), -1)
     head, *later = source.tables
-    added = replace(_table(head.rows, [_Footer(metadata, facts, digest.digest())]), kind=kind)
+    added = replace(_table(head.rows, [_Footer(metadata, facts, digest.digest(), source.encrypted)]), kind=kind)
     before = len(head.files)
     at = int(np.searchsorted(source.group_file, before))
     moved = source.group_file + (source.group_file >= before).astype(np.int32)
@@ -120,6 +125,7 @@ def with_second_table(source: Source, file: PoolFile, data: bytes, kind: str) ->
         group_row_bytes=np.insert(source.group_row_bytes, at, row_bytes),
         size_bytes=source.size_bytes + len(data),
         tables=(head, added, *(replace(table, first_row=table.first_row + added.rows) for table in later)),
+        encrypted=source.encrypted,
     )
 
 
@@ -150,7 +156,7 @@ def _read_footer(file: PoolFile) -> _Footer:
         with file.filesystem.open_input_file(file.path) as stream:
             size = stream.size()
             tail = bytes(stream.read_at(min(size, _TAIL_BYTES), max(0, size - _TAIL_BYTES)))
-            if size < 12 or tail[-4:] != _MAGIC:
+            if size < 12 or tail[-4:] not in _ENDS:
                 raise PoolError(
                     f"{file.name} is not a Parquet file, or is cut short: it does not end with PAR1.\n{IMPORT_HINT}"
                 )
@@ -159,10 +165,10 @@ def _read_footer(file: PoolFile) -> _Footer:
                 raise PoolError(f"{file.name} is damaged: its footer claims {needed} of {size} bytes.\nFetch it again.")
             if needed > len(tail):
                 tail = bytes(stream.read_at(needed, size - needed))
-        metadata = pq.read_metadata(pa.BufferReader(_MAGIC + tail[-needed:]))
+        metadata = open_parquet(pa.BufferReader(tail[-4:] + tail[-needed:]), file.name).metadata
     except (OSError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0][:300]
         raise PoolError(f"Cannot read {file.name}: {reason}\nExpected a readable Parquet file.") from error
     digest = hashlib.sha256(tail)
     facts = FileFacts(file.name, size, digest.hexdigest(), -1 if modified_ns is None else modified_ns)
-    return _Footer(metadata, facts, digest.digest())
+    return _Footer(metadata, facts, digest.digest(), tail[-4:] == ENCRYPTED)

@@ -1,6 +1,5 @@
 """Open a pool of images: rows by id, decoded once, with labels kept apart from everything that must not see them."""
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from copy import copy
@@ -16,9 +15,10 @@ from distal.config import PoolConfig
 from distal.data.cache import DecodedCache, cache_folder, split_images
 from distal.data.chunks import Skipped
 from distal.data.decode import DecodeSpec, UndecodableError, decode
-from distal.data.digits import DIGITS, FINGERPRINT_TEXT, digits_file
+from distal.data.digits import DIGITS, as_digits, digits_file
+from distal.data.encryption import warn_of_copies
 from distal.data.files import PoolFile, find_files
-from distal.data.growth import POOL, REFERENCES, FileFacts, Table, references_of
+from distal.data.growth import POOL, REFERENCES, Table, references_of
 from distal.data.labels import MISSING, any_label, count_labels, find_classes, read_labels
 from distal.data.prepared import PreparedFolder
 from distal.data.rows import find_paths, take_rows
@@ -45,19 +45,14 @@ def open_images(pool: PoolConfig, known: Sequence[Table] = ()) -> "ImageTable":
     files = find_files(str(digits_file(cache_folder(pool.cache))) if embedded else pool.path)
     source, footers = open_source(files, () if embedded else [table for table in known if table.kind == POOL])
     if embedded:
-        source = replace(source, tables=(_as_digits(source.tables[0]),))
+        source = replace(source, tables=(as_digits(source.tables[0]),))
     columns = read_columns(source, footers, pool)
     classes = find_classes(source, columns, footers)
     image_size, channels = decide_shape(source, columns, pool)
     spec = DecodeSpec(image_size, channels, pool.fit, pool.normalize, pool.max_pixels)
+    if source.encrypted:
+        warn_of_copies(str(cache_folder(pool.cache)))
     return ImageTable(source, columns, spec, classes, pool.block_rows, pool.cache, embedded, pool.prepared)
-
-
-def _as_digits(table: Table) -> Table:
-    """Return the table of the embedded digits as it is on every machine, whatever wrote the file."""
-    fingerprint = hashlib.sha256(FINGERPRINT_TEXT.encode()).hexdigest()
-    modified_ns = table.files[0].modified_ns
-    return replace(table, fingerprint=fingerprint, files=(FileFacts(DIGITS, 0, fingerprint, modified_ns),))
 
 
 class ImageTable:

@@ -12,6 +12,7 @@ from types import TracebackType
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from distal.data.encryption import encryption
 from distal.errors import PoolError, StorageError
 
 _GROUP_ROWS = 1000
@@ -25,11 +26,11 @@ class PoolWriter:
 
     out: a file that ends in .parquet, or a folder that gets part-00000.parquet, ... of about 256 MB. Everything goes to
     a temporary name beside `out`, which takes its place when the `with` block ends without an error.
-    classes: class names in label order; None leaves the label column out.
+    classes: class names in label order; None leaves the label column out. encrypt: by the key of the environment.
     Raises PoolError where `out` exists or no image was added, StorageError where it cannot be written.
     """
 
-    def __init__(self, out: Path, classes: tuple[str, ...] | None) -> None:
+    def __init__(self, out: Path, classes: tuple[str, ...] | None, encrypt: bool = False) -> None:
         self._out = out.expanduser().absolute()
         self._single = out.suffix == ".parquet"
         self._temporary = self._out.with_name(f".{self._out.name}.tmp-{os.getpid()}")
@@ -43,6 +44,9 @@ class PoolWriter:
         self._open: pq.ParquetWriter | None = None
         self._hash = hashlib.sha256()
         self.rows = 0
+        self._encrypt = encrypt
+        if encrypt:
+            encryption()  # a missing key is said before an image is read
 
     def __enter__(self) -> "PoolWriter":
         if self._out.is_file() or (self._out.is_dir() and (self._single or any(self._out.iterdir()))):
@@ -99,6 +103,7 @@ class PoolWriter:
             compression={"image.bytes": "NONE", "image.path": "ZSTD", "label": "ZSTD"},
             use_dictionary=["label"],
             write_statistics=["label"],
+            encryption_properties=encryption() if self._encrypt else None,
         )
 
     def _path(self) -> Path:

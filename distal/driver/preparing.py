@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from distal.config import Config
+from distal.data.encryption import warn_of_copies
 from distal.data.prepared import PreparedFolder
 from distal.data.split import holdout_fraction
 from distal.data.table import ImageTable, open_images
@@ -100,6 +101,8 @@ def prepare_pool(
     store = Folder(images.cache_folder)
     network = None if config.classifier == "head" else Frozen.of(config, images, holdout, store)
     wanted = Wanted(images, network, absolute(out), verify)
+    if images.source().encrypted:
+        warn_of_copies(wanted.out)
     files = skipped = done = 0
     with PreparedFolder(wanted.out, OUT).written():
         if choose_shards(config, images.rows):

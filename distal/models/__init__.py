@@ -1,6 +1,7 @@
 """What learns: models by name behind one protocol, so that rounds, checkpoints and scores know none of them.
 
 gan         gan/         a conditional GAN with a classifier head, semi-supervised
+gman        several.py   the same with several discriminators for one generator
 vae         vae/         a conditional variational autoencoder with a classifier head, semi-supervised
 ensemble    ensemble/    several of any of these, by bagging, boosting, seeds or snapshots
 
@@ -10,10 +11,10 @@ package.
 
 from distal.models.ensemble import Ensemble
 from distal.models.gan import GAN
-from distal.models.protocol import Exportable, Judging, Model, Scorer
+from distal.models.protocol import Counting, Exportable, Judging, Model, Scorer
 from distal.models.registry import MODELS, read_scorer
 from distal.models.vae import VAE
 
-__all__ = ["GAN", "MODELS", "VAE", "Ensemble", "Exportable", "Judging", "Model", "Scorer", "read_scorer"]
+__all__ = ["GAN", "MODELS", "VAE", "Counting", "Ensemble", "Exportable", "Judging", "Model", "Scorer", "read_scorer"]
 
 MODELS.add("ensemble", Ensemble)  # here, for it looks into the registry itself

@@ -88,3 +88,11 @@ class Judging(Protocol):
 
     def conditions(self, labels: Tensor) -> Tensor:
         """Return the classes [n, K] that images of int64 labels [n] are generated and judged under."""
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """Be a model whose updates may be private, which counts what they spend."""
+
+    def spent(self) -> dict[str, float] | None:
+        """Return epsilons, delta, noise and updates so far, by name; None where updates are not private."""

@@ -2,11 +2,14 @@
 
 from distal.models.gan import GAN
 from distal.models.protocol import Model, Scorer
+from distal.models.several import Several
 from distal.models.vae import VAE
 from distal.nets.weights import header_of
 from distal.registry import Registry
 
-MODELS: Registry[type[Model]] = Registry("model.kind", "model", "distal.models", {"gan": GAN, "vae": VAE})
+MODELS: Registry[type[Model]] = Registry(
+    "model.kind", "model", "distal.models", {"gan": GAN, "gman": Several, "vae": VAE}
+)
 
 
 def read_scorer(data: bytes, device: object = "cpu", gains: bool | None = None) -> Scorer:

@@ -80,9 +80,13 @@ class ScalesLogit(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(scales, units))
 
+    def matrix(self) -> Tensor:
+        """Return what the scales are multiplied by, float [1, scales x units]."""
+        return F.normalize(self.weight, dim=1).view(1, -1)
+
     def forward(self, h: Tensor) -> Tensor:
         """Return float [n, 1]."""
-        return F.linear(h, F.normalize(self.weight, dim=1).view(1, -1))
+        return F.linear(h, self.matrix())
 
 
 class ProjectedDiscriminator(Discriminator):

@@ -31,9 +31,13 @@ class SpectralLinear(nn.Linear):
         self.register_buffer("u", F.normalize(torch.randn(plain.out_features), dim=0))
         self.register_buffer("gain", torch.ones(()))
 
+    def matrix(self) -> Tensor:
+        """Return what inputs are multiplied by, float [outputs, inputs]."""
+        return self.gain * spectral(self.weight, self.u, self.training)
+
     def forward(self, x: Tensor) -> Tensor:
         """Return float [n, outputs]."""
-        return F.linear(x, self.gain * spectral(self.weight, self.u, self.training), self.bias)
+        return F.linear(x, self.matrix(), self.bias)
 
 
 class SpectralConv2d(nn.Conv2d):

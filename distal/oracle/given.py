@@ -6,8 +6,8 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from distal.data.encryption import ENCRYPTED, open_parquet
 from distal.data.files import PoolFile, find_files
 from distal.data.references import References
 from distal.errors import ConfigError, PoolError
@@ -128,14 +128,16 @@ def _rows(file: PoolFile) -> Iterator[GivenRow]:
     try:
         with file.filesystem.open_input_file(file.path) as stream:
             data = stream.read()
-        if not data.startswith(b"PAR1"):
+        if data[:4] not in (b"PAR1", ENCRYPTED):
             problems: list[str] = []
             for line, cells in csv_rows(data, KEYS, problems):
                 yield _row(f"line {line}", cells)
             if problems:
                 raise _refused(file.name, *problems)
             return
-        table = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
+        table = open_parquet(pa.BufferReader(data), file.name).read(use_threads=False)
+    except PoolError as error:
+        raise ConfigError(f"query.labels: {error}") from None
     except (OSError, pa.ArrowException) as error:
         raise _refused(file.name, " ".join(str(error).split())[:200]) from error
     names = [name for name in (*KEYS, "label") if table.schema.get_all_field_indices(name)]

@@ -115,5 +115,6 @@ class HeldShard:
 
     def _shard(self, blocks: Blocks) -> Shard:
         if blocks not in self._shards:
-            self._shards[blocks] = Shard(self._images, *blocks, *self._made_with)
+            first, last = blocks
+            self._shards[blocks] = Shard(self._images, first, last, *self._made_with)
         return self._shards[blocks]

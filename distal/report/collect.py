@@ -46,7 +46,8 @@ class Metrics:
     """Hold one committed round's metrics.json; labels, asked, cost and steps count from the start of the run.
 
     believed: whose class probabilities the next query is chosen by; None where the model's head alone classifies.
-    trained: whether the round trained the model; else it measured the probe alone.
+    trained: whether the round trained the model; else it measured the probe alone. privacy: what its private updates
+    have spent; empty where they are not private.
     """
 
     labels: int
@@ -59,6 +60,7 @@ class Metrics:
     seconds: dict[str, float]
     believed: Verdict | None = None
     trained: bool = True
+    privacy: dict[str, float] = field(default_factory=dict)
 
     def score(self, name: str, class_name: str | None = None) -> ScoreLine | None:
         """Return the score of this name, of the whole set or of one class, or None."""
@@ -216,6 +218,7 @@ def _metrics(run: RunDirectory, number: int) -> Metrics | None:
             seconds={str(phase): _amount(value) for phase, value in raw["seconds"].items()},
             believed=read_verdict(raw.get("classifier")),
             trained=raw.get("trained") is not False,
+            privacy={str(name): _amount(value) for name, value in raw.get("privacy", {}).items()},
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise _unreadable(run, path, "the metrics of docs/run-directory.md") from error

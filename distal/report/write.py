@@ -19,6 +19,7 @@ from distal.report.collect import AskedRow, RoundRecord, RunRecord, collect
 from distal.report.eyes import eyes_view
 from distal.report.grid import data_uri, thumbnail
 from distal.report.pool_map import MapView, map_view
+from distal.report.private import private_view
 from distal.report.proof import ProofView, proof_view
 from distal.report.rows import REAL, is_picture, legend
 from distal.run.directory import RunDirectory, round_path
@@ -101,6 +102,7 @@ def render(
             status=page.status(record),
             steps=next_steps(record, at_work),
             tiles=page.tiles(record),
+            private=private_view(record),
             curves=[(caption, Markup(svg)) for caption, svg in page.curves(record)],
             real=_picture(run, REAL) if record.has_real else None,
             grids=[(r, _picture(run, round_path(r.round, "samples.png"))) for r in drawn],

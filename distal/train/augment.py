@@ -39,21 +39,22 @@ def augmentation(
     return register
 
 
-def _resample(x: Tensor, positions: Tensor, grid: Tensor) -> Tensor:
+def _resample(x: Tensor, positions: Tensor, grid: Tensor, first: float = 0.0) -> Tensor:
     """Return square images x [n, C, S, S] at fractional positions [n, 2, S] in pixels, bilinear, edges repeated.
 
-    positions: of rows, and of columns. grid: 0 .. S - 1. Bilinear interpolation is separable: the rows' [S, S] matrix
-    times the image times the columns' transposed; a matrix product is differentiable, fast and exact for whole pixels.
+    positions: of rows, and of columns. grid: where the pixels are, [S] in steps of 1 from `first`. Bilinear
+    interpolation is separable: the rows' [S, S] matrix times the image times the columns' transposed; a matrix product
+    is differentiable, fast and exact for whole pixels.
     """
     n, channels, side, _ = x.shape
-    distance = (positions.clamp(0, side - 1)[..., None] - grid).abs()
+    distance = (positions.clamp(first, first + side - 1)[..., None] - grid).abs()
     weights = (1 - distance).clamp(min=0).to(x.dtype)[:, None].expand(-1, channels, -1, -1, -1)
     down, across = weights.reshape(n * channels, 2, side, side).unbind(1)
     return torch.bmm(torch.bmm(down, x.reshape(n * channels, side, side)), across.mT).view(n, channels, side, side)
 
 
-def _grid(x: Tensor, like: Tensor) -> Tensor:
-    return torch.arange(x.shape[-1], device=x.device, dtype=like.dtype)
+def _grid(x: Tensor, like: Tensor, first: float = 0.0) -> Tensor:
+    return torch.arange(first, first + x.shape[-1], device=x.device, dtype=like.dtype)
 
 
 @augmentation("translation", draws=2)
@@ -67,8 +68,9 @@ def translation(x: Tensor, u: Tensor) -> Tensor:
 @augmentation("zoom", draws=2)
 def zoom(x: Tensor, u: Tensor) -> Tensor:
     """Stretch each axis about the centre by a factor of exp(-0.15) .. exp(0.15)."""
-    factor, grid, centre = torch.exp((2 * u - 1) * 0.15), _grid(x, u), (x.shape[-1] - 1) / 2
-    return _resample(x, centre + (grid - centre) * factor[:, :, None], grid)
+    factor, first = torch.exp(0.3 * u - 0.15), -(x.shape[-1] - 1) / 2  # pixels are counted from the centre
+    grid = _grid(x, u, first)
+    return _resample(x, grid * factor[:, :, None], grid, first)
 
 
 @augmentation("flip", draws=1)

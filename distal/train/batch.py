@@ -64,11 +64,13 @@ def draw_batch(
     layout: torch.memory_format,
     full_labels: bool = False,
     synthesize: float = 0.0,
+    chance: bool = False,
 ) -> Batch:
     """Draw step's global batch of `total` rows and return the slice of this rank of `size`.
 
     full_labels: as many labeled rows as there are labels take the place of the batch's share of labeled rows.
     synthesize: answered images that the run drew itself, beside the batch, for each labeled row: 1 at least, if any.
+    chance: see `TrainingRows.slice`; the batch then has other numbers of rows at each step, which may be none.
 
     Latents, uniforms and row ids are drawn for the whole batch on every rank, which costs microseconds and makes them
     independent of the number of ranks; pixels are read for the slice alone.
@@ -76,7 +78,8 @@ def draw_batch(
     labeled = round(labeled_fraction * total)
     if full_labels and len(rows.labels):
         total, labeled = total - labeled + len(rows.labels), len(rows.labels)
-    drawn = rows.slice(step, total, labeled, rank, size)
+    drawn = rows.slice(step, total, labeled, rank, size, chance)
+    total = drawn.total
     mine = torch.from_numpy(drawn.positions)
     uniforms = streams.stream(rows.seed, "uniforms", step).random((total, 1 + 2 * augment_draws), dtype=np.float32)
     chosen = torch.from_numpy(uniforms[drawn.positions]).to(device)
@@ -109,8 +112,12 @@ def batch_of(
     comm: Communicator,
     device: torch.device,
     layout: torch.memory_format,
+    chance: bool = False,
 ) -> Batch:
-    """Return this rank's rows of batch `number` of all that a run of this configuration draws in training."""
+    """Return this rank's rows of batch `number` of all that a run of this configuration draws in training.
+
+    chance: see `TrainingRows.slice`.
+    """
     train = config.train
     return draw_batch(
         rows,
@@ -125,4 +132,5 @@ def batch_of(
         layout,
         train.full_labels,
         config.query.synthesize,
+        chance,
     )

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from distal.communicator import Communicator
 from distal.config import Config
 from distal.nets import uncompiled
+from distal.nets.held import parameters_of
 from distal.train.schedules import rate_factor
 
 Losses = tuple[Tensor, Mapping[str, Tensor]]
@@ -28,7 +29,7 @@ def descend(
     terms. A parameter that no term touched has gradient zero on every rank, so that all exchange the same tensors.
     clip_norm: the gradient of the global batch is made no longer than this.
     """
-    parameters = [p for p in module.parameters() if p.requires_grad]
+    parameters = [p for p in parameters_of(module) if p.requires_grad]
     names, totals, gradients = _differentiated(pieces[0], parameters)
     for piece in pieces[1:]:
         _, terms, more = _differentiated(piece, parameters)
@@ -36,6 +37,17 @@ def descend(
     if len(pieces) > 1:
         torch._foreach_div_([totals, *gradients], len(pieces))
     comm.sum_([*gradients, totals])
+    step_down(optimizer, parameters, gradients, clip_norm)
+    return dict(zip(names, totals.unbind(), strict=True))
+
+
+def step_down(
+    optimizer: torch.optim.Optimizer,
+    parameters: Sequence[nn.Parameter],
+    gradients: Sequence[Tensor],
+    clip_norm: float | None = None,
+) -> None:
+    """Let the optimizer step by these gradients, laid out as their parameters, made no longer than clip_norm."""
     for p, gradient in zip(parameters, gradients, strict=True):
         p.grad = gradient
     if clip_norm is not None:
@@ -43,7 +55,6 @@ def descend(
     uncompiled.step(optimizer)
     for p in parameters:
         p.grad = None
-    return dict(zip(names, totals.unbind(), strict=True))
 
 
 def _differentiated(

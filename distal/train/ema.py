@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from distal.nets.held import has_buffers, parameters_of
+
 RAMP = 0.1  # the half-life is at most this share of the steps done, so that first weights are soon forgotten
 
 
@@ -17,9 +19,11 @@ def decay(step: int, half_life: float) -> float:
 @torch.no_grad()
 def average_(mean: nn.Module, module: nn.Module, beta: float) -> None:
     """Replace mean by beta mean + (1 - beta) module, by parameter and by buffer; counts are copied."""
-    means: list[torch.Tensor] = list(mean.parameters())
-    weights: list[torch.Tensor] = list(module.parameters())
+    means: list[torch.Tensor] = [*parameters_of(mean)]
+    weights: list[torch.Tensor] = [*parameters_of(module)]
     torch._foreach_lerp_(means, weights, 1.0 - beta)
+    if not has_buffers(module):
+        return
     for kept, buffer in zip(mean.buffers(), module.buffers(), strict=True):
         if kept.is_floating_point():
             kept.lerp_(buffer, 1.0 - beta)

@@ -20,12 +20,13 @@ PREFETCH_STEPS = 2
 class Slice:
     """Hold one rank's rows of a step's global batch, labeled ones first.
 
-    positions: int64 [n], its rows in the global batch. labels: int64 [l], of the first l rows. labeled_total: labeled
-    rows of the global batch. pixels: returns uint8 [n, C, H, W], and waits where they are on the way.
+    positions: int64 [n], its rows in the global batch. labels: int64 [l], of the first l rows. total, labeled_total:
+    rows, and labeled ones, of the global batch. pixels: returns uint8 [n, C, H, W], once they have come.
     """
 
     positions: Ids
     labels: Ids
+    total: int
     labeled_total: int
     pixels: Callable[[], Pixels]
 
@@ -80,27 +81,57 @@ class TrainingRows:
         other = copy.copy(self)
         other.seed, other.candidates, other._asked = seed, candidates, {}
         if times is not None and len(times):
-            weights = self._weights * times
-            other._cumulative = np.cumsum(weights / weights.sum())
+            other._weights = self._weights * times
+            other._cumulative = np.cumsum(other._weights / other._weights.sum())
         return other
 
-    def slice(self, step: int, total: int, labeled: int, rank: int, size: int) -> Slice:
+    def slice(self, step: int, total: int, labeled: int, rank: int, size: int, chance: bool = False) -> Slice:
         """Return what this rank of `size` trains on at a step: `total` rows, `labeled` of them if any label is known.
+
+        chance: every row is drawn or not by itself, at the rates of `rates`, so that these numbers are expectations.
 
         The same rows of the next PREFETCH_STEPS steps are asked for on the way: a step's rows do not depend on when
         they are drawn. What was asked for beyond the last step goes with this object.
         """
-        keys = [(ahead, total, labeled, rank, size) for ahead in range(step, step + 1 + PREFETCH_STEPS)]
+        keys = [(ahead, total, labeled, rank, size, chance) for ahead in range(step, step + 1 + PREFETCH_STEPS)]
         self._asked = {key: self._asked.get(key) or self._ask(*key) for key in keys}
         return self._asked[keys[0]]
 
-    def _ask(self, step: int, total: int, labeled: int, rank: int, size: int) -> Slice:
-        labeled_ids, labels = self.labeled(step, labeled)
-        count = len(labeled_ids)
-        unlabeled_ids = self.unlabeled(step, total - count)
-        mine, others = part(count, rank, size), part(total - count, rank, size)
-        ids = np.concatenate([labeled_ids[mine], unlabeled_ids[others]])
-        return Slice(np.concatenate([mine, count + others]), labels[mine], count, self.images.request(ids))
+    def _ask(self, step: int, total: int, labeled: int, rank: int, size: int, chance: bool) -> Slice:
+        if chance:
+            labeled_ids, labels, unlabeled_ids = self.by_chance(step, total, labeled)
+        else:
+            labeled_ids, labels = self.labeled(step, labeled)
+            unlabeled_ids = self.unlabeled(step, total - len(labeled_ids))
+        count, others = len(labeled_ids), len(unlabeled_ids)
+        mine, theirs = part(count, rank, size), part(others, rank, size)
+        ids = np.concatenate([labeled_ids[mine], unlabeled_ids[theirs]])
+        positions = np.concatenate([mine, count + theirs])
+        return Slice(positions, labels[mine], count + others, count, self.images.request(ids))
+
+    def rates(self, total: int, labeled: int) -> tuple[float, float]:
+        """Return the chance of a labeled row, and of any other, to be in a batch of `total` rows, `labeled` of them.
+
+        What is held out or skipped is none of the rows and makes batches smaller: the rates are functions of numbers
+        of rows alone.
+        """
+        known = len(self.labels)
+        of_labeled = min(1.0, labeled / known) if known else 0.0
+        return of_labeled, min(1.0, (total - (labeled if known else 0)) / self.total_rows)
+
+    def by_chance(self, step: int, total: int, labeled: int) -> tuple[Ids, Ids, Ids]:
+        """Return ids of labeled rows, their labels, and ids of other rows, each drawn or not by itself (Poisson).
+
+        A row is in a batch once or not at all, and whether it is says nothing of any other.
+        """
+        of_labeled, of_others = self.rates(total, labeled)
+        source = streams.stream(self.seed, "rows by chance", step)
+        chosen = source.random(len(self.labels)) < of_labeled
+        # As many as a coin a row would give, then these without replacement: the same, in the time of a batch.
+        count = int(source.binomial(self.total_rows, of_others))
+        others = source.choice(self.total_rows, count, replace=False).astype(np.int64)
+        others = others[self.usable(others) & ~np.isin(others, self.labeled_ids)]
+        return self.labeled_ids[chosen], self.labels[chosen], others
 
     def labeled(self, step: int, n: int) -> tuple[Ids, Ids]:
         """Return (row ids, labels) of n labeled rows, int64 [n] each; none where nothing is labeled.

@@ -1,7 +1,7 @@
 import torch
 import torch.nn.functional as F
 
-from distal.losses.supervised import cross_entropy, one_hot, pseudo_label, sample_classes
+from distal.losses.supervised import cross_entropy, negative_log_likelihood, one_hot, pseudo_label, sample_classes
 
 LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.1, 0.2, 0.3]])
 
@@ -11,6 +11,13 @@ def test_cross_entropy_of_one_hot_rows_is_torchs() -> None:
     torch.testing.assert_close(
         cross_entropy(LOGITS, one_hot(labels, 3)), F.cross_entropy(LOGITS, labels, reduction="none")
     )
+
+
+def test_the_likelihood_of_labels_is_the_sum_of_the_cross_entropies_of_their_one_hot_rows() -> None:
+    logits, labels = torch.randn(6, 4, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 3, 1, 1, 2, 0])
+    expected = cross_entropy(logits, one_hot(labels, 4)).sum()
+    torch.testing.assert_close(negative_log_likelihood(logits, labels), expected)
+    assert negative_log_likelihood(logits[:0], labels[:0]) == 0
 
 
 def test_pseudo_labels_count_only_where_the_plain_view_is_confident() -> None:

@@ -40,6 +40,7 @@ NOT_RUN = {
     "s3://": "needs a bucket; test_s3_runs.py has one",
     "distal import-labels": "needs what people have answered; test_asking.py has it",
     "--distill": "exports four networks; tests/export/test_export_files.py has each",
+    "--encrypt": "needs a key in the environment; tests/data/test_encryption.py has one",
     "oracle.kind=label_studio": "needs a server; tests/by_hand/label_studio.py has one",
 }
 """What stands in a command that is not run, and why."""

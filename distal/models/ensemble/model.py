@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from distal.communicator import Communicator, on_first_rank
-from distal.config import Config, ModelSection
+from distal.config import Config, GanConfig, ModelSection
 from distal.errors import ConfigError
 from distal.models.ensemble.rows import Reweighted, bagged, boosted, seeded
 from distal.models.ensemble.scorer import GIVES, NEEDED, EnsembleScorer
 from distal.models.ensemble.section import EnsembleConfig, ensemble_section, member_config
+from distal.models.ensemble.stacking import fit_weights, learned_from, to_fit
 from distal.models.protocol import Model
 from distal.models.registry import MODELS
 from distal.nets.weights import pack
@@ -23,6 +24,9 @@ from distal.train.rows import TrainingRows
 
 SAMPLED = "reweighted"
 """The sample of the pool that a member learns from by boosting."""
+
+STACKED = "stacking"
+"""The weights of the members that draw and score; there is no such file without `combine: stacking`."""
 
 
 class Ensemble:
@@ -41,8 +45,10 @@ class Ensemble:
         self.device, self.step, self.pace = members[0].device, 0, 1.0
         self.snapshots: list[Model] = []
         self.turn, self.reweighted = -1, Reweighted(np.zeros(0, np.int64), np.zeros(0))
+        self.weights: Tensor | None = None
         self._rows: dict[int, TrainingRows] = {}
         self._of: TrainingRows | None = None
+        self._learned: TrainingRows | None = None
 
     @classmethod
     def check(cls, config: Config) -> None:
@@ -60,6 +66,11 @@ class Ensemble:
             raise ConfigError(
                 f"model.members: {own.members} members cannot share train.steps={config.train.steps} updates.\n"
                 "Raise train.steps, or lower model.members."
+            )
+        if isinstance(own.member, GanConfig) and own.member.privacy.noise is not None:
+            raise ConfigError(
+                "model.member.privacy: what the members spend adds up, and that is not counted.\n"
+                "Take one private model, or set model.member.privacy.noise=null."
             )
         kind.check(member_config(config, 0))
 
@@ -88,17 +99,30 @@ class Ensemble:
 
     def advance(self, rows: TrainingRows, comm: Communicator) -> dict[str, Tensor]:
         """Make one update of each member, or of the one whose turn it is; return the mean losses by name."""
-        if self._of is not rows:
+        stacks = self.own.combine == "stacking"
+        if self._of is not rows or self._learned is None:
             self._of, self._rows = rows, {}
+            self._learned = learned_from(rows, self.config.seed) if stacks else rows
         if self.own.how == "snapshots":
-            losses = self._fall(rows, comm)
+            losses = self._fall(self._learned, comm)
         elif self.own.how == "boosting":
-            losses = self._boost(rows, comm)
+            losses = self._boost(self._learned, comm)
         else:
-            done = [member.advance(self._rows_of(rows, i), comm) for i, member in enumerate(self.members)]
+            done = [member.advance(self._rows_of(self._learned, i), comm) for i, member in enumerate(self.members)]
             losses = {name: torch.stack([own[name] for own in done]).mean(0) for name in done[0]}
         self.step += 1
+        if stacks and self.step % self.config.train.steps == 0:
+            self.weights = on_first_rank(comm, lambda: self._stacked(rows))
         return losses
+
+    def _stacked(self, rows: TrainingRows) -> Tensor | None:
+        """Return the members' weights by the labels that they were not shown; None where there are none."""
+        fitted = to_fit(rows, self.config.seed)
+        if fitted is None:
+            return None
+        images, labels = fitted
+        said = [member.scorer()(images)["probs"].cpu() for member in self.shown]
+        return fit_weights(torch.stack(said, 1), labels)
 
     def _rows_of(self, rows: TrainingRows, member: int) -> TrainingRows:
         if member not in self._rows:
@@ -154,7 +178,7 @@ class Ensemble:
 
     def scorer(self) -> EnsembleScorer:
         """Return what scores by all members together."""
-        return EnsembleScorer([member.scorer() for member in self.shown], self.own.combine)
+        return EnsembleScorer([member.scorer() for member in self.shown], self.own.combine, self.weights)
 
     @classmethod
     def read_scorer(cls, data: bytes, device: torch.device | str = "cpu", gains: bool | None = None) -> EnsembleScorer:
@@ -172,6 +196,8 @@ class Ensemble:
         files = {f"{prefix}.{name}": data for prefix, member in kept for name, data in member.to_files().items()}
         sample = {"row_ids": self.reweighted.row_ids, "weights": self.reweighted.weights}
         files[f"{SAMPLED}.safetensors"] = pack({name: torch.from_numpy(array) for name, array in sample.items()})
+        if self.weights is not None:
+            files[f"{STACKED}.safetensors"] = pack({"weights": self.weights})
         own = {"turn": self.turn, "snapshots": len(self.snapshots)}
         return with_manifest(files, facts_of(self.step, self.shape, self.pace) | own)
 
@@ -200,6 +226,7 @@ class Ensemble:
         model.snapshots = [restored("snapshot", i) for i in range(saved.manifest["snapshots"])]
         model.step, model.turn, model.pace = saved.manifest["step"], saved.manifest["turn"], saved.pace
         sample = saved.tensors(SAMPLED)
+        model.weights = saved.tensors(STACKED).get("weights")
         model.reweighted = Reweighted(sample["row_ids"].numpy(), sample["weights"].numpy())
         return model
 

@@ -41,8 +41,11 @@ class EnsembleConfig(ModelSection):
         "rarely (AdaGAN); snapshots: one model whose steps fall and rise again, kept at the end of each fall. bagging "
         "and seeds update every member train.steps times a round, boosting and snapshots share these among them",
     )
-    combine: Literal["averaging", "voting"] = Field(
-        "averaging", description="class probabilities: the mean of the members', or the share of members for a class"
+    combine: Literal["averaging", "voting", "stacking"] = Field(
+        "averaging",
+        description="class probabilities: the mean of the members', the share of members for a class, or what a "
+        "logistic combiner makes of theirs (stacking), fitted each round to a fifth of each class's labels, which the "
+        "members are not shown",
     )
 
 

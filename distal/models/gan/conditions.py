@@ -14,11 +14,12 @@ from distal.train.batch import Batch
 
 @dataclass(frozen=True)
 class Conditions:
-    """Hold the classes of a step: y_real [n, K] (one-hot or soft), y_fake one-hot [n, K], predicted [u, K] of the
-    unlabeled rows."""
+    """Hold the classes of a step: y_real [n, K] (one-hot or soft), y_fake one-hot [n, K] and as labels, int64 [n],
+    predicted [u, K] of the unlabeled rows."""
 
     y_real: Tensor
     y_fake: Tensor
+    labels_fake: Tensor
     predicted: Tensor
 
 
@@ -31,5 +32,6 @@ def condition(averaged: Discriminator, batch: Batch, classes: int, objective: Ob
         with autocast(objective.arithmetic, objective.device):
             predicted = averaged.classify(averaged.features(batch.images[labeled:])).float().softmax(1)
     drawn = sample_classes(predicted, batch.class_uniforms[labeled:])
-    y_fake = one_hot(torch.cat([batch.labels, drawn]), classes)
-    return Conditions(torch.cat([y_fake[:labeled], predicted]), y_fake, predicted)
+    labels_fake = torch.cat([batch.labels, drawn])
+    y_fake = one_hot(labels_fake, classes)
+    return Conditions(torch.cat([y_fake[:labeled], predicted]), y_fake, labels_fake, predicted)

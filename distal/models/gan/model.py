@@ -15,6 +15,8 @@ from distal.losses.supervised import one_hot
 from distal.models.codes import codes_to_tensors, encode_labeled, restored_codes
 from distal.models.gan.balance import Balance, check_balance
 from distal.models.gan.objective import Objective, gan_section
+from distal.models.gan.private import Privacy, update_privately
+from distal.models.gan.unprivate import check_private
 from distal.models.gan.update import update
 from distal.models.pieces import in_pieces
 from distal.nets import Discriminator, Generator, build_discriminator, build_encoder, build_generator, get_network
@@ -68,6 +70,7 @@ class GAN:
         }
         own = self.objective.own
         self.balance = Balance.of(config, own.balance, self.objective.adversarial, self.device)
+        self.privacy = Privacy.of(config, own.privacy)
         self.step, self.pace = 0, 1.0
         self.codes: CodeMixture | None = None
         shape = (image_size, channels, classes, config.seed)
@@ -76,7 +79,7 @@ class GAN:
         if self.objective.reconstruction:
             self.G.encoder = self._placed(build_encoder(self.D, *shape, config.net.latent_dim))
         if mixes_batch(self.D):
-            self.objective.require_no_gradient_of_a_row(config.net.name)
+            self.objective.require_no_gradient_of_a_row(config.net.name, self.privacy is not None)
             if config.query.synthesize:
                 raise ConfigError(
                     f"query.synthesize: a few answered images pass D by themselves, and net.name={config.net.name} has "
@@ -116,6 +119,7 @@ class GAN:
                 "Take drawn or latent_optimization here, and: distal generate --latents " + own.latents
             )
         check_balance(config, own.balance, own.d_steps)
+        check_private(config, own)
         for name, weight in own.regularizers.items():
             if REGULARIZERS.find(name).varies and weight != 0 and not config.train.augment:
                 raise ConfigError(
@@ -140,9 +144,7 @@ class GAN:
             [self._batch(rows, comm, first + phase * train.accumulate + piece) for piece in range(train.accumulate)]
             for phase in range(d_steps)
         ]
-        networks = (self.G, self.D, self.averaged_D, self.optimizers)
-        kept = self.regularizers, train.clip_norm, balance
-        losses = update(*networks, batches, self.objective, self.step, comm, *kept)
+        losses = self._update(batches, rows, comm)
         self.step += 1
         if balance is not None:
             losses |= balance.follow(losses, self.step)
@@ -151,8 +153,20 @@ class GAN:
         average_(self.averaged_D, self.D, beta)
         return losses
 
+    def _update(self, batches: list[list[Batch]], rows: TrainingRows, comm: Communicator) -> dict[str, Tensor]:
+        networks, clip_norm = (self.G, self.D, self.averaged_D, self.optimizers), self.config.train.clip_norm
+        shared = self.objective, self.step, comm
+        if self.privacy is not None:
+            return update_privately(*networks, batches, *shared, self.privacy, rows, clip_norm)
+        return update(*networks, batches, *shared, self.regularizers, clip_norm, self.balance)
+
     def _batch(self, rows: TrainingRows, comm: Communicator, number: int) -> Batch:
-        return batch_of(self.config, rows, number, self.objective.augmentations, comm, self.device, self.layout)
+        chance = self.privacy is not None
+        return batch_of(self.config, rows, number, self.objective.augmentations, comm, self.device, self.layout, chance)
+
+    def spent(self) -> dict[str, float] | None:
+        """Return what private updates have spent so far, by name; None where they are not private."""
+        return None if self.privacy is None else self.privacy.spent()
 
     def settle(self, rows: TrainingRows, comm: Communicator) -> None:
         """Find where the latents of labeled rows lie now, around which images are drawn."""
@@ -226,6 +240,7 @@ class GAN:
             tensors[KEPT] = {f"{r}.{key}": t for r, own in self.regularizers.items() for key, t in own.items()}
         if self.balance is not None:
             tensors[BALANCE] = self.balance.state
+        tensors |= {} if self.privacy is None else self.privacy.to_tensors()
         facts = facts_of(self.step, (self.image_size, self.channels, self.classes), self.pace, self.config.net)
         if self.D.frozen_hash is not None:
             facts["frozen"] = self.D.frozen_hash
@@ -269,6 +284,8 @@ class GAN:
         state.codes = restored_codes(saved, config.net.latent_dim, state.device)
         if state.balance is not None and not state.balance.restore(saved.tensors(BALANCE)):
             raise damaged(f"{BALANCE}.safetensors", "its tensors are not those of the balance")
+        if state.privacy is not None:
+            state.privacy.restore(saved)
         # A run that takes over another's checkpoint may weigh other regularizers: those begin at zero.
         kept = saved.tensors(KEPT)
         for name, own in state.regularizers.items():

@@ -73,8 +73,14 @@ class Objective:
             if r.player in (player, "both") and (not r.lazy or step % n == 0)
         }
 
-    def require_no_gradient_of_a_row(self, network: str) -> None:
-        """Raise ConfigError where a regularizer takes the gradient of a row's logit: other rows have a part in it."""
+    def require_no_gradient_of_a_row(self, network: str, private: bool) -> None:
+        """Raise ConfigError where a regularizer takes the gradient of a row's logit, or D's updates are private: other
+        rows have a part in it."""
+        if private:
+            raise ConfigError(
+                f"model.privacy.noise: a row's gradient is not its own, for net.name={network} has a BatchNorm in it.\n"
+                "Take another network, or set model.privacy.noise=null."
+            )
         wrong = [name for name, (r, _) in self.regularizers.items() if r.per_row]
         if wrong:
             off = ", ".join(f"{name}: 0" for name in wrong)

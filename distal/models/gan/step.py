@@ -16,7 +16,7 @@ from torch import Tensor
 
 from distal.communicator import Communicator, summed
 from distal.losses.regularizers import StepTensors
-from distal.losses.supervised import cross_entropy, pseudo_label
+from distal.losses.supervised import negative_log_likelihood, pseudo_label
 from distal.models.gan.balance import Balance
 from distal.models.gan.conditions import Conditions
 from distal.models.gan.objective import Objective
@@ -202,7 +202,7 @@ def discriminator_losses(step: Step, views: Views) -> tuple[Tensor, dict[str, Te
         terms[name] = term
         loss = loss.add(term, alpha=weight)
     if batch.labeled_total:
-        terms["head"] = cross_entropy(of_labeled, classes.y_real[:labeled]).sum() / batch.labeled_total
+        terms["head"] = negative_log_likelihood(of_labeled, batch.labels) / batch.labeled_total
         loss = loss.add(terms["head"], alpha=own.head_weight)
         if own.pseudo_label_weight and batch.total > batch.labeled_total:
             guessed = pseudo_label(of_others, classes.predicted, own.pseudo_label_threshold)
@@ -242,7 +242,7 @@ def generator_losses(step: Step, views: Views) -> tuple[Tensor, dict[str, Tensor
             terms[f"{name}_g"] = term
             loss = loss.add(term, alpha=weight)
     if own.class_weight and batch.labeled_total:
-        terms["class"] = cross_entropy(class_logits, classes.y_fake).sum() / batch.total
+        terms["class"] = negative_log_likelihood(class_logits, classes.labels_fake) / batch.total
         loss = loss.add(terms["class"], alpha=own.class_weight * step.shown)
     if step.codes is not None:
         terms["apart"] = step.codes.difference(views, batch.images, D.frozen_hash is not None)

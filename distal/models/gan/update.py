@@ -13,6 +13,7 @@ from distal.models.gan.conditions import condition
 from distal.models.gan.objective import Objective
 from distal.models.gan.step import Step, Views, discriminator_losses, generator_losses
 from distal.nets import Discriminator, Generator
+from distal.nets.held import learns_
 from distal.train.batch import Batch
 from distal.train.descent import Losses, descend
 
@@ -60,7 +61,7 @@ def update(
         else:
             of_d, of_g = [partial(judged, each) for each in steps], [partial(asked, each) for each in steps]
         done |= descend(D, optimizers[1], of_d, comm, clip_norm)
-    D.requires_grad_(False)  # then its layers keep no inputs either
+    learns_(D, False)  # then its layers keep no inputs either
     done |= descend(G, optimizers[0], of_g, comm, clip_norm)
-    D.requires_grad_(True)
+    learns_(D, True)
     return done
