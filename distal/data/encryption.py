@@ -82,8 +82,8 @@ def encryption() -> Any:
 def warn_of_copies(folder: str) -> None:
     """Say once in a process what of an encrypted pool can be read without a key. folder: of decoded images."""
     log.warning(
-        "the pool is encrypted; its decoded images and their features are not, in %s on each node: name a folder in "
-        "memory or on an encrypted disk by pool.cache",
+        "the pool is encrypted; its decoded images and their features are not, in %s: name a folder in memory or on an "
+        "encrypted disk (pool.cache on each node; --out of `distal data prepare`)",
         folder,
     )
 

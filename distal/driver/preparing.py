@@ -101,7 +101,7 @@ def prepare_pool(
     store = Folder(images.cache_folder)
     network = None if config.classifier == "head" else Frozen.of(config, images, holdout, store)
     wanted = Wanted(images, network, absolute(out), verify)
-    if images.source().encrypted:
+    if images.source.encrypted:
         warn_of_copies(wanted.out)
     files = skipped = done = 0
     with PreparedFolder(wanted.out, OUT).written():
