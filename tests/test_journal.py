@@ -118,3 +118,15 @@ def test_most_people_are_right_the_first_where_as_many_differ_and_whoever_settle
     assert said.outcome(5).label == 1
     said.take([decision(4, 5, label=None, why="none", person="ann", settles=True)])
     assert (said.outcome(5).label, said.disputed(5)) == (None, False)
+
+
+def test_where_decisions_cannot_be_put_together_the_next_one_is_kept_all_the_same(run, monkeypatch):
+    monkeypatch.setattr(module, "LOOSE", 3)
+
+    def full(self):
+        raise StorageError("the disk is full")
+
+    monkeypatch.setattr(Journal, "gather", full)
+    made = [decision(n, n) for n in range(1, 5)]
+    write(run, *made)
+    assert Journal(run, Decision).new() == made

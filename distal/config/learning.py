@@ -109,7 +109,8 @@ class TrainConfig(Section):
     run_length: Annotated[int, Field(ge=1, le=4096)] = Field(
         1,
         description="unlabeled rows are drawn in runs of so many neighbours in the pool; more means fewer calls to the "
-        "shards a step, for pools whose neighbours are as different as any two rows",
+        "shards a step, for pools whose neighbours are as different as any two rows; not where an ensemble or private "
+        "updates draw each row by its own chance",
     )
     class_balance: Fraction = Field(
         1.0,

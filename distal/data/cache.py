@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import threading
+import time
 import warnings
 from bisect import bisect_left
 from collections import OrderedDict
@@ -16,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +38,7 @@ _LOGGER = logging.getLogger(__name__)
 _LAYOUT = 1  # raise when the meaning of cached pixels changes
 _CHUNK_ROWS = 2048
 _LOCKS = 64
+_LOOK_S = 0.05
 _OPEN_MAPS = 4096  # the kernel allows a process 65,530 maps
 _THREADS = 4
 _THREADED_BYTES = (
@@ -72,8 +74,17 @@ def cache_lock(path: Path) -> Iterator[None]:
         stream = path.open("ab")
     with stream:
         with storage_errors(path.parent, 0):
-            fcntl.flock(stream, fcntl.LOCK_EX)
+            _wait_for(stream)
         yield
+
+
+def _wait_for(stream: BinaryIO) -> None:
+    """Take the lock; looked for again and again, for a shard that spends no CPU at all is taken for hung."""
+    while True:
+        try:
+            return fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_LOOK_S)
 
 
 def _make_private(folder: Path) -> None:

@@ -2,7 +2,7 @@
 
     <place>/decoded/<key>/chunk-000003.u8      a chunk as each machine's cache has it, then its CRC-32
     <place>/decoded/<key>.json                 what these pixels depend on, for people
-    <place>/features/<key>/00001536.f16        a piece of features, float16 [n, F], then its CRC-32
+    <place>/features/<key>/00001536-512.f16    a piece of features, float16 [n, F], then its CRC-32
     <place>/features/<key>.json                what these features depend on, and the network
 
 The keys are those of the cache (`data.cache`, `features.rows`), so a run finds what is right for it and nothing else.

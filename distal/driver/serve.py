@@ -54,28 +54,31 @@ def shard_actors(opened: Preparation, address: str | None) -> Iterator[ShardActo
     with cluster(address):
         nodes = living_nodes()
         resources = divide_resources(config, nodes)
-        with watched():
-            sizes = sizes_to_hold(config, resources, nodes)
-            release = hold_for_workers(_group(config, resources), sizes, config.wait_s) if sizes else None
-            shards = ShardActors(
-                opened.images,
-                config.pool.shards or 0,
-                opened.holdout,
-                config.seed,
-                resources.shard_cpus,
-                resources.shard_gpus,
-                config.name,
-                config.wait_s,
-                opened.network(),
-                config.pool.silent_s,
-                release,
-            )
+        release: Callable[[], None] | None = None
         try:
-            yield shards
+            with watched():
+                sizes = sizes_to_hold(config, resources, nodes)
+                release = hold_for_workers(_group(config, resources), sizes, config.wait_s) if sizes else None
+                shards = ShardActors(
+                    opened.images,
+                    config.pool.shards or 0,
+                    opened.holdout,
+                    config.seed,
+                    resources.shard_cpus,
+                    resources.shard_gpus,
+                    config.name,
+                    config.wait_s,
+                    opened.network(),
+                    config.pool.silent_s,
+                    release,
+                )
+            try:
+                yield shards
+            finally:
+                shards.close()
         finally:
             if release is not None:
                 release()
-            shards.close()
 
 
 class Driver:

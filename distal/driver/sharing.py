@@ -24,16 +24,19 @@ def hold_for_workers(group: WorkerGroup, sizes: Sequence[int], wait_s: float) ->
         ClusterError: there was no place for the least of them.
     """
     request, waiting = PlaceRequest(group, sizes[-1]), Waiting(f"{sizes[0]} training workers, before shards begin,")
-    while (granted := request.granted()) < sizes[-1]:
-        if granted >= sizes[0] and waiting.seconds >= SETTLE_S:
-            break
-        if waiting.seconds >= wait_s:
-            request.withdraw()
-            raise ClusterError(
-                f"{sizes[0]} training workers of {group.cpus:g} CPUs and {group.gpus:g} GPUs found no place in "
-                f"{wait_s:g} s; free now: {free_now()}.\n"
-                "Wait until other work has ended (wait_s), or lower train.workers or train.gpus_per_worker."
-            )
-        waiting.tell()
-        time.sleep(POLL_S)
+    try:
+        while (granted := request.granted()) < sizes[-1]:
+            if granted >= sizes[0] and waiting.seconds >= SETTLE_S:
+                break
+            if waiting.seconds >= wait_s:
+                raise ClusterError(
+                    f"{sizes[0]} training workers of {group.cpus:g} CPUs and {group.gpus:g} GPUs found no place in "
+                    f"{wait_s:g} s; free now: {free_now()}.\n"
+                    "Wait until other work has ended (wait_s), or lower train.workers or train.gpus_per_worker."
+                )
+            waiting.tell()
+            time.sleep(POLL_S)
+    except BaseException:  # Ctrl-C as well: in a notebook what is held would be held until its end
+        request.withdraw()
+        raise
     return request.withdraw

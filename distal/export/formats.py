@@ -89,7 +89,8 @@ def with_int8_weights(data: bytes) -> bytes:
     graph, nodes = model.graph, []
     for weight in list(graph.initializer):
         values = numpy_helper.to_array(weight)
-        if weight.data_type != onnx.TensorProto.FLOAT or values.ndim < 2 or values.size < LEAST_VALUES:
+        latents = weight.name.startswith("codes.")  # of labeled images: no weights
+        if latents or weight.data_type != onnx.TensorProto.FLOAT or values.ndim < 2 or values.size < LEAST_VALUES:
             continue
         scale = _scales(values)
         whole = np.rint(values / scale.reshape(-1, *[1] * (values.ndim - 1))).astype(np.int8)

@@ -8,7 +8,7 @@ from distal.errors import ConfigError
 
 def _weights(module: nn.Module) -> list[Tensor]:
     """Return the matrices and kernels; biases are too few to matter."""
-    return [layer.weight for layer in module.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
+    return [layer.weight for layer in module.modules() if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d)]
 
 
 @torch.no_grad()

@@ -64,7 +64,7 @@ class EmbeddedRows:
 
     def name(self, piece: int) -> str:
         """Return the path of the piece that begins with this row where features are prepared for all runs."""
-        return f"{FEATURES}/{self.key(min(piece + self.piece_rows, self.rows))}/{piece:08d}.f16"
+        return f"{FEATURES}/{self.key(min(piece + self.piece_rows, self.rows))}/{piece:08d}-{self.piece_rows}.f16"
 
     def facts(self, tables: int) -> dict[str, Any]:
         """Return what the features of the first tables depend on, for people."""

@@ -54,7 +54,8 @@ def encode_labeled(
         mean, log_variance = encode(images, one_hot(labels[some].to(comm.device), classes))
         told[some] = torch.stack([mean, spread * (0.5 * log_variance).exp()], 1)
     comm.sum_([told])
-    return CodeMixture(told[:, 0].contiguous(), told[:, 1].contiguous(), torch.bincount(labels, minlength=classes))
+    count = torch.bincount(labels, minlength=classes)
+    return CodeMixture(told[:, 0].contiguous(), told[:, 1].contiguous(), count).to(comm.device)
 
 
 def chosen(rows: TrainingRows, classes: int) -> npt.NDArray[np.int64]:

@@ -53,7 +53,7 @@ class LightBody(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         """Return raw images [n, C, H, W]."""
-        h = F.glu(self.first_norm(self.first(h).view(len(h), -1, self.base, self.base)), 1)
+        h = F.glu(self.first_norm(self.first(h).unflatten(1, (-1, self.base, self.base))), 1)
         for block in self.blocks:
             h = block(h)
         image: Tensor = CONTRAST * F.pixel_shuffle(self.last(h), 2)

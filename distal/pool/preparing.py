@@ -107,7 +107,7 @@ class Preparing:
                 pixels = pixel_path(images, chunk)
                 for path in piece_paths(images, rows, chunk):
                     if rows is not None and not self._is_there(path):
-                        piece = int(Path(path).stem)
+                        piece = int(Path(path).stem.partition("-")[0])
                         features = rows.between(piece, min(piece + rows.piece_rows, rows.rows))
                         self._target.keep(path, features.tobytes())
                         files += 1

@@ -6,6 +6,7 @@ Labeled rows are asked for every few steps; the rows that came last are kept, so
 """
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -100,9 +101,15 @@ class ServedRows:
             gathered[here] = own
             for place in np.flatnonzero(~here & ~away):
                 gathered[place] = kept[int(row_ids[place])]
-            for handle, chosen, answer in zip(handles, places, asked, strict=True):
-                gathered[chosen] = self._answer(handle, row_ids[chosen], answer)
-                self._last.keep(row_ids[chosen], gathered[chosen])
+            # All are waited for together before any is asked anew: a lost node may have held many of them.
+            until = time.monotonic() + ANSWER_S
+            answers = [self._received(handle, answer, until) for handle, answer in zip(handles, asked, strict=True)]
+            for handle, chosen, answer in zip(handles, places, answers, strict=True):
+                while answer is None:
+                    again = self._ask(handle, row_ids[chosen])
+                    answer = self._received(handle, again, time.monotonic() + ANSWER_S)
+                gathered[chosen] = answer
+                self._last.keep(row_ids[chosen], answer)
             return gathered
 
         return wait
@@ -123,20 +130,20 @@ class ServedRows:
         other = others[int(row_ids[0]) % len(others)]
         return other, other.pixels.options(max_task_retries=-1).remote(row_ids, False)
 
-    def _answer(self, owner: Any, row_ids: Ids, asked: tuple[Any, Any]) -> Pixels:
-        while True:
-            who, reference = asked
-            try:
-                answer: Pixels = ray.get(reference, timeout=0.0 if who in self._lost else ANSWER_S)
-            except RayTaskError as error:
-                if isinstance(error.cause, DistalError):
-                    raise error.cause from None
-                raise
-            except (GetTimeoutError, RayActorError) as error:
-                if who not in self._lost:
-                    reason = type(error).__name__
-                    logger.warning("a shard sent no pixels within %g s (%s); asking others", ANSWER_S, reason)
-                self._lost.update({owner, who})
-                asked = self._ask(owner, row_ids)
-            else:
-                return answer
+    def _received(self, owner: Any, asked: tuple[Any, Any], until: float) -> Pixels | None:
+        """Return what was asked for; None where it did not come: who was asked is then asked no more."""
+        who, reference = asked
+        left = 0.0 if who in self._lost else max(0.0, until - time.monotonic())
+        try:
+            answer: Pixels = ray.get(reference, timeout=left)
+        except RayTaskError as error:
+            if isinstance(error.cause, DistalError):
+                raise error.cause from None
+            raise
+        except (GetTimeoutError, RayActorError) as error:
+            if who not in self._lost:
+                reason = type(error).__name__
+                logger.warning("a shard sent no pixels within %g s (%s); asking others", ANSWER_S, reason)
+            self._lost.update({owner, who})
+            return None
+        return answer

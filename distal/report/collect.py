@@ -15,6 +15,7 @@ from distal.data.references import describe_references
 from distal.data.tables import describe_growth, read_tables
 from distal.errors import RunError
 from distal.features.competition import Verdict
+from distal.report.private import without_private_seed
 from distal.report.rows import REAL
 from distal.run.directory import RunDirectory, round_path
 from distal.run.files import without_keys
@@ -46,8 +47,7 @@ class Metrics:
     """Hold one committed round's metrics.json; labels, asked, cost and steps count from the start of the run.
 
     believed: whose class probabilities the next query is chosen by; None where the model's head alone classifies.
-    trained: whether the round trained the model; else it measured the probe alone. privacy: what its private updates
-    have spent; empty where they are not private.
+    trained: whether the round trained the model, or measured the probe alone. privacy: what private updates have spent.
     """
 
     labels: int
@@ -146,17 +146,18 @@ def collect(run: RunDirectory) -> RunRecord:
         config = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise _unreadable(run, "config.yaml", "YAML") from error
+    text, config = without_private_seed(text, config if isinstance(config, dict) else {})
     ledger = Ledger(run)
     committed = set(run.committed())
     tables = read_tables(run)
-    resolved = config.get("resolved") if isinstance(config, dict) else None
+    resolved = config.get("resolved")
     facts = resolved.get("given") if isinstance(resolved, dict) else None
     corrected = {answer.row_id: answer for answer in ledger.corrected()}
     numbers = sorted(int(name) for name in run.list("rounds") if name.isdecimal() and int(name) > 0)
     return RunRecord(
         name=run.name,
         uri=run.uri,
-        config=config if isinstance(config, dict) else {},
+        config=config,
         config_text=text,
         rounds=tuple(_round(run, ledger, number, number in committed, corrected) for number in numbers),
         environment=_json(run, "environment.json", {}),

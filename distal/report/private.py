@@ -1,8 +1,11 @@
 """Say what private training has spent, and what that promises: in `distal status` and on the report's page."""
 
+import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from distal.report.collect import RunRecord
+if TYPE_CHECKING:
+    from distal.report.collect import RunRecord
 
 PROMISED = (
     "Whoever has the generator alone, its images, or the discriminator can tell by little more than this whether one "
@@ -25,7 +28,17 @@ def spent_line(privacy: Mapping[str, float]) -> str:
     )
 
 
-def private_view(record: RunRecord) -> tuple[str, str, str] | None:
+def without_private_seed(text: str, config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return a configuration, as text and as it was read, without the seed where private noise follows from it."""
+    model = config.get("model")
+    privacy = model.get("privacy") if isinstance(model, dict) else None
+    if not isinstance(privacy, dict) or privacy.get("noise") is None:
+        return text, config
+    shown = re.sub(r"^seed:.*$", "seed: (not shown)", text, flags=re.MULTILINE)
+    return shown, {name: value for name, value in config.items() if name != "seed"}
+
+
+def private_view(record: "RunRecord") -> tuple[str, str, str] | None:
     """Return what was spent, what that promises, and what it does not; None where nothing is private."""
     spent = record.measured[-1][1].privacy if record.measured else {}
     return (spent_line(spent), PROMISED, NOT_PROMISED) if spent else None

@@ -8,6 +8,7 @@ kept, and what stands follows from it (`opinions.py`).
 """
 
 import json
+import logging
 import re
 from dataclasses import asdict, dataclass
 from typing import Any, Generic, Protocol, TypeVar
@@ -15,6 +16,8 @@ from typing import Any, Generic, Protocol, TypeVar
 from distal.errors import StorageError
 from distal.run.directory import RunDirectory
 from distal.run.seals import DIGEST, tree_digest, with_digest
+
+logger = logging.getLogger(__name__)
 
 FOLDER = "decisions"
 LOOSE = 500
@@ -92,7 +95,10 @@ class Journal(Generic[R]):
         self._run.write(f"{self._folder}/{decision.number:08d}.json", _to_bytes([decision]))
         self._last = decision.number
         if decision.number % LOOSE == 0 and self._run.local is not None:
-            self.gather()
+            try:
+                self.gather()
+            except StorageError as error:  # the decision itself is kept; the next try is at the next start
+                logger.warning("decisions are not put together for now: %s", error)
 
     def gather(self) -> None:
         """Put loose decisions together into one file, where there are many; called by the writer before it begins.

@@ -2,6 +2,7 @@
 
 import sys
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from distal.export.table import Smaller, compared_rows, costs, described, requir
 from distal.losses.supervised import one_hot
 from distal.models import GAN, VAE, Exportable
 from distal.nets import build_generator
+from distal.nets.codes import CodeMixture
 from distal.nets.drawing import Drawing, drawing_of
 from distal.run.directory import RunDirectory
 
@@ -44,8 +46,19 @@ def test_a_drawing_is_what_the_model_generates() -> None:
         assert torch.equal(model.drawing()(latents, labels), model.generate(latents, labels))
 
 
-def test_the_files_draw_the_same_images_for_any_number_of_rows() -> None:
-    made = drawing()
+def around_labeled() -> Drawing:
+    """Return an untrained generator of transposed convolutions, which draws around the latents of 90 images."""
+    draw = torch.Generator().manual_seed(5)
+    codes = CodeMixture(
+        torch.randn(90, LATENT, generator=draw), torch.rand(90, LATENT, generator=draw), torch.tensor([50, 0, 40])
+    )
+    G = build_generator(NetConfig(name="projected", width=8, latent_dim=LATENT), 8, 1, 3, seed=2)
+    return drawing_of(G.eval(), codes=codes)
+
+
+@pytest.mark.parametrize("make", [drawing, around_labeled])
+def test_the_files_draw_the_same_images_for_any_number_of_rows(make: Callable[[], Drawing]) -> None:
+    made = make()
     onnx, program = to_onnx(made), to_torch(made)
     for draw in (from_onnx(onnx), from_torch(program)):
         for rows in (1, 256):
@@ -55,7 +68,7 @@ def test_the_files_draw_the_same_images_for_any_number_of_rows() -> None:
     smaller = with_int8_weights(onnx)
     require_same_images(from_onnx(smaller)(*ROWS), made(*ROWS), "g.onnx")
     assert len(smaller) < 0.6 * len(onnx), "weights take a quarter, the graph as much as before"
-    line = costs("int8", smaller, from_onnx(smaller), drawing()(*ROWS), ROWS, lambda draw: 1.25)
+    line = costs("int8", smaller, from_onnx(smaller), make()(*ROWS), ROWS, lambda draw: 1.25)
     assert 0 < line.difference < 5, "rounded weights draw nearly the same"
     assert line.compressed <= line.size * 1.01
     assert "1.25" in described([line])

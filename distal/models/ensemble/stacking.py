@@ -28,12 +28,16 @@ LEAST = 1e-6
 
 
 def held_out(rows: TrainingRows, seed: int) -> npt.NDArray[np.bool_]:
-    """Return which labeled rows, in the order of `rows.labels`, are the combiner's: a function of seed and ids."""
+    """Return which labeled rows, in the order of `rows.labels`, are the combiner's: a function of seed and ids.
+
+    A row stays what it is as labels come, or the combiner would judge members by what they have learned. But a class of
+    fewer than HELD_OUT labels keeps them all.
+    """
     chosen = np.zeros(len(rows.labels), np.bool_)
     order = streams.row_uniforms(rows.labeled_ids, seed, "stacking")
     for label in np.unique(rows.labels):
         own = np.flatnonzero(rows.labels == label)
-        chosen[own[np.argsort(order[own], kind="stable")[: len(own) // HELD_OUT]]] = True
+        chosen[own] = (order[own] < 1 / HELD_OUT) & (len(own) >= HELD_OUT)
     return chosen
 
 

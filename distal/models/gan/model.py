@@ -170,13 +170,14 @@ class GAN:
 
     def settle(self, rows: TrainingRows, comm: Communicator) -> None:
         """Find where the latents of labeled rows lie now, around which images are drawn."""
-        spread, encoder, D = self.objective.own.code_spread, self.averaged_G.encoder, self.averaged_D
+        spread, shown = self.objective.own.code_spread, self.objective.shown(self.step)
+        encoder, D = self.averaged_G.encoder, self.averaged_D
         if encoder is None or spread is None:
             return
 
         def encode(images: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
             with torch.no_grad(), autocast(self.objective.arithmetic, self.device):
-                told: tuple[Tensor, Tensor] = encoder(D.see(images), images, y)
+                told: tuple[Tensor, Tensor] = encoder(D.see(images), images, shown * y)
             return told
 
         self.codes = encode_labeled(rows, self.classes, self.config.net.latent_dim, spread, encode, comm)
@@ -191,10 +192,7 @@ class GAN:
 
     @torch.no_grad()
     def generate(self, latents: Tensor, labels: Tensor) -> Tensor:
-        """Return uint8 images [n, C, H, W] of the averaged G for latents [n, latent_dim] and int64 labels [n].
-
-        A class without any label yet may be asked for: the images are then of whatever the untrained embedding says.
-        """
+        """Return uint8 images [n, C, H, W] of the averaged G; of a class without a label, too. See `Model`."""
 
         def draw(z: Tensor, y: Tensor) -> Tensor:
             with autocast(self.objective.arithmetic, self.device):

@@ -118,13 +118,16 @@ def _update_d(
     """Step down the noisy mean of the rows' clipped gradients; return the terms of the expected batch by name."""
     D, comm = step.D, step.comm
     parameters = {f"D.{name}": p for name, p in D.named_parameters()}
-    D.eval()  # spectral norms move in G's phase alone: nothing may be changed in place while rows are differentiated
+    # Spectral norms and G's BatchNorm move in G's phase alone: rows may not differ by who else came, nor leave a trace.
+    D.eval()
+    step.G.eval()
     totals = {name: torch.zeros_like(p) for name, p in parameters.items()}
     terms, clipped = next(D.parameters()).new_zeros(2), next(D.parameters()).new_zeros(())
     if len(step.batch.images):
         detached = {name: p.detach() for name, p in parameters.items()}
         totals, terms, clipped = clipped_sum(_row_loss(step), detached, _of_rows(step, privacy, labels), privacy.clip)
     D.train()
+    step.G.train()
     values = torch.cat([terms.float(), clipped[None].float()])
     comm.sum_([*totals.values(), values])
     add_noise_(totals, privacy.noise * privacy.clip, step.batch.seed, "privacy", step.number, phase)
