@@ -80,7 +80,7 @@ def lose_shards(cluster: Cluster, cache: Path) -> None:
     images = open_images(PoolConfig(block_rows=64, cache=str(cache)))
     alone = LocalShard(images, 0.0, 0)
     alone.prepare()
-    alone.open_round(1, STRATEGY, None, NONE, Known(NONE, NONE, 10))
+    alone.open_round(2, STRATEGY, None, NONE, Known(NONE, NONE, 10))
     expected = select(alone, STRATEGY, 12, 0, 1).row_ids.tolist()
     for name, replaced, place_s in (("cut", False, PLACE_S), ("restarted", True, 90.0)):
         four = cluster.add_node(num_cpus=4, **STORE)
@@ -89,6 +89,7 @@ def lose_shards(cluster: Cluster, cache: Path) -> None:
             cluster.add_node(num_cpus=4, **STORE)
         cluster.remove_node(four, allow_graceful=False)
         began = time.monotonic()
+        shards.open_round(2, STRATEGY, None, NONE, Known(NONE, NONE, 10))  # which calls every shard
         same = select(shards, STRATEGY, 12, 0, 1).row_ids.tolist() == expected
         again = select(shards, STRATEGY, 12, 0, 1).row_ids.tolist() == expected
         actors = {piece.actor for piece in shards.calls.pieces}
@@ -122,7 +123,9 @@ def share_gpus(cluster: Cluster) -> None:
 
 
 def hear_of_a_drain(cluster: Cluster) -> None:
-    node = cluster.add_node(num_cpus=1, **STORE)
+    node = cluster.add_node(num_cpus=1, resources={"spot": 1}, **STORE)
+    busy = ray.remote(num_cpus=0, resources={"spot": 1})(Seat).remote()  # an idle node is gone as soon as it is told
+    ray.get(busy.__ray_ready__.remote())
     told = Drains()
     before = told()
     gcs = ray._raylet.GcsClient(address=cluster.address)
