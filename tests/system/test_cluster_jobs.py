@@ -149,7 +149,8 @@ def test_a_sweep_sent_as_a_job_finds_what_its_configurations_find_in_this_proces
     """One trial is enough: tests/system/test_sweeps.py has more of them, and what becomes of each."""
     space = {"model.learning_rate_g": {"grid": [8e-4]}}
     base = {"rounds": 2, "train": {"threads": 1}, "evaluate": run_tree["evaluate"]}
-    tree = sweep_tree(tmp_path, decoded, space, searcher="grid", base=base)
+    never = {"scheduler": "none"}
+    tree = sweep_tree(tmp_path, decoded, space, searcher="grid", early_stop=never, base=base)
     done = cluster.distal("submit", str(write_sweep(tmp_path, tree)))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 trial: 1 finished" in done.stdout

@@ -180,8 +180,9 @@ def test_either_of_two_train_workers_may_be_killed_while_people_label_training_a
     for number in (1, 2):
         for name in ("query.parquet", "labels.parquet"):
             assert files[f"rounds/{number:04d}/{name}"] == expected[f"rounds/{number:04d}/{name}"]
-        losses, theirs = (each[f"rounds/{number:04d}/metrics.json"]["losses"] for each in (files, expected))
-        assert losses == pytest.approx(theirs, rel=5e-2, abs=1e-2)
+    # After some sixty updates the order of sums has found a kink of a leaky ReLU, and losses go ways of their own.
+    losses, theirs = (each["rounds/0001/metrics.json"]["losses"] for each in (files, expected))
+    assert losses == pytest.approx(theirs, rel=1e-3, abs=1e-3)
 
 
 def kill_writer(storage: Path, victims: list[int]) -> Callable[[], None]:

@@ -27,7 +27,10 @@ export function review(desk) {
   function card(item, place) {
     const made = element("button", { type: "button", class: "card", "data-row": item.row_id });
     const picture = element("span", { class: "picture" });
-    load(small(item)).then(({ image }) => picture.replaceChildren(image), (error) => picture.append(error.message));
+    load(small(item)).then(({ image }) => {
+      image.alt = "";
+      picture.replaceChildren(image);
+    }, (error) => picture.append(error.message));
     const lines = item.answers.map(({ person, label, why }) =>
       element("span", { class: label === item.label ? "line counts" : "line" }, `${person}: ${desk.className(label, why)}`),
     );
