@@ -150,15 +150,21 @@ def test_what_fits_is_said_and_what_does_not_fit_is_said_in_words(
     assert "no pixels lie there" in caplog.text
 
 
-def test_pieces_of_other_blocks_are_left_aside(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pieces_of_other_blocks_are_left_aside_and_can_be_prepared_beside_them(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     prepare(folder)
     monkeypatch.setattr("distal.features.rows.PIECE_ROWS", 32)  # as other blocks of the same chunks would have it
     counting = Counting()
     features = EmbeddedRows(table(folder, "one"), counting.network).between(0, ROWS)
-    assert counting.seen == ROWS - 4  # the last piece is the same four rows
+    assert counting.seen == ROWS
     assert np.array_equal(
         features, EmbeddedRows(table(folder, "two", prepared=None), Counting().network).between(0, ROWS)
     )
+    prepare(folder)
+    found = Counting()
+    assert np.array_equal(EmbeddedRows(table(folder, "three"), found.network).between(0, ROWS), features)
+    assert found.seen == 0
 
 
 def test_only_one_process_writes_to_a_local_folder(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
