@@ -32,6 +32,7 @@ from distal.resolve import parse_config
 from distal.train import TrainingRows
 from distal.train.augment import augmentation
 from distal.train.latents import SELECTORS, asked_uniforms, find_selector, sample_latents
+from distal.train.round import Settling
 
 SIDE, ROWS, LABELS, POINTS, DEVIATION = 5, 20_000, 50, 2500, 0.03
 CENTRES = torch.cartesian_prod(torch.linspace(-0.8, 0.8, SIDE), torch.linspace(-0.8, 0.8, SIDE))
@@ -149,6 +150,8 @@ def trained(case: dict[str, Any], seed: int, steps: int) -> tuple[Any, float]:
     begun = time.process_time()
     for _ in range(steps):
         state.advance(rows, Alone())
+    if isinstance(state, Settling):
+        state.settle(rows, Alone())
     return state, time.process_time() - begun
 
 

@@ -174,7 +174,7 @@ class EmbeddedRows:
                 self._mark(piece).write_bytes(checksum(crc))
 
     def _fetched(self, piece: int) -> tuple[bytes, ...]:
-        """Return what was prepared for all runs; nothing where this piece was not, or other blocks made others."""
+        """Return what was prepared for all runs; nothing where this piece was not, or is too short."""
         prepared, rows = self._images.prepared, min(self.piece_rows, self.rows - piece)
         found = None if prepared is None else prepared.read(self.name(piece))
         return (found,) if found is not None and len(found) == 2 * self.width * rows else ()

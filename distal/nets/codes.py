@@ -12,6 +12,11 @@ import torch
 from torch import Tensor, nn
 
 
+def placed(codes: "CodeMixture | None", z: Tensor, y: Tensor) -> Tensor:
+    """Return latents [n, z] to draw images of classes y [n, K] from, for z of the normal distribution."""
+    return z if codes is None else codes(z, y)
+
+
 class CodeMixture(nn.Module):
     """Map latents of the normal distribution to those of a class's mixture of normal distributions.
 

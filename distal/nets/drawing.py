@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from distal.nets.codes import CodeMixture
+from distal.nets.codes import CodeMixture, placed
 from distal.nets.generator import Generator
 from distal.nets.scorer import to_bytes_image
 
@@ -25,7 +25,7 @@ class Drawing(nn.Module):
         """Return the images as floats in [-1, 1]."""
         classes = torch.arange(self.generator.classes, device=labels.device)
         y = self.shown * (labels[:, None] == classes).float()
-        images: Tensor = self.generator(latents if self.codes is None else self.codes(latents, y), y)
+        images: Tensor = self.generator(placed(self.codes, latents, y), y)
         return images
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:

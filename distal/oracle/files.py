@@ -10,14 +10,13 @@ from distal.oracle.decided import decided, opinions_of
 from distal.oracle.files_page import page_of
 from distal.oracle.originals import original_images
 from distal.oracle.protocol import Images, RowIds
-from distal.oracle.sheet import SKIP, Sheet, blank_sheet, read_sheet
+from distal.oracle.sheet import SHEET, SKIP, Sheet, blank_sheet, read_sheet
 from distal.run.directory import RunDirectory, round_path
 from distal.run.ledger import Answer, Ledger, Query
 
 log = logging.getLogger(__name__)
 
 FOLDER = "to-label"
-SHEET = "labels.csv"
 PAGE = "index.html"
 _SHOWN = 10
 

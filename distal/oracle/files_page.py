@@ -9,6 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from distal.oracle.sheet import SHEET
 from distal.run.directory import RunDirectory, round_path
 from distal.run.ledger import Ledger
 
@@ -50,26 +51,27 @@ def page_of(run: RunDirectory, round: int, paths: Mapping[int, str], classes: Se
         f"<figcaption><b>{row_id}</b> {html.escape(path)}</figcaption></figure>"
         for row_id, path in paths.items()
     )
-    facts = "\n".join(f"<dt>{html.escape(name)}</dt><dd>{value}</dd>" for name, value in _facts(run, round, ledger))
+    facts = "\n".join(
+        f"<dt>{html.escape(name)}</dt><dd>{value}</dd>" for name, value in _facts(run, round, labels, ledger.cost())
+    )
     images = f"{len(paths)} image" + ("" if len(paths) == 1 else "s")
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>Round {round}: {images} to label</title>\n<style>{STYLE}</style>\n"
         f"<header><strong>{html.escape(run.name)}</strong> · Round {round} · {images} to label\n"
-        "<p>Write into labels.csv, column label, a class or its number. A click shows an image in its own size.</p>"
+        f"<p>Write into {SHEET}, column label, a class or its number. A click shows an image in its own size.</p>"
         f'</header>\n<div class="all"><main>\n{figures}\n</main>\n'
         f'<aside aria-label="Classes"><ol start="0">\n{names}\n</ol>\n<dl>\n{facts}\n</dl></aside></div>\n</html>\n'
     )
 
 
-def _facts(run: RunDirectory, round: int, ledger: Ledger) -> list[tuple[str, str]]:
+def _facts(run: RunDirectory, round: int, labels: Counter[int | None], cost: float) -> list[tuple[str, str]]:
     """Return how far the run was when it asked: answers, their cost, and what the last round estimates to be left."""
-    answers = ledger.corrected()
     facts = [
-        ("This run", f"{len(answers):,} images answered"),
-        ("Cost so far", f"{ledger.cost():,g}"),
-        ("No class", f"{sum(answer.label is None for answer in answers):,}"),
+        ("This run", f"{labels.total():,} images answered"),
+        ("Cost so far", f"{cost:,g}"),
+        ("No class", f"{labels[None]:,}"),
     ]
     if round > 1 and run.has(path := round_path(round - 1, "metrics.json")):
         for found in json.loads(run.read(path)).get("recall") or []:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from distal.oracle.classes import Classes, UnreadableLabelError, shown
 
+SHEET = "labels.csv"
 COLUMNS = ("row_id", "file", "path", "label")
 SKIP = "skip"
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")

@@ -61,10 +61,9 @@ def fit(
     own = sweep.resources
     watcher = Watch(directory, end, planned, watch, f"trials of {own.cpus:g} CPUs and {own.gpus:g} GPUs")
     directory.delete("tune")
+    trainable = ray_tune.with_parameters(SweepTrial, job=job)
     tuner = ray_tune.Tuner(
-        ray_tune.with_resources(
-            ray_tune.with_parameters(SweepTrial, job=job), PlacementGroupFactory(trial_bundles(sweep.resources))
-        ),
+        ray_tune.with_resources(trainable, PlacementGroupFactory(trial_bundles(own))),
         param_space=param_space,
         tune_config=TuneConfig(
             search_alg=searcher,
@@ -73,7 +72,7 @@ def fit(
             # Those that are paused to be compared would count, and the others never begin.
             max_concurrent_trials=None if pauses(sweep) else most,
             # A process whose CUDA context a trial has broken would break every later one.
-            reuse_actors=sweep.resources.gpus == 0,
+            reuse_actors=own.gpus == 0,
             trial_dirname_creator=lambda trial: trial.trial_id,
         ),
         run_config=RunConfig(

@@ -66,7 +66,9 @@ def test_a_fifth_of_each_classs_labels_is_held_out_and_never_drawn_as_labeled() 
 def test_the_weights_are_fitted_at_the_end_of_a_round_kept_and_used(monkeypatch: pytest.MonkeyPatch) -> None:
     c = config(model={"kind": "ensemble", "members": 2, "how": "seeds", "combine": "stacking"}, steps=3)
     rows = labeled_rows(20)
-    state, _ = train_round(Ensemble.create(c, 8, 1, 2), rows, Alone(), 2)
+    state = Ensemble.create(c, 8, 1, 2)
+    for _ in range(2):
+        state.advance(rows, Alone())
     assert state.weights is None
     train_round(state, rows, Alone(), 1)
     assert state.weights is not None

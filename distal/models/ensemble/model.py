@@ -99,10 +99,9 @@ class Ensemble:
 
     def advance(self, rows: TrainingRows, comm: Communicator) -> dict[str, Tensor]:
         """Make one update of each member, or of the one whose turn it is; return the mean losses by name."""
-        stacks = self.own.combine == "stacking"
         if self._of is not rows or self._learned is None:
             self._of, self._rows = rows, {}
-            self._learned = learned_from(rows, self.config.seed) if stacks else rows
+            self._learned = learned_from(rows, self.config.seed) if self.own.combine == "stacking" else rows
         if self.own.how == "snapshots":
             losses = self._fall(self._learned, comm)
         elif self.own.how == "boosting":
@@ -111,8 +110,6 @@ class Ensemble:
             done = [member.advance(self._rows_of(self._learned, i), comm) for i, member in enumerate(self.members)]
             losses = {name: torch.stack([own[name] for own in done]).mean(0) for name in done[0]}
         self.step += 1
-        if stacks and self.step % self.config.train.steps == 0:
-            self.weights = on_first_rank(comm, lambda: self._stacked(rows))
         return losses
 
     def _stacked(self, rows: TrainingRows) -> Tensor | None:
@@ -159,10 +156,12 @@ class Ensemble:
         return self.members[member].advance(self._rows[member], comm)
 
     def settle(self, rows: TrainingRows, comm: Communicator) -> None:
-        """Let every member take what it takes from the rows, those that learn no more as well."""
+        """Let every member take what it takes from the rows, those that learn no more as well; weigh them, to stack."""
         for model in (*self.members, *self.snapshots):
             if isinstance(model, Settling):
                 model.settle(rows, comm)
+        if self.own.combine == "stacking":
+            self.weights = on_first_rank(comm, lambda: self._stacked(rows))
 
     @torch.no_grad()
     def generate(self, latents: Tensor, labels: Tensor) -> Tensor:

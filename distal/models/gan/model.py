@@ -21,7 +21,7 @@ from distal.models.gan.update import update
 from distal.models.pieces import in_pieces
 from distal.nets import Discriminator, Generator, build_discriminator, build_encoder, build_generator, get_network
 from distal.nets.batchnorm import mixes_batch
-from distal.nets.codes import CodeMixture
+from distal.nets.codes import CodeMixture, placed
 from distal.nets.drawing import Drawing, drawing_of
 from distal.nets.precision import autocast, resolve
 from distal.nets.scorer import PROVIDERS, Scorer
@@ -201,7 +201,7 @@ class GAN:
         return in_pieces(draw, latents, labels, (self.image_size, self.channels), self.device)
 
     def _drawn(self, z: Tensor, y: Tensor) -> Tensor:
-        images: Tensor = self.averaged_G(z if self.codes is None else self.codes(z, y), y)
+        images: Tensor = self.averaged_G(placed(self.codes, z, y), y)
         return images
 
     def drawing(self) -> Drawing:

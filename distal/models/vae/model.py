@@ -18,7 +18,7 @@ from distal.models.vae.networks import LEAST_NOISE, Nets, build_nets
 from distal.models.vae.scorer import GIVES, VaeScorer
 from distal.models.vae.step import Objective, VaeConfig, losses
 from distal.nets import get_network
-from distal.nets.codes import CodeMixture
+from distal.nets.codes import CodeMixture, placed
 from distal.nets.drawing import Drawing, drawing_of
 from distal.nets.precision import autocast, resolve
 from distal.train.augment import AUGMENTATIONS
@@ -121,7 +121,7 @@ class VAE:
         def draw(z: Tensor, y: Tensor) -> Tensor:
             with autocast(self.objective.arithmetic, self.device):
                 classes = one_hot(y.to(self.device), self.classes)
-                return self.averaged.decode(z if self.codes is None else self.codes(z, classes), classes)
+                return self.averaged.decode(placed(self.codes, z, classes), classes)
 
         return in_pieces(draw, latents, labels, (self.image_size, self.channels), self.device)
 
