@@ -6,6 +6,10 @@ r over the reference (`distal.query.reference`), best_r = max over what is label
 submodular (Nemhauser, Wolsey, Fisher 1978: greedy reaches 1 - 1/e of the best), so gains only fall, an old one is a
 bound, and the passes of `distal.query.batch` pick what the plain loop would. All sums are of whole numbers, exact in
 any order, so picks, ties and scores do not depend on the sharding.
+
+Of a pool that a sample stands for a batch is picked from about CANDIDATES of them, drawn anew each round by a hash of row id
+and round: stochastic greedy (Mirzasoleiman, Badanidiyuru, Karbasi, Vondrak, Krause 2015, which draws anew for each
+pick), so that what a round costs no longer grows with the pool.
 """
 
 import numpy as np
@@ -25,10 +29,15 @@ from distal.query.reference import (
     exact_sum,
     fill,
     gather,
+    is_sampled,
 )
 from distal.query.view import Bools, Doubles, Ints, View
+from distal.streams import row_uniforms
 
-KEEP = 2**29  # bytes of similarities that a shard keeps; where they are more it computes them anew
+CANDIDATES = 8_192  # rows of a large pool that a batch is picked from
+ROOM = 16  # candidates for each pick, where that is more
+NEVER = 2**62  # the version that rows which are no candidates are up to date with
+KEEP = 2**29  # bytes of similarities that a shard keeps of all its rows; where they are more it computes them anew
 
 
 class Coverer(Pooled):
@@ -39,14 +48,21 @@ class Coverer(Pooled):
         self.seen = np.full(len(self.gains), -1)
         self.states: list[torch.Tensor] = []
 
-    def take(self, rows: Rows, kernel: Kernel, weights: Floats | None) -> None:
-        """Take the reference of all shards; from now on bounds are those of gains."""
+    def askable(self) -> int:
+        """Return how many rows here may be asked."""
+        return int(self.view.available.sum())
+
+    def take(self, rows: Rows, kernel: Kernel, weights: Floats | None, share: float) -> None:
+        """Take the reference of all shards and the share of rows that are candidates; bounds become those of gains."""
         self.reference = Reference(rows.factors[0], kernel, weights, self.device)
         size = len(self.reference.directions)
         self.states = [torch.zeros(size, device=self.device)]
-        self.gains[:] = UNIT * len(rows)
-        keeps = 4 * size * len(self.gains) <= KEEP
-        self.kept = torch.empty(size, len(self.gains), device=self.device) if keeps else None
+        drawn = row_uniforms(self.view.row_ids, self.view.seed, "query", "candidates", self.view.round) < share
+        self.members = np.flatnonzero(drawn)
+        self.gains = np.where(drawn, UNIT * len(rows), -1.0)
+        self.seen = np.where(drawn, -1, NEVER)
+        keeps = share == 1.0 and 4 * size * len(self.members) <= KEEP
+        self.kept = torch.empty(size, len(self.members), device=self.device) if keeps else None
 
     def cover(self, best: Floats) -> None:
         """Take how well each row of the reference is covered, float32 [m], in 1 / UNIT; gains fall."""
@@ -65,7 +81,7 @@ class Coverer(Pooled):
 
         From one state to the next a gain falls by the rows of the reference that are covered better, by these alone.
         """
-        where = np.arange(len(self.gains)) if positions is None or self.kept is not None else positions
+        where = self.members if positions is None or self.kept is not None else positions
         for version in np.unique(self.seen[where]).tolist():
             rows = where[self.seen[where] == version]
             chunks = [rows[start : start + ROWS] for start in range(0, len(rows), ROWS)]
@@ -79,13 +95,13 @@ class Coverer(Pooled):
         """Set gains from the start: sum_r max(s, best_r) - best_r."""
         best = self.states[-1][:, None]
         bare = not bool(best.any())
-        for chunk in chunks:
+        for place, chunk in enumerate(chunks):
             total = torch.zeros(ROWS, dtype=torch.float64, device=self.device)
             tiles = self.reference.similarities(block_of(self.factors[0], chunk, self.inverse))
             for number, tile in enumerate(tiles):
                 part = slice(number * GROUP, (number + 1) * GROUP)
-                if self.kept is not None:
-                    self.kept[part, chunk[0] : chunk[-1] + 1] = tile[:, : len(chunk)]
+                if self.kept is not None:  # all members are measured at once then
+                    self.kept[part, place * ROWS : place * ROWS + len(chunk)] = tile[:, : len(chunk)]
                 total += exact_sum(tile if bare else torch.maximum(tile, best[part], out=tile))
             self.gains[chunk] = (total - best.double().sum())[: len(chunk)].cpu().numpy()
 
@@ -102,11 +118,11 @@ class Coverer(Pooled):
         kept = self.kept
         size = GROUP if kept is None else FEW
         parts = [slice(start, start + size) for start in range(0, len(filled), size)]
-        for chunk in chunks if kept is None else [np.arange(len(self.gains))]:  # kept: all rows are in one state
+        for chunk in chunks if kept is None else [self.members]:  # kept: all rows are in one state
             if kept is None:
                 tiles = self.reference.similarities(block_of(self.factors[0], chunk, self.inverse), filled)
             else:
-                buffer = torch.empty(FEW, len(self.gains), device=self.device)
+                buffer = torch.empty(FEW, len(self.members), device=self.device)
                 tiles = (torch.index_select(kept, 0, filled[part], out=buffer) for part in parts)
             total = -base
             for part, tile in zip(parts, tiles, strict=True):
@@ -151,7 +167,7 @@ class Covering:
         for start in range(0, len(centers), ROWS):
             near = self.reference.matrix(torch.tensor(centers.factors[0][start : start + ROWS]))
             self.best = torch.maximum(self.best, near.amax(1))
-        ask("take", rows, kernel, weights)
+        ask("take", rows, kernel, weights, candidates(sum(ask("population")), sum(ask("askable")), limit))
         ask("cover", self.best.numpy())
 
     def settle(self, candidates: Candidates, limit: int, seed: int, round: int, number: int, ask: Ask) -> Settled:
@@ -197,3 +213,8 @@ class Covering:
         order = np.argsort(self.shown)
         found: Ints = order[np.searchsorted(self.shown[order], rows.row_ids)]
         return found
+
+
+def candidates(population: int, askable: int, limit: int) -> float:
+    """Return the share of rows that are candidates for a batch of `limit`: all of a pool that is its own reference."""
+    return min(1.0, max(CANDIDATES, ROOM * limit) / max(askable, 1)) if is_sampled(population) else 1.0

@@ -2,7 +2,7 @@
 
 All four raise the coverage f of `distal.query.coverer`, each by a similarity of its own, over embeddings at unit
 length, as their authors scale them. Exact while the pool has at most `distal.query.reference.WHOLE` rows, `approximate`
-beyond it: gains are then sums over a hashed sample of the pool, and every row may still be picked.
+beyond it: gains are then sums over a hashed sample of the pool, of candidates drawn anew each round.
 """
 
 import numpy as np

@@ -98,7 +98,7 @@ class Pooled:
     def sample(self, total: int) -> Rows:
         """Return this shard's part of the reference; total: the population of all shards."""
         drawn = self.among
-        if total > WHOLE:
+        if is_sampled(total):
             uniforms = row_uniforms(self.view.row_ids, self.view.seed, "query", "reference", self.view.round)
             drawn = drawn & (uniforms < SAMPLE / total)
         return self.rows(np.flatnonzero(drawn), self.view.row_ids)
@@ -107,6 +107,11 @@ class Pooled:
         """Copy the rows at these positions to the host."""
         where = torch.from_numpy(positions).to(self.device)
         return Rows(row_ids[positions], tuple(f[where].float().cpu().numpy() for f in self.factors))
+
+
+def is_sampled(population: int) -> bool:
+    """Say whether a sample stands for a pool of so many rows."""
+    return population > WHOLE
 
 
 def gather(ask: Ask) -> Rows:

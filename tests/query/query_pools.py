@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from distal.query import STRATEGIES, LocalShards, Selection, Selector, View, reference, select
+from distal.query import STRATEGIES, LocalShards, Selection, Selector, View, coverer, reference, select
 
 
 def cut(pool: View, ends: list[int]) -> list[View]:
@@ -34,6 +34,7 @@ def same_whatever_the_cut(name: str, pool: View, k: int, ends: list[int], sample
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reference, "WHOLE", 100 if sampled else reference.WHOLE)
         patch.setattr(reference, "SAMPLE", 60)
+        patch.setattr(coverer, "CANDIDATES", 50)
         one, many = choose(name, [pool], k), choose(name, cut(pool, ends), k)
     assert np.array_equal(one.row_ids, many.row_ids)
     assert np.array_equal(one.scores, many.scores)

@@ -9,7 +9,9 @@ from query_pools import choose, cut, make_pool, same_whatever_the_cut
 
 from distal.errors import TrainingError
 from distal.query import STRATEGIES, LocalShards, Selector, coverer, reference, select, selection
+from distal.query.coverer import candidates
 from distal.query.covering import ProbCover, least_distance
+from distal.streams import row_uniforms
 
 NAMES = ["facility_location", "max_herding", "uherding", "probcover"]
 UNIT = 2.0**18
@@ -184,6 +186,29 @@ def test_a_sampled_reference_reaches_nearly_the_coverage_of_the_whole_one(monkey
     monkeypatch.setattr(reference, "WHOLE", 1000)
     monkeypatch.setattr(reference, "SAMPLE", 500)
     assert near[:, choose("max_herding", [pool], 40).row_ids].max(1).mean() > 0.97 * exact
+
+
+def test_of_a_sampled_pool_a_batch_is_the_best_of_rows_drawn_anew_each_round(monkeypatch):
+    monkeypatch.setattr(reference, "WHOLE", 500)
+    monkeypatch.setattr(reference, "SAMPLE", 2000)  # every row of the pool, so that the plain loop can follow
+    monkeypatch.setattr(coverer, "CANDIDATES", 100)
+    drawn = {}
+    for round in (1, 2):
+        pool = make_pool(2000, labeled=0.0, unavailable=0.0, round=round)
+        drawn[round] = row_uniforms(pool.row_ids, pool.seed, "query", "candidates", round) < 0.05
+        chosen = choose("max_herding", [pool], 5)
+        near = similarities("max_herding", pool)
+        pool.available[:] = drawn[round]
+        picks, scores = plain_greedy(near, pool, 5)
+        assert chosen.row_ids.tolist() == picks
+        assert chosen.scores == pytest.approx(scores)
+    assert (drawn[1] != drawn[2]).any()
+
+
+def test_there_are_more_candidates_than_picks():
+    assert candidates(20_000, 20_000, 20) == pytest.approx(8192 / 20_000)
+    assert candidates(20_000, 20_000, 1000) == pytest.approx(16_000 / 20_000)
+    assert candidates(20_000, 9, 20) == candidates(16_384, 16_384, 20) == 1.0
 
 
 def test_the_least_distance_leaves_duplicates_out():
