@@ -56,8 +56,8 @@ class PlainLoop:
         self.D = self.state.D.to(memory_format=torch.contiguous_format)
         self.averaged_D = self.state.averaged_D.to(memory_format=torch.contiguous_format)
         make = lambda m, lr: torch.optim.Adam(m.parameters(), lr=lr, betas=(0.0, 0.99), foreach=False)  # noqa: E731
-        self.optimizer_G = make(self.G, self.state.objective.own.learning_rate_g)
-        self.optimizer_D = make(self.D, self.state.objective.own.learning_rate_d)
+        self.optimizer_G = make(self.G, self.state.objective.learning_rates[0])
+        self.optimizer_D = make(self.D, self.state.objective.learning_rates[1])
 
     def step(self) -> dict[str, float]:
         state, train, t = self.state, self.train, self.state.step

@@ -17,7 +17,8 @@ class NetConfig(Section):
     name: str = Field(
         "auto",
         description="network by name: dense, residual, dcgan, projected (a light generator, and a discriminator that "
-        "looks through a frozen network: for photographs), or auto, which is dense at 8 px and residual above",
+        "looks through a frozen network: for photographs), or auto, which is dense at 8 px, projected from 64 px on (a "
+        "vae: residual), residual between",
     )
     latent_dim: Annotated[int, Field(ge=2, le=4096)] = Field(  # the field takes 64 to 512
         64, description="dimension of the latent z; the class embedding has the same"
@@ -226,10 +227,8 @@ class GanConfig(ModelSection):
     """The GAN's own: its losses and step sizes."""
 
     kind: Literal["gan"] = Field("gan", description="model by name: gan, or one that a package adds")
-    learning_rate_g: Positive = Field(
-        5e-4, description="step size for G; 1e-3 ended at twice the distance on digits (3.1, not 1.5)"
-    )
-    learning_rate_d: Positive = Field(5e-4, description="step size for D and its head")
+    learning_rate_g: Positive | None = Field(None, description="step size for G; null: 5e-4, projected 1e-3")
+    learning_rate_d: Positive | None = Field(None, description="step size for D and head; null: 5e-4, projected 2e-4")
     d_steps: Count = Field(
         1, description="updates of D, each on a batch of its own, for one of G (wasserstein: 5 in its paper)"
     )

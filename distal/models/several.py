@@ -56,9 +56,9 @@ class Several(GAN):
         for i in range(1, own.discriminators):
             seed = int(streams.stream(config.seed, "discriminators", i).integers(2**62))
             D = self._placed(build_discriminator(config.net, image_size, channels, classes, seed))
-            decay = train.momentum, train.weight_decay
+            rate, decay = self.objective.learning_rates[1], (train.momentum, train.weight_decay)
             self.others.append(D)
-            self.other_optimizers.append(build_optimizer(train.optimizer, D.parameters(), own.learning_rate_d, *decay))
+            self.other_optimizers.append(build_optimizer(train.optimizer, D.parameters(), rate, *decay))
 
     @classmethod
     def check(cls, config: Config) -> None:

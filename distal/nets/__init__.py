@@ -35,6 +35,7 @@ __all__ = [
     "build_encoder",
     "build_generator",
     "get_network",
+    "without_frozen",
 ]
 
 
@@ -45,9 +46,10 @@ class Network:
     body: (net, inputs, image_size, channels) to a module [n, inputs] -> raw images [n, C, H, W] (tanh follows).
     trunk: (net, image_size, channels) to a module [n, C, H, W] -> features [n, net.features].
     convolutional: channels-last layout, and bfloat16 where the hardware gains. discriminator: (trunk, net.features,
-    classes, class_judged) to what judges by the trunk. class_scale, class_judged, class_fade, reconstruction: what null
-    means at net.class_scale, net.class_judged, model.class_fade and model.reconstruction. penalized: whether a
-    regularizer of weight null on the gradient of D has its default weight, not 0.
+    classes, class_judged) to what judges by the trunk. class_scale, class_judged, class_fade, reconstruction,
+    learning_rates: what null means at net.class_scale, net.class_judged, model.class_fade, model.reconstruction and
+    model.learning_rate_g and _d. penalized: whether a regularizer of weight null on the gradient of D has its default
+    weight, not 0.
     """
 
     body: Callable[[NetConfig, int, int, int], nn.Module]
@@ -58,6 +60,7 @@ class Network:
     class_judged: float = 1.0
     class_fade: tuple[int, int] = (0, 0)
     reconstruction: float = 0.0
+    learning_rates: tuple[float, float] = (5e-4, 5e-4)
     penalized: bool = True
 
 
@@ -97,6 +100,7 @@ NETWORKS: Registry[Network] = Registry(
             discriminator=ProjectedDiscriminator,
             class_judged=0.3,
             reconstruction=50.0,
+            learning_rates=(1e-3, 2e-4),
             penalized=False,
         ),
     },
@@ -105,9 +109,23 @@ NETWORKS: Registry[Network] = Registry(
 )
 
 
+PHOTOGRAPH = 64
+"""The side from which images are taken for photographs by net.name=auto."""
+
+
 def get_network(name: str, image_size: int) -> Network:
-    """Return the network of this name; "auto" is dense at 8 px and residual above. ConfigError for an unknown name."""
-    return NETWORKS.find(("dense" if image_size <= 8 else "residual") if name == "auto" else name)
+    """Return the network of this name; "auto" is dense at 8 px, residual above, and projected from PHOTOGRAPH on.
+
+    Raises:
+        ConfigError: an unknown name.
+    """
+    own = "dense" if image_size <= 8 else "residual" if image_size < PHOTOGRAPH else "projected"
+    return NETWORKS.find(own if name == "auto" else name)
+
+
+def without_frozen(net: NetConfig, image_size: int) -> NetConfig:
+    """Return the section for a model that needs every pixel, for which "auto" is no projected network."""
+    return net.model_copy(update={"name": "residual"}) if net.name == "auto" and image_size >= PHOTOGRAPH else net
 
 
 def assembled(

@@ -7,8 +7,8 @@ submodular (Nemhauser, Wolsey, Fisher 1978: greedy reaches 1 - 1/e of the best),
 bound, and the passes of `distal.query.batch` pick what the plain loop would. All sums are of whole numbers, exact in
 any order, so picks, ties and scores do not depend on the sharding.
 
-Of a pool that a sample stands for a batch is picked from about CANDIDATES of them, drawn anew each round by a hash of row id
-and round: stochastic greedy (Mirzasoleiman, Badanidiyuru, Karbasi, Vondrak, Krause 2015, which draws anew for each
+Of a pool that a sample stands for a batch is picked from about CANDIDATES rows, drawn anew each round by a hash of row
+id and round: stochastic greedy (Mirzasoleiman, Badanidiyuru, Karbasi, Vondrak, Krause 2015, which draws anew for each
 pick), so that what a round costs no longer grows with the pool.
 """
 

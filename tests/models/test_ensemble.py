@@ -54,7 +54,7 @@ def test_snapshots_are_of_one_model_at_the_ends_of_its_falls() -> None:
     rates = []
     for _ in range(5):
         state.advance(labeled_rows(), Alone())
-        rates.append(state.members[0].optimizers[0].param_groups[0]["lr"] / c.model.member.learning_rate_g)
+        rates.append(state.members[0].optimizers[0].param_groups[0]["lr"] / 5e-4)
     # alpha_0 / 2 (cos(pi t / 4) + 1) for t = 0 .. 3, and again from the beginning.
     assert rates == pytest.approx([1.0, 0.5 + 8**-0.5, 0.5, 0.5 - 8**-0.5, 1.0])
     assert [snapshot.step for snapshot in state.snapshots] == [8, 12]

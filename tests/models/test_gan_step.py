@@ -56,7 +56,7 @@ def test_a_step_equals_the_equations_written_out(net: str) -> None:
     c = config(net)
     ours, plain = (GAN.create(c, 8, 1, 2) for _ in range(2))
     plain.optimizers = tuple(  # type: ignore[assignment]
-        torch.optim.Adam(m.parameters(), lr=c.model.learning_rate_g, betas=(0.0, 0.99), fused=False, foreach=False)
+        torch.optim.Adam(m.parameters(), lr=5e-4, betas=(0.0, 0.99), fused=False, foreach=False)
         for m in (plain.G, plain.D)
     )
     plain.averaged_D = ours.averaged_D  # both draw the same classes

@@ -27,6 +27,16 @@ def projected(**changes: Any) -> Config:
     return config("projected", **{"backbone": "tiny"} | changes)
 
 
+def test_rates_are_the_networks_own_unless_they_are_given() -> None:
+    def rates(c: Config) -> list[float]:
+        state, _ = trained(c, 1)
+        return [group["lr"] for optimizer in state.optimizers for group in optimizer.param_groups]
+
+    assert rates(config()) == [5e-4, 5e-4]
+    assert rates(projected()) == [1e-3, 2e-4]
+    assert rates(projected(learning_rate_g=3e-4)) == [3e-4, 2e-4]
+
+
 def test_killed_amid_the_fade_and_resumed_equals_unbroken() -> None:
     c = projected(class_judged=0.5, class_fade=[2, 8])
     unbroken, _ = trained(c, 10)

@@ -25,6 +25,15 @@ def vae(**changes: Any) -> Any:
     return config(model={"kind": "vae", **own}, **changes)
 
 
+def test_photographs_are_decoded_by_residual_networks_unless_another_is_named() -> None:
+    nets = build_nets(NetConfig(width=4), 64, 1, 2)
+    assert [p.shape for p in nets.parameters()] == [
+        p.shape for p in build_nets(NetConfig(name="residual", width=4), 64, 1, 2).parameters()
+    ]
+    with pytest.raises(ConfigError, match="looks at images through a frozen network"):
+        build_nets(NetConfig(name="projected", width=4), 64, 1, 2)
+
+
 def batch_of(model: VAE, total: int = 12) -> Batch:
     return draw_batch(labeled_rows(), 0, total, 0.25, 64, 0, 0, 1, torch.device("cpu"), torch.contiguous_format)
 

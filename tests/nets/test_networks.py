@@ -3,7 +3,7 @@ import torch
 
 from distal.config import NetConfig
 from distal.errors import ConfigError
-from distal.nets import build_discriminator, build_generator, get_network
+from distal.nets import build_discriminator, build_generator, get_network, without_frozen
 from distal.nets.levels import level_channels, level_sides
 
 CASES = [("dense", 8), ("residual", 8), ("residual", 16), ("residual", 28)]
@@ -36,9 +36,16 @@ def test_no_layer_mixes_the_images_of_a_batch(name: str, size: int) -> None:
     torch.testing.assert_close(D(alone, y)[0][:1], D(alone[:1], y[:1])[0], rtol=1e-5, atol=1e-5)
 
 
-def test_auto_is_dense_at_8_pixels_and_residual_above() -> None:
+def test_auto_is_dense_at_8_pixels_residual_above_and_projected_for_photographs() -> None:
     assert get_network("auto", 8) is get_network("dense", 8)
-    assert get_network("auto", 16) is get_network("residual", 16)
+    assert get_network("auto", 16) is get_network("auto", 63) is get_network("residual", 32)
+    assert get_network("auto", 64) is get_network("projected", 64)
+
+
+def test_a_model_that_needs_every_pixel_takes_no_frozen_network_unless_it_is_named() -> None:
+    assert without_frozen(NetConfig(), 64).name == "residual"
+    assert without_frozen(NetConfig(), 8).name == "auto"
+    assert without_frozen(NetConfig(name="projected"), 64).name == "projected"
 
 
 def test_an_unknown_network_is_refused_with_the_nearest_name() -> None:

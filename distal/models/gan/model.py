@@ -87,14 +87,11 @@ class GAN:
                 )
         self.averaged_G: Generator = copy.deepcopy(self.G).requires_grad_(False).eval()
         self.averaged_D: Discriminator = copy.deepcopy(self.D).requires_grad_(False).eval()
-        train = config.train
+        train, (rate_g, rate_d) = config.train, self.objective.learning_rates
+        decay = train.momentum, train.weight_decay
         self.optimizers = (
-            build_optimizer(
-                train.optimizer, self.G.parameters(), own.learning_rate_g, train.momentum, train.weight_decay
-            ),
-            build_optimizer(
-                train.optimizer, self.D.parameters(), own.learning_rate_d, train.momentum, train.weight_decay
-            ),
+            build_optimizer(train.optimizer, self.G.parameters(), rate_g, *decay),
+            build_optimizer(train.optimizer, self.D.parameters(), rate_d, *decay),
         )
 
     def _placed(self, module: M) -> M:
@@ -134,10 +131,10 @@ class GAN:
     def advance(self, rows: TrainingRows, comm: Communicator) -> dict[str, Tensor]:
         """Make one update of G and D and of their averages; return the losses of the global batch, on the device."""
         train, own = self.config.train, self.objective.own
-        balance, d_steps, rate_d = self.balance, own.d_steps, own.learning_rate_d
+        balance, d_steps, (rate_g, rate_d) = self.balance, own.d_steps, self.objective.learning_rates
         if balance is not None:
             d_steps, rate_d = balance.steps(d_steps), rate_d * balance.rate
-        for optimizer, rate in zip(self.optimizers, (own.learning_rate_g, rate_d), strict=True):
+        for optimizer, rate in zip(self.optimizers, (rate_g, rate_d), strict=True):
             set_rate(optimizer, rate * self.pace, self.config, self.step)
         first = self.step * own.d_steps * train.accumulate
         batches = [

@@ -34,6 +34,7 @@ class Objective:
     device: torch.device
     fade: tuple[int, int]
     reconstruction: float
+    learning_rates: tuple[float, float]
     selector: Chosen | None
 
     @classmethod
@@ -49,6 +50,10 @@ class Objective:
             device,
             network.class_fade if own.class_fade is None else own.class_fade,
             network.reconstruction if own.reconstruction is None else own.reconstruction,
+            (
+                network.learning_rates[0] if own.learning_rate_g is None else own.learning_rate_g,
+                network.learning_rates[1] if own.learning_rate_d is None else own.learning_rate_d,
+            ),
             find_selector(own.latents, "model.latents"),
         )
 

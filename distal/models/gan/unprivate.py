@@ -30,7 +30,7 @@ def check_private(config: Config, own: GanConfig) -> None:
 def _of_model(config: Config, own: GanConfig) -> Iterator[tuple[str, str]]:
     """Yield what is wrong in the section `model`, and what mends it."""
     loss = ADVERSARIAL.find(own.adversarial)
-    network = get_network(config.net.name, config.pool.image_size or 64)
+    network = get_network(config.net.name, config.pool.image_size or 32)
     weighed = get_regularizers(own.regularizers, 1, network.penalized)
     if loss.relative or loss.centred:
         yield f"G's loss of {own.adversarial} looks at real images", "model.adversarial=hinge"

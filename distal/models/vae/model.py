@@ -17,7 +17,7 @@ from distal.models.pieces import in_pieces
 from distal.models.vae.networks import LEAST_NOISE, Nets, build_nets
 from distal.models.vae.scorer import GIVES, VaeScorer
 from distal.models.vae.step import Objective, VaeConfig, losses
-from distal.nets import get_network
+from distal.nets import get_network, without_frozen
 from distal.nets.codes import CodeMixture, placed
 from distal.nets.drawing import Drawing, drawing_of
 from distal.nets.precision import autocast, resolve
@@ -50,7 +50,7 @@ class VAE:
         self.config, self.image_size, self.channels, self.classes = config, image_size, channels, classes
         self.device, self.step, self.pace = torch.device(device), 0, 1.0
         self.codes: CodeMixture | None = None
-        convolutional = get_network(config.net.name, image_size).convolutional
+        convolutional = get_network(without_frozen(config.net, image_size).name, image_size).convolutional
         self.layout = torch.channels_last if convolutional else torch.contiguous_format
         arithmetic = resolve(config.train.precision, self.device, convolutional)
         augmentations = list(map(AUGMENTATIONS.find, config.train.augment))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from distal.config import NetConfig
 from distal.errors import ConfigError
-from distal.nets import Discriminator, Generator, assembled, get_network
+from distal.nets import Discriminator, Generator, assembled, get_network, without_frozen
 from distal.nets.weights import initialised
 
 WIDEST = 12.0
@@ -94,6 +94,7 @@ def build_nets(net: NetConfig, image_size: int, channels: int, classes: int, see
     Raises:
         ConfigError: an unknown network, or one whose trunk looks through frozen maps, which say too little of pixels.
     """
+    net = without_frozen(net, image_size)
     network = get_network(net.name, image_size)
     if network.discriminator is not Discriminator:
         raise ConfigError(
