@@ -72,6 +72,25 @@ def test_labeled_images_given_as_generated_ones_are_called_copies(
     assert "\nLabel more? " in text
 
 
+@pytest.mark.parametrize(("sure", "passes"), [(2.0, False), (0.0, True)])
+def test_the_images_that_are_judged_are_those_that_a_filter_gives_away(
+    ended: RunDirectory, monkeypatch: pytest.MonkeyPatch, sure: float, passes: bool
+) -> None:
+    monkeypatch.setattr(network, "STEPS", 1)
+    monkeypatch.setattr("distal.driver.choosing.SURE", sure)
+    monkeypatch.setattr("distal.driver.choosing.TRIES", 1)
+    monkeypatch.setattr("distal.driver.trainings.joined_ray", lambda: False)
+    text = prove_run(ended, [], None, 12, 10, 1, None, lambda step: None)
+    proof = json.loads(ended.read("prove.json"))
+    labels = np.bincount(pq.read_table(f"{ended.local}/rounds/0001/labels.parquet")["label"], minlength=10)
+    judged = sum(group["images"] for group in proof["groups"] if group["kind"] == "class")
+    assert proof["copies"]["of"] == np.maximum(12 - labels, 0).sum(), "copies are sought among all that is drawn"
+    assert (judged > 0) == passes
+    assert judged <= proof["copies"]["of"]
+    assert ("doubted by the judge" in text) != passes
+    assert proof["left_out"] or passes
+
+
 def test_a_balanced_choice_fills_each_class_up_with_its_labels(ended: RunDirectory) -> None:
     generator = open_generator(ended)
     labels = np.bincount(pq.read_table(f"{ended.local}/rounds/0001/labels.parquet")["label"], minlength=10)

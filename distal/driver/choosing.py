@@ -17,7 +17,7 @@ from torch import Tensor
 
 from distal.checkpoints import TrainedGenerator
 from distal.communicator import Alone
-from distal.driver.evidence import Known, learned_from
+from distal.driver.known import Images, Known, learned_from
 from distal.driver.preparation import Preparation
 from distal.errors import EvaluationError
 from distal.features.probe import Probe
@@ -31,7 +31,6 @@ from distal.train.latents import Chosen as LatentChoice
 
 Ints = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]
-Images = npt.NDArray[np.uint8]
 
 PER_CLASS = 10
 SURE = 0.5
@@ -106,7 +105,14 @@ def choose(
     listen("looking at the pool")
     opened = Preparation(generator.saved.config, run)
     opened.require_same_images(run, generator.saved)
-    return filtered(Known.of(run, opened, generator, tested=False), counts, seed, selector, listen)
+    chosen = filtered(Known.of(run, opened, generator, tested=False), counts, seed, selector, listen)
+    if counts.any() and not len(chosen.images):
+        raise EvaluationError(
+            "no image passes the filter:\n"
+            + "\n".join(chosen.notes)
+            + "\nTrain longer, label more, or leave --filter out."
+        )
+    return chosen
 
 
 def unfiltered(generator: TrainedGenerator, counts: Ints, seed: int, selector: LatentChoice | None) -> Chosen:
@@ -117,12 +123,16 @@ def unfiltered(generator: TrainedGenerator, counts: Ints, seed: int, selector: L
 
 
 def filtered(
-    known: Known, counts: Ints, seed: int, selector: LatentChoice | None, listen: Callable[[str], None]
+    known: Known,
+    counts: Ints,
+    seed: int,
+    selector: LatentChoice | None,
+    listen: Callable[[str], None],
+    begun: Seen | None = None,
 ) -> Chosen:
     """Generate until counts int64 [K] of each class have passed, or TRIES times as many were generated.
 
-    Raises:
-        EvaluationError: none passed.
+    begun: the first counts.sum() images, class by class, where somebody has looked at them already.
     """
     names, generator = known.generator.saved.classes, known.generator
     training, held_out = known.training(), known.held_out()
@@ -134,8 +144,8 @@ def filtered(
     while any(each.missing for each in classes) and made < TRIES * counts.sum():
         listen(f"generating {sum(each.missing for each in classes):,} of {int(counts.sum()):,} images")
         labels = np.repeat(np.arange(len(counts)), [each.missing for each in classes])
-        images = generator.images(labels, seed, selector, first)
-        seen = Seen(known.look.pixels(images), torch.from_numpy(images))
+        seen = begun or known.look_at(generator.images(labels, seed, selector, first))
+        begun, images = None, seen.pixels.numpy()
         sure = judge.probs(seen.features).double().numpy()[np.arange(len(labels)), labels]
         copies = find_copies(seen, held_out, training)
         kept = []
@@ -153,10 +163,6 @@ def filtered(
         made += len(labels)
         first += -(-len(labels) // BLOCK) * BLOCK
     notes = [_note(name, each) for name, each in zip(names, classes, strict=True) if each.missing]
-    if counts.any() and not any(each.kept for each in classes):
-        raise EvaluationError(
-            "no image passes the filter:\n" + "\n".join(notes) + "\nTrain longer, label more, or leave --filter out."
-        )
     return _by_class(parts, notes)
 
 

@@ -8,99 +8,23 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from distal.checkpoints import TrainedGenerator
 from distal.data.importers import import_images
 from distal.data.table import ImageTable, open_images
+from distal.driver.choosing import filtered
+from distal.driver.known import NONE, Known
 from distal.driver.preparation import Preparation
 from distal.errors import ConfigError, PoolError
-from distal.features.projection import sampled_rows
 from distal.metrics.copies import Seen
 from distal.places import absolute
-from distal.pool.eyes import PROJECTION
 from distal.prove import Evidence, Examples
 from distal.prove.arms import limited, wanted
-from distal.prove.gate import require_evidence
-from distal.prove.look import Look
 from distal.run.directory import RunDirectory
-from distal.run.given import joined, labels_before
-from distal.run.ledger import Labels, Ledger
 from distal.streams import stream
 
 Ints = npt.NDArray[np.int64]
-
-NONE = np.zeros(0, np.int64)
-
-
-def learned_from(
-    run: RunDirectory, generator: TrainedGenerator, given: Labels, unread: Ints = NONE
-) -> tuple[Ints, Ints]:
-    """Return the rows whose labels a generator has learned from, and their labels, int64 [m] each.
-
-    given: those that the run began with. unread: rows that cannot be read.
-    """
-    every = joined(given, Ledger(run, len(generator.saved.classes)).labels())
-    learned = labels_before(every, generator.round + 1)
-    read = ~np.isin(learned.row_ids, unread)
-    return learned.row_ids[read], learned.labels[read]
-
-
-@dataclass(frozen=True)
-class Known:
-    """Hold what is known of a run up to a round: labels, held-out images with theirs, and a sample of the rest.
-
-    row_ids, labels: int64 [m] of the pool. tested, truths: int64 [n] of the reference. unlabeled: int64 [u] of the
-    pool, neither labeled nor held out.
-    """
-
-    row_ids: Ints
-    labels: Ints
-    tested: Ints
-    truths: Ints
-    unlabeled: Ints
-    look: Look
-    opened: Preparation
-    generator: TrainedGenerator
-
-    @classmethod
-    def of(cls, run: RunDirectory, opened: Preparation, generator: TrainedGenerator, tested: bool = True) -> "Known":
-        """Read the labels up to the generator's round, and look through the run's eyes.
-
-        tested: a classifier is to be tested, so only held-out images with labels are of use.
-
-        Raises:
-            EvaluationError: fewer than two classes have labels, or no held-out image has one. PoolError: it cannot be
-                read.
-        """
-        pool, config, seed = opened.images, opened.config, opened.config.seed
-        skipped = pool.skipped(0, pool.blocks)
-        unread = np.array([each.row_id for each in skipped], np.int64)
-        row_ids, labels = learned_from(run, generator, opened.given, unread)
-        held_out = opened.reference_rows(skipped)
-        truths = opened.reference.labels(held_out) if opened.reference.has_labels else np.full(len(held_out), -1)
-        known = (truths >= 0) if tested else np.ones(len(truths), np.bool_)
-        require_evidence(labels, truths[known])
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        kept = run.read(PROJECTION) if run.has(PROJECTION) else None
-        look = Look.at(pool, opened.eyes()(device), device, kept, config.features.components, seed)
-        sample = sampled_rows(np.arange(pool.first_rows, dtype=np.int64), seed)
-        rest = np.setdiff1d(sample, np.concatenate([row_ids, unread]))
-        rest = rest[~pool.held_out(rest, opened.holdout)]
-        return cls(row_ids, labels, held_out[known], truths[known], rest, look, opened, generator)
-
-    def training(self) -> Seen:
-        """Return the images that the generator was trained on: those with labels, then the sample of the others."""
-        return self.seen(self.opened.images, np.concatenate([self.row_ids, self.unlabeled]))
-
-    def held_out(self) -> Seen:
-        """Return the held-out images."""
-        return self.seen(self.opened.reference, self.tested)
-
-    def seen(self, images: ImageTable, row_ids: Ints) -> Seen:
-        """Look at rows of a table, and take their pixels at the run's size."""
-        return Seen(self.look.rows(images, row_ids), torch.from_numpy(images.pixels(row_ids)))
 
 
 @dataclass(frozen=True)
@@ -114,13 +38,17 @@ class Given:
 
 @dataclass(frozen=True)
 class Gathered:
-    """Hold what is judged, as frozen features and as pixels, and the same images for the search for copies."""
+    """Hold what is judged, as frozen features and as pixels, and what the search for copies compares.
+
+    images: as they came, before any was left out. notes: what the filter left out, class by class, and why.
+    """
 
     features: Evidence
     pixels: Evidence
     images: Seen
     held_out: Seen
     training: Seen
+    notes: tuple[str, ...]
 
 
 def gather(
@@ -132,14 +60,25 @@ def gather(
     price: int,
     listen: Callable[[str], None],
 ) -> Gathered:
-    """Look at all that the gate judges; images: another tool's, in place of generated ones."""
+    """Look at all that the gate judges; images: another tool's, in place of generated ones.
+
+    Generated ones are judged as `distal generate --balance --filter` gives them away.
+    """
     with tempfile.TemporaryDirectory() as folder:
         given = None if images is None else _open_given(images, opened, generator, Path(folder))
         listen("looking at the pool")
         known = Known.of(run, opened, generator)
         want = wanted(known.labels, len(generator.saved.classes), per_class)
         listen(f"looking at {int(want.sum())} images to add, and as many variants of the labeled ones")
-        seen, asked = _generated(known, want) if given is None else _chosen(known, given, want)
+        notes: tuple[str, ...] = ()
+        if given is None:
+            there = np.where(np.isin(np.arange(len(want)), known.labels), want, 0)  # of others G knows nothing
+            seen = known.look_at(generator.images(np.repeat(np.arange(len(there)), there), opened.config.seed))
+            passed = filtered(known, there, opened.config.seed, None, listen, seen)
+            added, asked, notes = known.look_at(passed.images), passed.labels, passed.notes
+        else:
+            seen, asked = _chosen(known, given, want)
+            added = seen
     training, held_out = known.training(), known.held_out()
     count, config = len(known.labels), opened.config
     varied = _augmented(known, want, "flip" in config.train.augment)
@@ -151,7 +90,7 @@ def gather(
             labeled=Examples(of(training)[:count], known.labels),
             held_out=Examples(of(held_out), known.truths),
             augmented=augmented,
-            images=Examples(of(seen), asked),
+            images=Examples(of(added), asked),
             pool=of(training)[count:],
             wanted=want,
             price=price,
@@ -159,7 +98,7 @@ def gather(
         )
 
     features = evidence(lambda images: images.features, varied)
-    return Gathered(features, evidence(lambda images: images.pixels, empty), seen, held_out, training)
+    return Gathered(features, evidence(lambda images: images.pixels, empty), seen, held_out, training, notes)
 
 
 def _open_given(place: str, opened: Preparation, generator: TrainedGenerator, folder: Path) -> Given:
@@ -195,14 +134,6 @@ def _augmented(known: Known, want: Ints, flips: bool) -> Examples:
     there = np.unique(known.labels)
     by_class = [np.resize(draw.permutation(known.row_ids[known.labels == c]), want[c]) for c in there]
     return Examples(known.look.augmented(np.concatenate(by_class), flips, seed), np.repeat(there, want[there]))
-
-
-def _generated(known: Known, want: Ints) -> tuple[Seen, Ints]:
-    """Generate what is wanted of the classes that have labels; of others the generator knows nothing."""
-    there = np.unique(known.labels)
-    labels = np.repeat(there, want[there])
-    pixels = known.generator.images(labels, known.opened.config.seed)
-    return Seen(known.look.pixels(pixels), torch.from_numpy(pixels)), labels
 
 
 def _chosen(known: Known, given: Given, want: Ints) -> tuple[Seen, Ints]:

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distal.checkpoints import TrainedGenerator
-from distal.driver.evidence import learned_from
+from distal.driver.known import learned_from
 from distal.driver.preparation import Preparation
 from distal.run.directory import RunDirectory
 

@@ -78,6 +78,7 @@ def prove_run(
         "sentence": said,
     }
     tree = facts | all_to_json(proofs, kind) | {"copies": found | {"training": len(gathered.training)}}
+    tree["left_out"] = list(gathered.notes)
     run.delete(COPIES)
     if len(copies.copied):
         run.write(COPIES, side_by_side(copies, gathered, kind))
@@ -89,7 +90,8 @@ def prove_run(
     )
     shown = f"all figures: {run.place(FILE)}" + (f"; copies: {run.place(COPIES)}" if len(copies.copied) else "")
     following = next_step(proofs[decisive(proofs)], run, opened.config.query.batch, images is None)
-    return "\n\n".join([title, said, "\n".join([describe_all(proofs, kind), *following]), shown])
+    left_out = ["left out by the filter:\n" + "\n".join(gathered.notes)] if gathered.notes else []
+    return "\n\n".join([title, said, *left_out, "\n".join([describe_all(proofs, kind), *following]), shown])
 
 
 def prove_at_end(run: RunDirectory, config: Config, listen: Listener, address: str | None = None) -> None:

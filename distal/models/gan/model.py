@@ -262,7 +262,7 @@ class GAN:
             raise RunError(
                 f"checkpoint: its discriminator looked through weights {str(saved.manifest.get('frozen'))[:8]}..., "
                 f"net.backbone={config.net.backbone} has {str(state.D.frozen_hash)[:8]}... here.\n"
-                "Install the version of the package of weights that the run began with."
+                "Install the versions of distal and of the package of weights that the run began with."
             )
         if bool(saved.manifest.get("encoder")) != (state.G.encoder is not None):
             here, then = ("above 0", "0, or by an older distal") if state.G.encoder is not None else ("0", "above 0")
