@@ -1,10 +1,12 @@
 """Time one update of G and D beside a plain tutorial-style loop over the same networks; ratios from one process.
 
     python benchmarks/training_step.py [--size 32] [--batch 64] [--repeats 5] [--steps 6] [--interval 1] [--threads 2]
+    python benchmarks/training_step.py --net projected --size 64 --batch 24 --steps 2 --threads 1
 
 The plain loop does the same arithmetic on the same rows, latents and augmentations as the equations are usually
 written: float32, NCHW, unfused Adam, D's weight gradients computed (and thrown away) in G's phase, separate calls of D
-for real and generated images, separate penalties. In fp32 both must give the same losses, which is asserted first.
+for real and generated images, separate penalties; so a projected D looks at every image again in G's phase. Its latents
+of real images are left out on both sides. In fp32 residual networks must give the same losses, which is asserted first.
 Blocks of steps alternate, so that a busy machine slows both; the figure is the ratio of medians.
 """
 
@@ -29,7 +31,7 @@ from distal.train.batch import draw_batch
 from distal.train.ema import average_, decay
 
 CLASSES, POOL, LABELS = 10, 2000, 100
-BAR = 1.7
+BARS = {"residual": 1.7, "projected": 1.05}
 
 
 class RandomImages:
@@ -81,7 +83,7 @@ class PlainLoop:
             fake = a.function(fake, batch.augment_fake[:, at : at + a.draws])
             at += a.draws
 
-        penalize = t % own.lazy_interval == 0
+        penalize = bool(state.objective.regularizers) and t % own.lazy_interval == 0
         real = real.detach().requires_grad_(penalize)
         detached = fake.detach().requires_grad_(penalize)
         real_logits, classes, _ = self.D(real, y)
@@ -114,7 +116,11 @@ class PlainLoop:
 def make_config(arguments: argparse.Namespace, precision: str) -> Config:
     train = {"batch_size": arguments.batch, "precision": precision}
     return Config.model_validate(
-        {"net": {"name": "residual"}, "train": train, "model": {"lazy_interval": arguments.interval}}
+        {
+            "net": {"name": arguments.net},
+            "train": train,
+            "model": {"lazy_interval": arguments.interval, "reconstruction": 0},
+        }
     )
 
 
@@ -138,6 +144,7 @@ def block_seconds(advance_once: Callable[[], object], steps: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--net", choices=BARS, default="residual")
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=5)
@@ -150,7 +157,8 @@ def main() -> None:
     ids = np.arange(LABELS, dtype=np.int64)
     none = np.zeros(0, np.int64)
     rows = TrainingRows(RandomImages(arguments.size), POOL, none, None, ids, ids % CLASSES, seed=0)
-    require_equal_losses(make_config(arguments, "fp32"), arguments.size, rows, 6)
+    if arguments.net == "residual":  # a projected D's spectral norms go on with every call, and calls differ
+        require_equal_losses(make_config(arguments, "fp32"), arguments.size, rows, 6)
 
     loops: dict[str, Callable[[], object]] = {
         "plain": PlainLoop(make_config(arguments, "fp32"), arguments.size, rows).step
@@ -168,7 +176,8 @@ def main() -> None:
     for name, value in median.items():
         print(f"{name:22s} {value * 1e3:8.1f} ms a step   {median['plain'] / value:.2f} x plain")
     ratio = median["plain"] / min(list(median.values())[1:])
-    print(f"{ratio:.2f} x the plain loop; the bar is {BAR}: {'met' if ratio >= BAR else 'MISSED'}")
+    bar = BARS[arguments.net]
+    print(f"{ratio:.2f} x the plain loop; the bar is {bar}: {'met' if ratio >= bar else 'MISSED'}")
 
 
 if __name__ == "__main__":
