@@ -210,7 +210,7 @@ class SweepTrial(tune.Trainable):  # type: ignore[misc]
 
     def _require_reached(self) -> None:
         """Require each searched value to stand in the configuration that the run itself wrote down."""
-        values = flatten(read_saved(self._run).config)
+        values = flatten(read_saved(self._run).given)
         for key, value in self._point.items():
             if values.get(key) != value:
                 raise TrainingError(

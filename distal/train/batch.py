@@ -122,7 +122,7 @@ def batch_of(
     return draw_batch(
         rows,
         number,
-        train.batch_size,
+        train.global_batch,
         train.labeled_fraction,
         config.net.latent_dim,
         draws(augmentations),

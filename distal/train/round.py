@@ -99,9 +99,9 @@ def train_round(
     Raises:
         TrainingError: a loss or a weight is not finite, or a loss exploded, once more than the round may go back.
     """
-    if comm.size > model.config.train.batch_size // 2:
+    if comm.size > model.config.train.global_batch // 2:
         raise ConfigError(
-            f"train.batch_size: {model.config.train.batch_size} rows cannot be divided among {comm.size} workers; "
+            f"train.batch_size: {model.config.train.global_batch} rows cannot be divided among {comm.size} workers; "
             f"expected at least {2 * comm.size}."
         )
     layers = [layer for module in model.modules().values() for layer in module.modules()]

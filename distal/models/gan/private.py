@@ -52,8 +52,8 @@ class Privacy:
         """Return what the section asks for; None where it asks for no noise."""
         if own.noise is None:
             return None
-        labeled = round(config.train.labeled_fraction * config.train.batch_size)
-        return cls(own.noise, own.clip, own.delta, config.train.batch_size, labeled, Accountant())
+        labeled = round(config.train.labeled_fraction * config.train.global_batch)
+        return cls(own.noise, own.clip, own.delta, config.train.global_batch, labeled, Accountant())
 
     def to_tensors(self) -> dict[str, dict[str, Tensor]]:
         """Return what was spent, by the name of its file."""
