@@ -6,6 +6,7 @@ Labeled rows are asked for every few steps; the rows that came last are kept, so
 """
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -30,28 +31,33 @@ KEPT_BYTES = 64 * 2**20
 
 
 class LastRows:
-    """Keep the rows that were used last, within a limit of bytes; where it is sent to, it begins empty."""
+    """Keep the rows that were used last, within a limit of bytes; where it is sent to, it begins empty.
+
+    Threads may share it: a step's batches are made ahead in one of their own.
+    """
 
     def __init__(self, limit: int) -> None:
-        self._limit, self._rows = limit, dict[int, Pixels]()
+        self._limit, self._rows, self._turn = limit, dict[int, Pixels](), threading.Lock()
 
     def __reduce__(self) -> tuple[type["LastRows"], tuple[int]]:
         return LastRows, (self._limit,)
 
     def find(self, row_ids: Ids) -> dict[int, Pixels]:
         """Return those of these rows that are kept, uint8 [C, H, W] by id; they are the last used now."""
-        found = {row: self._rows.pop(row) for row in set(row_ids.tolist()) if row in self._rows}
-        self._rows |= found
-        return found
+        with self._turn:
+            found = {row: self._rows.pop(row) for row in set(row_ids.tolist()) if row in self._rows}
+            self._rows |= found
+            return found
 
     def keep(self, row_ids: Ids, pixels: Pixels) -> None:
         """Keep copies of rows, uint8 [n, C, H, W]; those unused for longest give way."""
-        for row, image in zip(row_ids.tolist(), pixels, strict=True):
-            self._rows.pop(row, None)
-            self._rows[row] = image.copy()
         most = self._limit // max(1, pixels[:1].nbytes)
-        for row in list(self._rows)[: max(0, len(self._rows) - most)]:
-            del self._rows[row]
+        with self._turn:
+            for row, image in zip(row_ids.tolist(), pixels, strict=True):
+                self._rows.pop(row, None)
+                self._rows[row] = image.copy()
+            for row in list(self._rows)[: max(0, len(self._rows) - most)]:
+                del self._rows[row]
 
 
 class ServedRows:

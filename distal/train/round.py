@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from itertools import accumulate
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
@@ -189,11 +190,12 @@ class _Round:
 
 def spoiled(model: Trainable) -> list[str]:
     """Name the networks of which a weight or a buffer is not finite."""
-    return [
-        f"weights of {name.replace('_', ' ')}"
-        for name, module in model.modules().items()
-        if not all(bool(t.isfinite().all()) for t in module.state_dict().values())
-    ]
+    # One answer for all, for a GPU is waited for at each.
+    states = {name: list(module.state_dict().values()) for name, module in model.modules().items()}
+    finite = torch.stack([t.isfinite().all() for state in states.values() for t in state]).tolist()
+    ends = accumulate(len(state) for state in states.values())
+    sound = {name: all(finite[end - len(states[name]) : end]) for name, end in zip(states, ends, strict=True)}
+    return [f"weights of {name.replace('_', ' ')}" for name in states if not sound[name]]
 
 
 def diverged(model: Trainable, wrong: list[str], where: str, restored: int) -> TrainingError:
