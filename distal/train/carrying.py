@@ -62,8 +62,8 @@ class Carrier:
 
     def send(self, tensors: Mapping[K, Tensor]) -> Callable[[], dict[Hashable, Tensor]]:
         """Begin to copy tensors of the host; what is returned gives them, in order with what the GPU does then."""
-        packed = Packed.of(tensors, pinned=True)
-        with torch.cuda.stream(self._stream):
+        with torch.cuda.stream(self._stream):  # and of its GPU: a thread begins on the first one
+            packed = Packed.of(tensors, pinned=True)
             buffer = packed.buffer.to(self._device, non_blocking=True)
             sent = self._stream.record_event()
 

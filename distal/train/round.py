@@ -192,7 +192,8 @@ def spoiled(model: Trainable) -> list[str]:
     """Name the networks of which a weight or a buffer is not finite."""
     # One answer for all, for a GPU is waited for at each.
     states = {name: list(module.state_dict().values()) for name, module in model.modules().items()}
-    finite = torch.stack([t.isfinite().all() for state in states.values() for t in state]).tolist()
+    flags = [t.isfinite().all() for state in states.values() for t in state]
+    finite = torch.stack(flags).tolist() if flags else []
     ends = accumulate(len(state) for state in states.values())
     sound = {name: all(finite[end - len(states[name]) : end]) for name, end in zip(states, ends, strict=True)}
     return [f"weights of {name.replace('_', ' ')}" for name in states if not sound[name]]

@@ -13,7 +13,7 @@ import distal.train.batch
 from distal.communicator import Alone
 from distal.config import Config
 from distal.models import MODELS
-from distal.train import TrainingRows, train_round
+from distal.train import TrainingRows, carrying, train_round
 from distal.train.carrying import ALIGNMENT, Packed
 from distal.train.synthesized import Synthesized
 
@@ -39,6 +39,55 @@ def test_tensors_of_several_types_come_out_of_one_buffer_as_they_went_in() -> No
     found["labels"][0] = 7
     assert packed.tensors()["labels"].tolist() == [7, -1]
     assert given["labels"][0] == 2**40
+
+
+class Stream:
+    """Stand for a stream of a GPU; note what it is told."""
+
+    def __init__(self, name: str, told: list[str]) -> None:
+        self.name, self.told = name, told
+
+    def __enter__(self) -> None:
+        self.told.append(f"begin to ask {self.name}")
+
+    def __exit__(self, *failure: object) -> None:
+        self.told.append(f"asked {self.name}")
+
+    def record_event(self) -> str:
+        self.told.append(f"{self.name}: event")
+        return f"event of {self.name}"
+
+    def wait_event(self, event: str) -> None:
+        self.told.append(f"{self.name}: wait for {event}")
+
+
+def test_what_is_sent_is_awaited_by_the_stream_that_uses_it_and_its_memory_kept_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[str] = []
+    of, to = Packed.of, Tensor.to
+
+    def packed(tensors: Mapping[Any, Tensor], pinned: bool) -> Packed:
+        told.append(f"pack, pinned {pinned}")
+        return of(tensors, pinned=False)
+
+    def copied(tensor: Tensor, device: torch.device, non_blocking: bool = False) -> Tensor:
+        told.append(f"copy, non-blocking {non_blocking}")
+        return to(tensor, device, non_blocking=non_blocking).clone()
+
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: Stream("copying", told))
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Stream("computing", told))
+    monkeypatch.setattr(Packed, "of", packed)
+    monkeypatch.setattr(Tensor, "to", copied)
+    monkeypatch.setattr(Tensor, "record_stream", lambda tensor, stream: told.append(f"keep for {stream.name}"))
+    given = {"labels": torch.tensor([3, 1]), "latents": torch.rand(2, 3)}
+    receive = carrying.Carrier(torch.device("cpu")).send(given)
+    sent = ["begin to ask copying", "pack, pinned True", "copy, non-blocking True", "copying: event", "asked copying"]
+    assert told == sent
+    found = receive()
+    assert told == [*sent, "computing: wait for event of copying", "keep for computing"]
+    assert all(torch.equal(found[name], tensor) for name, tensor in given.items())
 
 
 class Carrier:
