@@ -62,13 +62,13 @@ def main() -> None:
                 seconds[name].append((time.perf_counter() - started) / arguments.steps)
         assert losses["local"] == losses["served"], losses
     print(describe_machine())
-    print(f"one rank, batches of {here.train.batch_size} images of {SIZE} x {SIZE} out of {arguments.rows}")
+    print(f"one rank, batches of {here.train.global_batch} images of {SIZE} x {SIZE} out of {arguments.rows}")
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     for name, taken in medians.items():
         spread = f"{min(seconds[name]) * 1000:.0f} to {max(seconds[name]) * 1000:.0f}"
         print(f"  a step, pixels {name:<8} {taken * 1000:7.1f} ms ({spread})")
     print(f"  served / local        {medians['served'] / medians['local']:.3f}")
-    waits = [wait(served, arguments.rows, here.train.batch_size, step) for step in range(20)]
+    waits = [wait(served, arguments.rows, here.train.global_batch, step) for step in range(20)]
     print(f"  a batch that was not asked for ahead: {statistics.median(waits) * 1000:.1f} ms")
     print(f"  decoded bytes: trainer {decoded_bytes(folder / 'here')}, shards {decoded_bytes(folder / 'there')}")
     ray.shutdown()

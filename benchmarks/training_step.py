@@ -67,7 +67,7 @@ class PlainLoop:
         chosen = state.objective.augmentations
         latent, device = state.config.net.latent_dim, torch.device("cpu")
         batch = draw_batch(
-            self.rows, t, train.batch_size, train.labeled_fraction, latent, draws(chosen), 0, 1, device,
+            self.rows, t, train.global_batch, train.labeled_fraction, latent, draws(chosen), 0, 1, device,
             torch.contiguous_format,
         )  # fmt: skip
         known, n = len(batch.labels), len(batch.images)

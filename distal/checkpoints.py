@@ -16,6 +16,7 @@ from torch import Tensor
 
 from distal.config import Config, ImageSize
 from distal.config.moved import follow_moved
+from distal.config.training import LEAST_IMAGES, MOST_IMAGES
 from distal.errors import ConfigError, RunError, nearest_name
 from distal.models import MODELS, Judging, Model
 from distal.resolve import parse_config
@@ -31,13 +32,22 @@ LOSSES, MANIFEST = "losses.json", "manifest.json"
 RESOLVED = frozenset(("distal", "fingerprint", "reference_fingerprint", "rows", "image_size", "channels", "classes"))
 """What config.yaml keeps under `resolved`."""
 
+BATCH = "batch_size"
+"""Images of the run's global batch, there as well; a run of an older distal has them among its keys."""
+
 
 @dataclass(frozen=True)
 class SavedRun:
-    """Hold the configuration that a run was started with and the facts that its images gave."""
+    """Hold the configuration that a run was started with, as it was given, and the facts that were found then."""
 
-    config: Config
+    given: Config
     resolved: Mapping[str, Any]
+
+    @property
+    def config(self) -> Config:
+        """Return the configuration with the global batch that the run began with, whatever workers it has now."""
+        train = self.given.train.settled(self.resolved.get(BATCH))
+        return self.given.model_copy(update={"train": train})
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -75,7 +85,7 @@ def read_saved(run: RunDirectory) -> SavedRun:
     missing = RESOLVED - resolved.keys()
     if missing:
         raise _damaged(run, f"lacks {', '.join(sorted(missing))} under 'resolved'")
-    wrong = sorted(name for name in RESOLVED if not _fits(name, resolved[name]))
+    wrong = sorted(name for name in {*RESOLVED, BATCH} & resolved.keys() if not _fits(name, resolved[name]))
     if wrong:
         raise _damaged(run, f"holds what distal never writes under 'resolved': {', '.join(wrong)}")
     if _numbers(resolved["distal"]) > _numbers(__version__):
@@ -90,8 +100,9 @@ def _fits(name: str, value: Any) -> bool:
     """Say whether a value under `resolved` is one that distal writes."""
     if name == "classes":
         return isinstance(value, list) and bool(value) and all(isinstance(each, str) for each in value)
-    if name in ("rows", "image_size", "channels"):
-        allowed = {"rows": range(2**63), "image_size": get_args(ImageSize), "channels": (1, 3)}[name]
+    if name in ("rows", "image_size", "channels", BATCH):
+        images = range(LEAST_IMAGES, MOST_IMAGES + 1)
+        allowed = {"rows": range(2**63), "image_size": get_args(ImageSize), "channels": (1, 3), BATCH: images}[name]
         return type(value) is int and value in allowed
     return isinstance(value, str)
 

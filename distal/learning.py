@@ -11,7 +11,7 @@ from distal.communicator import Communicator, on_first_rank
 from distal.config import Config
 from distal.errors import RunError
 from distal.models import MODELS, Model
-from distal.plan import Going, RunPlan, Work, nobody
+from distal.plan import NOBODY, Going, RunPlan, Work
 from distal.pool.synthesized import answered_images
 from distal.progress import Event
 from distal.run.directory import RunDirectory, round_path
@@ -36,13 +36,13 @@ class Unfinished:
     What was kept for other labels or under another configuration is not gone on from.
 
     Args:
-        going: counts the nodes that are about to be taken away; each is a reason to keep at once.
+        going: counts the nodes that are about to be taken away; each is a reason to keep at once, in one round.
     """
 
     def __init__(
-        self, run: RunDirectory, round: int, config: Config, rows: TrainingRows, going: Going = nobody
+        self, run: RunDirectory, round: int, config: Config, rows: TrainingRows, going: Going = NOBODY
     ) -> None:
-        self._going, self._left = going, 0
+        self._going = going
         self._run, self._path, self._every_s = run, round_path(round, UNFINISHED), config.train.checkpoint_s
         own = b"" if rows.synthesized is None else rows.synthesized.pixels.tobytes() + rows.synthesized.labels.tobytes()
         labels = hashlib.sha256(rows.labeled_ids.tobytes() + rows.labels.tobytes() + own).hexdigest()
@@ -55,11 +55,11 @@ class Unfinished:
     def due(self) -> bool:
         """Say whether the interval has passed, or a node is about to go."""
         passed = self._every_s is not None and time.monotonic() - self._last >= self._every_s
-        return passed or self._going() > self._left
+        return passed or self._going() > 0
 
     def keep(self, kept: Kept) -> None:
         """Write the file whole, in place of the one before."""
-        self._left = self._going()
+        self._going.kept()  # first: a node that is told to go while this is written is a reason of its own
         self._run.write(self._path, kept.to_bytes(self._facts))
         self._last = time.monotonic()
 

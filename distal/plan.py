@@ -1,6 +1,6 @@
 """Say what a run is, resolved and checked, and what all phases of its rounds share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -25,8 +25,15 @@ from distal.run.ledger import Labels, Ledger
 
 Ids = npt.NDArray[np.int64]
 
-Going = Callable[[], int]
-"""Counts the nodes of the cluster that were told that they are about to be taken away."""
+
+class Going(Protocol):
+    """Count the nodes of the cluster that were told that they are about to be taken away."""
+
+    def __call__(self) -> int:
+        """Return for how many of them nothing has been kept yet."""
+
+    def kept(self) -> None:
+        """Hear that what they would take along is being kept: from here on they count no more, in any round."""
 
 
 class Shards(ShardGroup, Protocol):
@@ -104,9 +111,18 @@ class RunPlan:
         return self.strategy if phase is None else STRATEGIES.find(phase.strategy)
 
 
-def nobody() -> int:
-    """Be `Going` where there is no cluster: none."""
-    return 0
+class Nobody:
+    """Be `Going` where there is no cluster."""
+
+    def __call__(self) -> int:
+        """Return that no node is going."""
+        return 0
+
+    def kept(self) -> None:
+        """Hear what is no news."""
+
+
+NOBODY = Nobody()
 
 
 @dataclass(frozen=True)
@@ -128,7 +144,7 @@ class Work:
     eyes: Eyes | None
     moments: Moments
     scope: Scope
-    going: Going = nobody
+    going: Going = NOBODY
 
 
 def eyes_of(plan: RunPlan, shards: Shards) -> Eyes | None:

@@ -10,9 +10,10 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from distal.config import Config, ModelSection, OracleSection
+from distal.config import Config, ModelSection, OracleSection, TrainConfig
 from distal.config.explain import explain
 from distal.config.moved import refuse_moved
+from distal.config.training import LEAST_IMAGES, MOST_IMAGES
 from distal.errors import ConfigError, nearest_name
 from distal.features import FEATURES
 from distal.metrics.registry import DISTANCE, find_score
@@ -159,15 +160,33 @@ def check_names(config: Config, strategy: Strategy | None = None) -> None:
         raise ConfigError(
             f"train.min_workers: {fewest} is more than train.workers={workers}.\nLower it, or leave it out."
         )
-    if workers > 1 and config.train.batch_size % workers:
-        raise ConfigError(
-            f"train.batch_size: {config.train.batch_size} images cannot be divided evenly among {workers} workers.\n"
-            f"Set train.batch_size to a multiple of train.workers."
-        )
+    _check_batch(config.train)
     if config.stop.labels is not None and config.stop.labels > config.rounds * config.query.batch:
         raise ConfigError(
             f"stop.labels: a budget of {config.stop.labels} cannot be spent in {config.rounds} rounds "
             f"of {config.query.batch} labels.\nRaise rounds or query.batch, or lower stop.labels."
+        )
+
+
+def _check_batch(train: TrainConfig) -> None:
+    """Raise ConfigError where the global batch and its parts do not go together."""
+    each, workers = train.batch_per_worker, max(1, train.workers)
+    if each is not None and train.batch_size not in (None, each * workers):
+        raise ConfigError(
+            f"train.batch_per_worker: {each} images of {workers} workers are {each * workers}, and "
+            f"train.batch_size={train.batch_size} is set as well.\n"
+            "Leave one of them out (null): batch_size to keep the batch of each worker, batch_per_worker to keep the "
+            "global one."
+        )
+    if not LEAST_IMAGES <= train.global_batch <= MOST_IMAGES:
+        raise ConfigError(
+            f"train.batch_per_worker: {each} images of {workers} workers are a global batch of {train.global_batch}; "
+            f"expected {LEAST_IMAGES} to {MOST_IMAGES}.\nSet another train.batch_per_worker."
+        )
+    if train.global_batch % workers:
+        raise ConfigError(
+            f"train.batch_size: {train.global_batch} images cannot be divided evenly among {workers} workers.\n"
+            "Set train.batch_size to a multiple of train.workers, or train.batch_per_worker in its place."
         )
 
 

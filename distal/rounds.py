@@ -26,7 +26,7 @@ from distal.metrics import DISTANCE, Evaluator, Score, find_score
 from distal.models import Counting, Model
 from distal.oracle import Classes, Oracle, annotate
 from distal.oracle.decided import corrections
-from distal.plan import Going, RunPlan, Shards, Work, eyes_of, moments_of, nobody
+from distal.plan import NOBODY, Going, RunPlan, Shards, Work, eyes_of, moments_of
 from distal.pool.found import least_recall
 from distal.pool.scope import Scope
 from distal.pool.sight import Sight
@@ -49,7 +49,7 @@ logger = logging.getLogger(__name__)
 
 
 def run_rounds(
-    plan: RunPlan, shards: Shards, oracle: Oracle, comm: Communicator, listen: Listener = ignore, going: Going = nobody
+    plan: RunPlan, shards: Shards, oracle: Oracle, comm: Communicator, listen: Listener = ignore, going: Going = NOBODY
 ) -> Generator[RoundResult, None, Outcome]:
     """Yield each round once it is committed; return whether the goal, the budget or patience ended them, or a wait.
 

@@ -24,6 +24,13 @@ def test_each_node_counts_once_and_stays_counted(monkeypatch: pytest.MonkeyPatch
     draining["b"] = 0
     clock.now += LOOK_S
     assert told() == 2
+    told.kept()
+    assert told() == 0
+    clock.now += LOOK_S
+    assert told() == 0, "they are still draining"
+    draining["c"] = 0
+    clock.now += LOOK_S
+    assert told() == 1
 
 
 def test_outside_a_cluster_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

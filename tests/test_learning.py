@@ -14,6 +14,7 @@ from training_case import config, labeled_rows
 from distal.checkpoints import read_checkpoint
 from distal.communicator import Alone
 from distal.config import Config
+from distal.driver.drains import Drains
 from distal.learning import UNFINISHED, Unfinished, restore, train
 from distal.plan import Work, moments_of
 from distal.pool.scope import Scope
@@ -69,17 +70,16 @@ def test_what_is_kept_when_a_node_is_about_to_go_is_gone_on_from_with_the_same_s
 ) -> None:
     small = {"width": 4, "features": 8}
     c = small_config(train={"steps": 50, "batch_size": 8, "checkpoint_s": None}, net=small)
-    told = 0
+    told = Told()
 
     def noticed_and_taken(event: Event) -> None:
-        nonlocal told
-        told = event.done // 20
+        told.nodes = event.done // 20
         if event.done == 50:
             raise KilledError
 
     whole = work_of(c.model_copy(update={"name": f"{c.name}-unbroken"}), lambda event: None)
     train(whole, restore(whole.plan, Alone()), 1)
-    broken = replace(work_of(c, noticed_and_taken), going=lambda: told)
+    broken = replace(work_of(c, noticed_and_taken), going=told)
     with pytest.raises(KilledError):
         train(broken, restore(broken.plan, Alone()), 1)
     heard: list[int] = []
@@ -89,17 +89,28 @@ def test_what_is_kept_when_a_node_is_about_to_go_is_gone_on_from_with_the_same_s
     assert read_checkpoint(resumed.plan.run, 1) == read_checkpoint(whole.plan.run, 1)
 
 
-def test_each_node_that_is_about_to_go_is_a_reason_to_keep_once(tmp_path: Path) -> None:
+class Told(Drains):
+    """Be told of this many nodes so far, without a cluster."""
+
     nodes = 0
-    run = RunDirectory.open(str(tmp_path), "run")
-    keeper = Unfinished(run, 1, config(checkpoint_s=None), labeled_rows(6), lambda: nodes)
+
+    def __call__(self) -> int:
+        self._seen |= {str(number) for number in range(self.nodes)}
+        return super().__call__()
+
+
+def test_each_node_that_is_about_to_go_is_a_reason_to_keep_once(tmp_path: Path) -> None:
+    told, run = Told(), RunDirectory.open(str(tmp_path), "run")
+    keeper = Unfinished(run, 1, config(checkpoint_s=None), labeled_rows(6), told)
     assert not keeper.due()
-    nodes = 2
+    told.nodes = 2
     assert keeper.due()
     keeper.keep(KEPT)
     assert not keeper.due()
-    nodes = 3
-    assert keeper.due()
+    next_round = Unfinished(run, 2, config(checkpoint_s=None), labeled_rows(6), told)
+    assert not next_round.due(), "what they would have taken was kept a round ago"
+    told.nodes = 3
+    assert next_round.due()
 
 
 def unfinished(folder: Path, labels: int = 6, **train: Any) -> Unfinished:

@@ -1,9 +1,11 @@
 """`distal data prepare`, and a run over what it made: the same bytes as a run that makes everything itself."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from round_case import Run, contents
 
@@ -11,9 +13,12 @@ from distal.cli import main
 from distal.config import Config
 from distal.data import cache
 from distal.data.digits import CLASSES, digit_images
+from distal.data.prepared import PreparedFolder
+from distal.data.table import open_images
 from distal.data.writer import PoolWriter
-from distal.driver.preparing import prepare_pool
-from distal.errors import ConfigError
+from distal.driver.preparing import Wanted, prepare_pool
+from distal.driver.preparing_tasks import StretchMaker
+from distal.errors import ClusterError, ConfigError, StorageError
 from distal.resolve import read_config
 
 
@@ -66,3 +71,21 @@ def test_a_network_that_learns_from_the_pool_is_refused_in_words(pool: Path, tmp
     keys = [f"pool.path={pool}", f"pool.cache={tmp_path}", "features.network=autoencoder", "pool.image_size=16"]
     with pytest.raises(ConfigError, match=r"learns from the pool in a run.*\n.*classifier=head"):
         prepare_pool(read_config(None, keys), str(tmp_path / "out"))
+
+
+def test_who_makes_stretches_in_another_folder_is_refused_by_its_first_stretch(
+    small_config: Callable[..., Config], pool: Path, tmp_path: Path
+) -> None:
+    images = open_images(small_config(pool={"path": str(pool)}).pool)
+    with PreparedFolder(str(tmp_path / "shared")).written(), PreparedFolder(str(tmp_path / "other")).written():
+        mark = PreparedFolder(str(tmp_path / "shared")).mark()
+        assert mark
+        same = Wanted(images, None, str(tmp_path / "shared"), False, mark)
+        batch = {"first": np.array([0]), "last": np.array([1])}
+        assert StretchMaker(same, "", "cpu")(batch)["files"] == [1]
+        maker = StretchMaker(replace(same, out=str(tmp_path / "other")), "", "cpu")
+        with pytest.raises(StorageError, match=r"other on .*, where the pool is prepared, is not the folder"):
+            maker(batch)
+        with pytest.raises(ClusterError, match="do not compute alike"):
+            StretchMaker(same, "another network", "cpu")(batch)
+    assert PreparedFolder(str(tmp_path / "never")).mark() == b""

@@ -106,6 +106,16 @@ def test_a_key_that_moved_is_refused_with_its_new_name() -> None:
 
 def test_workers_must_divide_the_batch() -> None:
     assert "multiple of train.workers" in refused("train.workers=3", "train.batch_size=64")
+    assert "64 images cannot be divided evenly" in refused("train.workers=3")
+
+
+def test_a_batch_of_each_worker_and_a_global_one_must_agree_and_lie_in_range() -> None:
+    workers, each = "train.workers=4", "train.batch_per_worker=16"
+    assert read_config(None, [workers, each, "train.batch_size=64"]).train.global_batch == 64
+    message = refused(workers, each, "train.batch_size=128")
+    assert message.startswith("train.batch_per_worker: 16 images of 4 workers are 64, and train.batch_size=128")
+    assert "expected 2 to 65536" in refused("train.workers=4096", "train.batch_per_worker=64")
+    assert "expected 2 to 65536" in refused("train.batch_per_worker=1")
 
 
 @pytest.mark.parametrize("text", ["- a\n- b\n", "a: [", "\xff\xfe", "name: 2024-02-30", 3000 * "["])

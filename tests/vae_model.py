@@ -122,7 +122,7 @@ class VAE:
 
     def advance(self, rows: TrainingRows, comm: Communicator) -> dict[str, Tensor]:
         train, layout = self.config.train, torch.contiguous_format
-        drawn = (self.step, train.batch_size, train.labeled_fraction, self.config.net.latent_dim, 0)
+        drawn = (self.step, train.global_batch, train.labeled_fraction, self.config.net.latent_dim, 0)
         batch = draw_batch(rows, *drawn, comm.rank, comm.size, self.device, layout)
         x, known = batch.images, len(batch.labels)
         h = self.nets.features(x)

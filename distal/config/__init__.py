@@ -8,11 +8,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SerializeAsAny
 
-from distal.config.learning import BalanceConfig, FeaturesConfig, GanConfig, ModelSection, NetConfig, TrainConfig
+from distal.config.learning import BalanceConfig, FeaturesConfig, GanConfig, ModelSection, NetConfig
 from distal.config.pool import DatasetConfig, OracleSection, PoolConfig, QueryConfig
 from distal.config.privacy import PrivacyConfig
 from distal.config.quality import EvaluateConfig, GoalConfig, ProveConfig, StopConfig
 from distal.config.section import EVALUATION_CACHE, Count, ImageSize, Name, Place, Positive, Processes, Section, Weight
+from distal.config.training import TrainConfig
 
 __all__ = [
     "EVALUATION_CACHE",

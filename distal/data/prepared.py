@@ -13,6 +13,7 @@ whoever needed it.
 import json
 import logging
 import os
+import socket
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -21,7 +22,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from distal.errors import ConfigError, DistalError, RunError
+from distal.errors import ConfigError, DistalError, RunError, StorageError
 from distal.places import storage_and_name
 from distal.run.directory import RunDirectory
 
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 
 _PART_BYTES = 8 * 2**20
 _MARK_BYTES = 9
+_ROLE = "prepare"
+_LOCK = f".lock-{_ROLE}"
 DECODED, FEATURES = "decoded", "features"
 
 Facts = Mapping[str, Any]
@@ -50,6 +53,7 @@ class PreparedFolder:
                 "Expected a folder or a URI whose last part has letters, digits, '.', '_' or '-' alone."
             ) from None
         self._there: dict[str, bool] = {}
+        self._key = key
 
     @property
     def place(self) -> str:
@@ -115,6 +119,23 @@ class PreparedFolder:
                     log.warning("%s is damaged and left aside", self._files.place(f"{kind}/{name}"))
         return found
 
+    def mark(self) -> bytes:
+        """Return what its writer's lock says, which no other folder of this path says; empty on an object store."""
+        return self._files.read(_LOCK) if self._files.local is not None and self._files.has(_LOCK) else b""
+
+    def require(self, mark: bytes) -> None:
+        """Require this to be the folder of that mark: a local path can be another folder on every node.
+
+        Raises:
+            StorageError: it is another.
+        """
+        if self.mark() != mark:
+            raise StorageError(
+                f"{self._key}: {self.place} on {socket.gethostname()}, where the pool is prepared, is not the folder "
+                "of the process that asked for it.\n"
+                "Take a folder that all nodes share, or a URI such as s3://bucket/prepared."
+            )
+
     @contextmanager
     def written(self) -> Iterator[None]:
         """Hold a local folder as its one writer, and clear what a killed one left half-written there.
@@ -124,7 +145,7 @@ class PreparedFolder:
         Raises:
             RunLockedError: another process writes there.
         """
-        with self._files.lock("prepare") if self._files.local is not None else nullcontext():
+        with self._files.lock(_ROLE) if self._files.local is not None else nullcontext():
             yield
 
     def _has_folder(self, folder: str) -> bool:

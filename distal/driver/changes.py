@@ -1,6 +1,7 @@
 """Say what of its configuration a run may change when it is taken up again."""
 
-from distal.config import Config
+from distal.checkpoints import SavedRun
+from distal.config import Config, TrainConfig
 from distal.errors import RunError
 from distal.resolve import differing_keys
 
@@ -41,6 +42,19 @@ MAY_CHANGE = (
     "oracle.wait_s",
 )
 """Keys that a run may change when it is taken up again; the paths only to the same images, and more in the pool."""
+
+
+def batch_as_given(train: TrainConfig, saved: SavedRun | None) -> dict[str, int | None]:
+    """Return the keys of the global batch as config.yaml keeps them: as a run that has begun was given them."""
+    train = train if saved is None else saved.given.train
+    return {"batch_size": train.batch_size, "batch_per_worker": train.batch_per_worker}
+
+
+def settle_batch(train: TrainConfig, saved: SavedRun | None) -> TrainConfig:
+    """Return the same with its global batch settled: that of the run, where it was given in these same words."""
+    if saved is None or batch_as_given(train, None) != batch_as_given(train, saved):
+        return train.settled()
+    return train.settled(saved.config.train.batch_size)
 
 
 def refuse_another(uri: str, saved: Config, now: Config) -> None:

@@ -16,14 +16,15 @@ LOOK_S = 5.0
 
 
 class Drains:
-    """Count the nodes that were told to go since this was made; none outside a cluster. Picklable."""
+    """Be `distal.plan.Going` from when this was made; no node goes outside a cluster. Picklable."""
 
     def __init__(self) -> None:
         self._seen: set[str] = set()
+        self._kept = 0
         self._looked = float("-inf")
 
     def __call__(self) -> int:
-        """Return how many there have been; it never falls."""
+        """Return how many nodes were told to go since what they would take along was kept last."""
         if joined_ray() and time.monotonic() - self._looked >= LOOK_S:
             import ray._private.state  # Ray 2.60 has no other name for it; Ray Train's watcher takes this one, too
 
@@ -34,4 +35,8 @@ class Drains:
                     "%d nodes of the cluster are about to be taken away; keeping the round's training", len(new)
                 )
             self._seen |= new
-        return len(self._seen)
+        return len(self._seen) - self._kept
+
+    def kept(self) -> None:
+        """Hear that what those that were seen would take along is being kept."""
+        self._kept = len(self._seen)

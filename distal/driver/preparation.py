@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from distal.checkpoints import SavedRun, read_saved
+from distal.checkpoints import BATCH, SavedRun, read_saved
 from distal.config import EVALUATION_CACHE, Config
 from distal.data.chunks import Skipped
 from distal.data.protocol import Rows
@@ -18,7 +18,7 @@ from distal.data.references import FILE as REFERENCES
 from distal.data.references import References
 from distal.data.split import held_out_ids, holdout_fraction
 from distal.data.tables import write_tables
-from distal.driver.changes import refuse_another
+from distal.driver.changes import batch_as_given, refuse_another, settle_batch
 from distal.driver.environment import environment
 from distal.driver.opening import labels_at_first, open_pool, open_reference, require_classes
 from distal.driver.resources import choose_shards
@@ -60,18 +60,19 @@ class Preparation:
     def __init__(self, config: Config, run: RunDirectory | None = None, address: str | None = None) -> None:
         config = with_absolute_places(config)
         self._run = run
-        begun = run is not None and bool(run.list("rounds"))
-        self.images, self.tables, self.references = open_pool(config, run, begun)
-        table = [] if begun or config.query.labels is None else read_table(config.query.labels)
-        self.classes = require_classes(self.images.classes or _named(run if begun else None, self.references, table))
+        saved = read_saved(run) if run is not None and run.list("rounds") else None
+        self.images, self.tables, self.references = open_pool(config, run, saved is not None)
+        table = [] if saved or config.query.labels is None else read_table(config.query.labels)
+        self.classes = require_classes(self.images.classes or _named(saved, self.references, table))
         shape = {"image_size": self.images.image_size, "channels": self.images.channels, "classes": list(self.classes)}
-        self._shards_as_given = {"shards": config.pool.shards}
+        self._as_given = {"pool": {"shards": config.pool.shards}, "train": batch_as_given(config.train, saved)}
         placed = {"shards": choose_shards(config, self.images.rows, address)}
-        self.config = config.model_copy(update={"pool": config.pool.model_copy(update=shape | placed)})
+        pool, train = config.pool.model_copy(update=shape | placed), settle_batch(config.train, saved)
+        self.config = config.model_copy(update={"pool": pool, "train": train})
         self.holdout = holdout_fraction(config.evaluate, self.images.first_rows)
         self.reference = self.images if config.evaluate.path is None else open_reference(self.config)
-        if run is not None and begun:
-            self.given = read_given(run, read_saved(run).resolved.get("given"))
+        if run and saved:
+            self.given = read_given(run, saved.resolved.get("given"))
         else:
             classes = Classes(self.classes, {})
             self.given = labels_at_first(table, self.images, self.references, classes, self.holdout)
@@ -113,6 +114,7 @@ class Preparation:
             "reference_fingerprint": self.reference.fingerprint,
             "rows": self.images.rows,
             "shards": self.config.pool.shards,
+            BATCH: self.config.train.batch_size,
             "holdout": self.holdout,
             "image_size": self.images.image_size,
             "channels": self.images.channels,
@@ -193,8 +195,8 @@ class Preparation:
             if len(self.given.row_ids):
                 run.write(GIVEN, to_parquet(self.given))
         self.write_tables(run)
-        pool = self.config.pool.model_copy(update=self._shards_as_given)  # the next launch may have another place
-        config = self.config.model_copy(update={"pool": pool})
+        given = {name: getattr(self.config, name).model_copy(update=own) for name, own in self._as_given.items()}
+        config = self.config.model_copy(update=given)  # for the next launch may have another place
         run.write("config.yaml", print_config(config, self.record()).encode())
         run.write("environment.json", _json(environment()))
 
@@ -284,12 +286,10 @@ def _too_few_to_evaluate(rows: int) -> PoolError:
     )
 
 
-def _named(
-    run: RunDirectory | None, references: References | None, table: Sequence[GivenRow]
-) -> tuple[str, ...] | None:
+def _named(saved: SavedRun | None, references: References | None, table: Sequence[GivenRow]) -> tuple[str, ...] | None:
     """Return the classes of a pool that names none: a begun run's, else what examples and labels say."""
-    if run is not None:
-        return read_saved(run).classes
+    if saved is not None:
+        return saved.classes
     first = () if references is None else references.classes
     return (*first, *(name for name in names_of(table) or () if name not in first))
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -26,21 +26,26 @@ OUT = "--out"
 class Wanted:
     """Say what is to be made of a pool, and where it goes; travels to whoever makes it.
 
-    network: None for pixels alone. verify: read what is there, and make what is damaged anew.
+    network: None for pixels alone. verify: read what is there, and make what is damaged anew. mark: of the folder, by
+    which a node knows that it sees the same.
     """
 
     images: ImageTable
     network: Frozen | None
     out: str
     verify: bool
+    mark: bytes = b""
 
     def on(self, device: torch.device) -> Preparing:
         """Open it where it is made.
 
         Raises:
-            ConfigError: the network learns from the pool in a run, or cannot be had.
+            ConfigError: the network learns from the pool in a run, or cannot be had. StorageError: the folder is not
+                the one that the driver holds.
         """
-        return Preparing(self.images, self.made(device), PreparedFolder(self.out, OUT), device, self.verify)
+        folder = PreparedFolder(self.out, OUT)
+        folder.require(self.mark)
+        return Preparing(self.images, self.made(device), folder, device, self.verify)
 
     def made(self, device: torch.device) -> FeatureNetwork | None:
         """Make the network on a device."""
@@ -92,7 +97,8 @@ def prepare_pool(
         out: folder or URI. tell: hears how many of the rows that were missing are done, and how many there are.
 
     Raises:
-        ConfigError, PoolError: the pool or the network cannot be prepared. StorageError: `out` cannot be written.
+        ConfigError, PoolError: the pool or the network cannot be prepared. StorageError: `out` cannot be written, or is
+            not one folder for all nodes.
         RunLockedError: another process prepares there. ClusterError: the cluster cannot be joined.
     """
     config, began = with_absolute_places(config), time.monotonic()
@@ -104,7 +110,9 @@ def prepare_pool(
     if images.source.encrypted:
         warn_of_copies(wanted.out)
     files = skipped = done = 0
-    with PreparedFolder(wanted.out, OUT).written():
+    folder = PreparedFolder(wanted.out, OUT)
+    with folder.written():
+        wanted = replace(wanted, mark=folder.mark())
         if choose_shards(config, images.rows):
             from distal.driver.preparing_tasks import prepare_on_cluster
 
@@ -118,8 +126,8 @@ def prepare_pool(
             tell(done, total)
     name = None if network is None else network.name
     seconds = time.monotonic() - began
-    place = PreparedFolder(wanted.out, OUT).place
-    return Prepared(images.rows, images.image_size, images.channels, name, place, files, skipped, seconds)
+    size, channels = images.image_size, images.channels
+    return Prepared(images.rows, size, channels, name, folder.place, files, skipped, seconds)
 
 
 def _prepare_here(wanted: Wanted) -> tuple[Sequence[Stretch], Iterator[Made]]:

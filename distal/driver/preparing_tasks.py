@@ -1,7 +1,9 @@
 """Prepare the stretches of a pool on a cluster by Ray Data, whose actors keep the frozen network between them."""
 
 import logging
+import platform
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,24 +16,39 @@ from distal.config import Config
 from distal.driver.cluster import cluster, living_nodes
 from distal.driver.preparing import Wanted
 from distal.errors import ClusterError, DistalError
-from distal.pool.preparing import Made, Stretch
+from distal.pool.preparing import Made, Preparing, Stretch
+
+logger = logging.getLogger(__name__)
 
 
 class StretchMaker:
     """Make stretches in an actor of Ray Data. hash: of the network as the first node made it."""
 
     def __init__(self, wanted: Wanted, hash: str, device: str) -> None:
-        self._preparing = wanted.on(torch.device(device))
-        if self._preparing.hash != hash:
-            raise ClusterError(
-                "features.network: the nodes of this cluster do not compute alike (some gain from bfloat16, some do "
-                "not), so their features would not be of one kind.\nTake nodes of one kind, or classifier=head."
-            )
+        self._begin = partial(_begun, wanted, hash, torch.device(device))
+        self._preparing: Preparing | None = None
 
-    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[int]]:
-        """Make one stretch; its numbers by name."""
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[Any]]:
+        """Make one stretch; its numbers by name, and the kind of processor that made it."""
+        if self._preparing is None:  # here, for of what refuses an actor's beginning Ray tells no more than its text
+            self._preparing = self._begin()
         made = self._preparing.make(Stretch(int(batch["first"][0]), int(batch["last"][0])))
-        return {"rows": [made.rows], "files": [made.files], "skipped": [made.skipped]}
+        return {"rows": [made.rows], "files": [made.files], "skipped": [made.skipped], "kind": [_kind()]}
+
+
+def _begun(wanted: Wanted, hash: str, device: torch.device) -> Preparing:
+    preparing = wanted.on(device)
+    if preparing.hash != hash:
+        raise ClusterError(
+            "features.network: the nodes of this cluster do not compute alike (some gain from bfloat16, some do "
+            "not), so their features would not be of one kind.\nTake nodes of one kind, or classifier=head."
+        )
+    return preparing
+
+
+def _kind() -> str:
+    """Name the instructions that products are computed by here: others sum in another order."""
+    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
 
 
 def prepare_on_cluster(config: Config, wanted: Wanted) -> tuple[Sequence[Stretch], Iterator[Made]]:
@@ -81,11 +98,19 @@ def _by_ray_data(
         num_cpus=cpus,
         num_gpus=gpus,
     )
+    kinds: set[str] = set()
     try:
         for row in data.iter_rows():
+            kinds.add(row["kind"])
             yield Made(row["rows"], row["files"], row["skipped"])
     except RayError as error:
         raise _own_error(error) from None
+    if len(kinds) > 1 and arguments[0].network is not None:
+        logger.warning(
+            "features were made by processors of %d kinds (%s), whose last bits differ; runs that fetch them all see "
+            "the same ones",
+            *(len(kinds), ", ".join(sorted(kinds))),
+        )
 
 
 def _asked(wanted: Wanted, device: str, cpus: float, gpus: float) -> tuple[Sequence[Stretch], str]:

@@ -47,7 +47,7 @@ class Resources:
 def possible_sizes(train: TrainConfig) -> list[int]:
     """Return the numbers of workers that training may start with, ascending: they divide the batch evenly."""
     least = train.workers if train.min_workers is None else train.min_workers
-    return [n for n in range(least, train.workers + 1) if n == 0 or train.batch_size % n == 0]
+    return [n for n in range(least, train.workers + 1) if n == 0 or train.global_batch % n == 0]
 
 
 def sizes_to_hold(config: Config, resources: "Resources", nodes: Sequence[Mapping[str, float]]) -> list[int]:

@@ -6,6 +6,7 @@ Labeled rows are asked for every few steps; the rows that came last are kept, so
 """
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -30,28 +31,33 @@ KEPT_BYTES = 64 * 2**20
 
 
 class LastRows:
-    """Keep the rows that were used last, within a limit of bytes; where it is sent to, it begins empty."""
+    """Keep the rows that were used last, within a limit of bytes; where it is sent to, it begins empty.
+
+    Threads may share it: a step's batches are made ahead in one of their own.
+    """
 
     def __init__(self, limit: int) -> None:
-        self._limit, self._rows = limit, dict[int, Pixels]()
+        self._limit, self._rows, self._turn = limit, dict[int, Pixels](), threading.Lock()
 
     def __reduce__(self) -> tuple[type["LastRows"], tuple[int]]:
         return LastRows, (self._limit,)
 
     def find(self, row_ids: Ids) -> dict[int, Pixels]:
         """Return those of these rows that are kept, uint8 [C, H, W] by id; they are the last used now."""
-        found = {row: self._rows.pop(row) for row in set(row_ids.tolist()) if row in self._rows}
-        self._rows |= found
-        return found
+        with self._turn:
+            found = {row: self._rows.pop(row) for row in set(row_ids.tolist()) if row in self._rows}
+            self._rows |= found
+            return found
 
     def keep(self, row_ids: Ids, pixels: Pixels) -> None:
         """Keep copies of rows, uint8 [n, C, H, W]; those unused for longest give way."""
-        for row, image in zip(row_ids.tolist(), pixels, strict=True):
-            self._rows.pop(row, None)
-            self._rows[row] = image.copy()
         most = self._limit // max(1, pixels[:1].nbytes)
-        for row in list(self._rows)[: max(0, len(self._rows) - most)]:
-            del self._rows[row]
+        with self._turn:
+            for row, image in zip(row_ids.tolist(), pixels, strict=True):
+                self._rows.pop(row, None)
+                self._rows[row] = image.copy()
+            for row in list(self._rows)[: max(0, len(self._rows) - most)]:
+                del self._rows[row]
 
 
 class ServedRows:
@@ -64,7 +70,7 @@ class ServedRows:
     def __init__(self, images: ImageTable, handles: Sequence[Any], bounds: Sequence[tuple[int, int]]) -> None:
         self._images = images
         self._last = LastRows(KEPT_BYTES)
-        self._lost: set[Any] = set()
+        self._lost: dict[Any, Any] = {}  # whoever did not answer, and what it was asked then
         self.follow([Piece(blocks, handle) for blocks, handle in zip(bounds, handles, strict=True)])
 
     def follow(self, pieces: Sequence[Piece]) -> None:
@@ -80,7 +86,7 @@ class ServedRows:
         """Ask for rows now; the function that is returned waits for them.
 
         A shard that dies before it has answered is asked again by Ray when it has been restarted. One that does not
-        answer is asked no more: any other can read its rows where the pool lies.
+        answer is asked no more until it has: any other can read its rows where the pool lies.
 
         Raises:
             DistalError: from that function, where a shard cannot read them or none answers.
@@ -119,9 +125,9 @@ class ServedRows:
 
         Return who was asked, and the reference to the answer.
         """
-        if owner not in self._lost:
+        if not self._is_lost(owner):
             return owner, owner.pixels.options(max_task_retries=-1).remote(row_ids)
-        others = [each for each in dict.fromkeys(self._handles) if each not in self._lost]
+        others = [each for each in dict.fromkeys(self._handles) if not self._is_lost(each)]
         if not others:
             raise ClusterError(
                 f"no shard has sent pixels within {ANSWER_S:g} s: their nodes may be lost.\n"
@@ -144,6 +150,25 @@ class ServedRows:
             if who not in self._lost:
                 reason = type(error).__name__
                 logger.warning("a shard sent no pixels within %g s (%s); asking others", ANSWER_S, reason)
-            self._lost.update({owner, who})
+            # What died for good never answers; what comes back answers what Ray asks it again.
+            self._lost.setdefault(who, None if isinstance(error, RayActorError) else reference)
             return None
         return answer
+
+    def _is_lost(self, who: Any) -> bool:
+        """Say whether a shard has still not answered what it was asked last; looking costs no call."""
+        reference = self._lost.get(who)
+        if who not in self._lost or reference is None:
+            return who in self._lost
+        if not ray.wait([reference], timeout=0)[0]:
+            return True
+        try:
+            ray.get(reference, timeout=0)
+        except (GetTimeoutError, RayActorError):
+            self._lost[who] = None
+            return True
+        except RayTaskError:
+            pass  # an answer as well
+        self._lost.pop(who, None)
+        logger.info("a shard that sent no pixels answers again, and is asked again")
+        return False

@@ -10,6 +10,9 @@ SchedulerName = Literal["asha", "hyperband", "median", "pbt", "none"]
 SearcherName = Literal["random", "grid", "optuna", "bohb"]
 LoggerName = Literal["tensorboard", "mlflow", "wandb"]
 
+SILENT_S = 1800.0
+"""Longer than a shard may be silent, or ranks wait for one another: what hangs there is mended, or told, before."""
+
 
 class EarlyStopConfig(Section):
     """When a trial is given up. Everything counts in rounds of the base configuration, as labels spent."""
@@ -94,5 +97,10 @@ class SweepConfig(Section):
     early_stop: EarlyStopConfig = Field(default_factory=EarlyStopConfig)
     resources: TrialResources = Field(default_factory=TrialResources)
     concurrency: Count | None = Field(None, description="trials at a time; null: as many as the cluster holds")
+    silent_s: Positive = Field(
+        SILENT_S,
+        description="seconds after which a trial is hung and counts as failed that shows no sign of work, which is CPU "
+        "spent by the thread that runs its rounds; not a limit on how long a round takes",
+    )
     hours: Positive | None = Field(None, description="the sweep ends after this time; null: when its trials have")
     loggers: list[LoggerName] = Field(["tensorboard"], description="who else is told: tensorboard, mlflow, wandb")

@@ -7,7 +7,7 @@ was. The member's last generation is the one that counts.
 import itertools
 import re
 
-from distal.checkpoints import read_saved
+from distal.checkpoints import BATCH, read_saved
 from distal.data.references import FILE as REFERENCES
 from distal.data.tables import TABLES
 from distal.errors import RunError
@@ -60,8 +60,9 @@ def adopt(directory: RunDirectory, source: RunDirectory, rounds: int, member: st
     target = directory.inside(TRIALS, f"{member}.g{len(own)}")
     _copy(source, target, rounds)
     saved = read_saved(source)
-    config = make_config(with_values(saved.config, {**point, "name": target.name}))
-    target.write(CONFIG, print_config(config, saved.resolved).encode())
+    config = make_config(with_values(saved.given, {**point, "name": target.name}))
+    facts = {name: fact for name, fact in saved.resolved.items() if name != BATCH}  # of the source's own keys
+    target.write(CONFIG, print_config(config, facts).encode())
     write_note(target, TRIAL, {**latest, "point": point, "origin": origin})  # last: from here on it counts
     return target
 

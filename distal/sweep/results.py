@@ -206,7 +206,7 @@ def _read_trial(run: RunDirectory, note: dict[str, Any], sweep: SweepConfig, mod
     curve = curve_of(read_results(run), sweep.metric, mode, sweep.early_stop.smoothing)
     point: Point = note["point"]
     if run.exists():  # what the run really had: a value that never reached it must not be called the winner
-        values = flatten(read_saved(run).config)
+        values = flatten(read_saved(run).given)
         point = {key: values.get(key) for key in point}
     return Trial(run.name, point, note["seed"], ended["state"], ended["reason"], curve)
 

@@ -24,9 +24,11 @@ from distal.errors import ClusterError, DistalError, RunLockedError, StorageErro
 from distal.resolve import flatten, make_config, with_values
 from distal.run.directory import RunDirectory
 from distal.run.results import RoundResult
+from distal.sweep.config import SILENT_S
 from distal.sweep.lineage import adopt, generations
 from distal.sweep.objective import worst
 from distal.sweep.resolve import SWEEP
+from distal.sweep.silence import end_process, watched
 from distal.sweep.space import Point
 from distal.sweep.trials import (
     ENDED,
@@ -54,7 +56,8 @@ class TrialJob:
 
     directory: the sweep's. mark: the bytes of its sweep.yaml, by which a node knows that it sees the same folder.
     base: configuration of the runs, with the resources that a trial has. grace: labels asked before a trial may be
-    given up.
+    given up. silent_s: seconds without a sign of work after which a trial has failed. launch: names this launch of the
+    sweep: what hung in it is not begun again before the next.
     """
 
     directory: RunDirectory
@@ -64,6 +67,8 @@ class TrialJob:
     mode: str
     smoothing: float
     grace: int
+    silent_s: float = SILENT_S
+    launch: str = ""
 
 
 class SweepTrial(tune.Trainable):  # type: ignore[misc]
@@ -76,16 +81,22 @@ class SweepTrial(tune.Trainable):  # type: ignore[misc]
     def setup(self, config: dict[str, Any], job: TrialJob) -> None:
         """Begin the trial, or take it up where its run directory says."""
         self._job = job
-        self._attempt(self._begin, config)
+        with watched(job.silent_s, self._end_hung):
+            self._attempt(self._begin, config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Begin another trial in this process, whose start is paid."""
-        self.cleanup()
-        self._attempt(self._begin, new_config)
+        with watched(self._job.silent_s, self._end_hung):
+            self.cleanup()
+            self._attempt(self._begin, new_config)
         return True
 
     def step(self) -> dict[str, Any]:
         """Return the next committed round that trains: one that is on disk already, or one that is run now."""
+        with watched(self._job.silent_s, self._end_hung):
+            return self._next()
+
+    def _next(self) -> dict[str, Any]:
         try:
             if self._refusal is not None:
                 raise self._refusal
@@ -183,13 +194,17 @@ class SweepTrial(tune.Trainable):  # type: ignore[misc]
         self._rounds = self._all_rounds()
 
     def _all_rounds(self) -> Iterator[RoundResult]:
-        if (read_note(self._run, ENDED) or {}).get("state") == "failed":
+        ended = read_note(self._run, ENDED) or {}
+        hung = ended.get("state") == "failed" and self._job.launch and ended.get("launch") == self._job.launch
+        if ended.get("state") == "failed" and not hung:
             # Begun anew: what it failed of may be mended. Not before the first step: Tune starts a process with a
             # trial's configuration and may have stepped that trial in another one by then.
             self._run.delete(ENDED)
         for waited in itertools.count():
             known = _last(self._results)
             yield from (result for result in read_results(self._run) if result.round > known)
+            if hung:
+                raise TrainingError(ended["reason"])
             if (read_note(self._run, ENDED) or {}).get("state") in ("finished", "stopped"):
                 return
             learner = ActiveLearner(self._config)
@@ -210,7 +225,7 @@ class SweepTrial(tune.Trainable):  # type: ignore[misc]
 
     def _require_reached(self) -> None:
         """Require each searched value to stand in the configuration that the run itself wrote down."""
-        values = flatten(read_saved(self._run).config)
+        values = flatten(read_saved(self._run).given)
         for key, value in self._point.items():
             if values.get(key) != value:
                 raise TrainingError(
@@ -240,6 +255,17 @@ class SweepTrial(tune.Trainable):  # type: ignore[misc]
         except StorageError as error:
             return self._report(True) | {"fatal": str(error)}
         return self._report(True) | {"objective": worst(self._job.mode), "failed": reason}
+
+    def _end_hung(self, where: str) -> None:
+        """Note that this trial has failed, and end its process: Tune begins it anew, and hears of it then."""
+        reason = (
+            f"no sign of work for {self._job.silent_s:g} s, {where}.\n"
+            "Mend what it waits for, or raise silent_s where that takes so long; --resume begins the trial again."
+        )
+        logger.warning("a trial hangs: %s", reason)
+        note = {"state": "failed", "reason": reason, "launch": self._job.launch}
+        run = getattr(self, "_run", None)
+        end_process(lambda: None if run is None else write_note(run, ENDED, note))
 
     def _reason(self) -> str:
         stopped = read_note(self._run, "stopped.json") or {}

@@ -1,6 +1,7 @@
 """Run a sweep: check it, prepare what its trials share, hand them to Tune, and read what they left behind."""
 
 import math
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ from distal.sweep.trial import TrialJob
 from distal.sweep.trials import ENDED, TRIALS, read_note, trial_name
 from distal.sweep.watch import Watcher, watch_nothing
 
-MAY_CHANGE = ("address", "storage", "name", "trials", "concurrency", "resources.", "hours", "loggers")
+MAY_CHANGE = ("address", "storage", "name", "trials", "concurrency", "resources.", "silent_s", "hours", "loggers")
 """Keys that may change when a sweep is taken up again; its folder may have moved."""
 
 BASE_MAY_CHANGE = ("storage", "autoscaling", "wait_s", "pool.silent_s")
@@ -119,7 +120,8 @@ def _run_trials(
         share(own, directory)
         mode = direction(sweep.metric, sweep.mode, base.evaluate)
         stop = sweep.early_stop
-        job = TrialJob(directory, mark, own, sweep.metric, mode, stop.smoothing, stop.grace * base.query.batch)
+        grace, launch = stop.grace * base.query.batch, uuid.uuid4().hex
+        job = TrialJob(directory, mark, own, sweep.metric, mode, stop.smoothing, grace, sweep.silent_s, launch)
         fit(sweep, base, space, points, job, most, watch)
 
 

@@ -34,7 +34,7 @@ def require_memory(
         G, D = (build() for build in assembled(net, image_size, channels, classes))
     assert isinstance(D, Discriminator)
     weights = WEIGHT_BYTES * sum(p.numel() for module in (G, D) for p in module.parameters())
-    images = math.ceil(config.train.batch_size / ranks)
+    images = math.ceil(config.train.global_batch / ranks)
     has = memory_bytes(torch.device(device))
     # First as if no layer made the image smaller: to count them, meta tensors import sympy, which takes a second.
     most = image_size**2 * sum(weight.shape[0] for weight in D.parameters() if weight.ndim > 1)
@@ -46,8 +46,9 @@ def require_memory(
     if weights + batch <= has:
         return
     network_is = f"net.width={net.width}, net.latent_dim={net.latent_dim} and net.features={net.features}"
+    batch_is = f"train.batch_size={config.train.global_batch}"
     raise ConfigError(
-        f"{network_is if weights > batch else f'train.batch_size={config.train.batch_size}'}: training needs at least "
+        f"{network_is if weights > batch else batch_is}: training needs at least "
         f"{weights / 2**30:,.1f} GiB for the networks and {batch / 2**30:,.1f} GiB for a batch; there are "
         f"{has / 2**30:,.1f} GiB.\nLower net.width, net.latent_dim or train.batch_size, or raise train.workers, which "
         "divide the batch."

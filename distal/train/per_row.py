@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from distal import streams
+from distal.train.carrying import carried
 
 HELD = 2**26
 """Values of gradients that are held at a time, 256 MiB: rows are taken in groups of as many as that allows."""
@@ -45,5 +46,5 @@ def clipped_sum(
 def add_noise_(totals: Mapping[str, Tensor], deviation: float, seed: int, *name: streams.Name) -> None:
     """Add normal noise of this deviation to each tensor, in place, from the stream of this name and the tensor's."""
     for key, total in totals.items():
-        noise = streams.normal(tuple(total.shape), seed, *name, key).to(total.device)
+        noise = carried(streams.normal(tuple(total.shape), seed, *name, key), total.device)
         total.add_(noise, alpha=deviation)

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from itertools import accumulate
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
@@ -99,9 +100,9 @@ def train_round(
     Raises:
         TrainingError: a loss or a weight is not finite, or a loss exploded, once more than the round may go back.
     """
-    if comm.size > model.config.train.batch_size // 2:
+    if comm.size > model.config.train.global_batch // 2:
         raise ConfigError(
-            f"train.batch_size: {model.config.train.batch_size} rows cannot be divided among {comm.size} workers; "
+            f"train.batch_size: {model.config.train.global_batch} rows cannot be divided among {comm.size} workers; "
             f"expected at least {2 * comm.size}."
         )
     layers = [layer for module in model.modules().values() for layer in module.modules()]
@@ -189,11 +190,13 @@ class _Round:
 
 def spoiled(model: Trainable) -> list[str]:
     """Name the networks of which a weight or a buffer is not finite."""
-    return [
-        f"weights of {name.replace('_', ' ')}"
-        for name, module in model.modules().items()
-        if not all(bool(t.isfinite().all()) for t in module.state_dict().values())
-    ]
+    # One answer for all, for a GPU is waited for at each.
+    states = {name: list(module.state_dict().values()) for name, module in model.modules().items()}
+    flags = [t.isfinite().all() for state in states.values() for t in state]
+    finite = torch.stack(flags).tolist() if flags else []
+    ends = accumulate(len(state) for state in states.values())
+    sound = {name: all(finite[end - len(states[name]) : end]) for name, end in zip(states, ends, strict=True)}
+    return [f"weights of {name.replace('_', ' ')}" for name in states if not sound[name]]
 
 
 def diverged(model: Trainable, wrong: list[str], where: str, restored: int) -> TrainingError:

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,10 +11,14 @@ import numpy.typing as npt
 from distal import streams
 from distal.data.protocol import Ids, Pixels, Rows
 from distal.errors import TrainingError
+from distal.train.ahead import Ahead
 from distal.train.synthesized import Synthesized
 
 PREFETCH_STEPS = 2
 """How many steps ahead of need pixels are asked for: a few batches of memory, and the network's time is hidden."""
+
+BATCHES_AHEAD = 2
+"""How many batches are made, and carried to a GPU, ahead of need: the next, and one more for two of an update."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,8 @@ class TrainingRows:
     labeled, 1 every class as often as any other; between, a class of c rows has the weight c^(1 - balance).
     synthesized: images that the run drew itself and people have answered; they are none of the rows. run_length:
     unlabeled rows are drawn in runs of so many neighbours.
+
+    ahead, recent: batches on their way to a GPU, and what else those before were asked for (`train/batch.py`).
     """
 
     candidates: Callable[[np.random.Generator, int], Ids] | None = None
@@ -65,7 +72,13 @@ class TrainingRows:
         weights = counts[which] ** -float(balance) if len(labels) else np.zeros(0)
         self._weights = weights
         self._cumulative = np.cumsum(weights / weights.sum()) if len(labels) else weights
+        self._forget()
+
+    def _forget(self) -> None:
+        """Begin with nothing that was asked for before."""
         self._asked: dict[tuple[int, ...], Slice] = {}
+        self.ahead: Ahead[Any] = Ahead(BATCHES_AHEAD)
+        self.recent: dict[tuple[str, int], int] = {}
 
     def reweighted(
         self,
@@ -79,7 +92,8 @@ class TrainingRows:
         about so many unlabeled rows, usable or not; None: uniformly.
         """
         other = copy.copy(self)
-        other.seed, other.candidates, other._asked = seed, candidates, {}
+        other.seed, other.candidates = seed, candidates
+        other._forget()
         if times is not None and len(times):
             other._weights = self._weights * times
             other._cumulative = np.cumsum(other._weights / other._weights.sum())

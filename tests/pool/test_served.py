@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ray.exceptions import GetTimeoutError, RayTaskError
+from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
 from distal.config import PoolConfig
 from distal.data import cache as cache_module
@@ -26,6 +26,7 @@ class Handle:
 
     def __init__(self, images: ImageTable) -> None:
         self.images, self.asked, self.kept, self.silent = images, list[list[int]](), list[bool](), False
+        self.gone = False
 
     @property
     def pixels(self) -> "Handle":
@@ -42,9 +43,21 @@ class Handle:
         def answer() -> np.ndarray:
             if self.silent:
                 raise GetTimeoutError
+            if self.gone:
+                raise RayActorError
             return self.images.pixels(row_ids)
 
         return answer
+
+
+def has_come(answer: Callable[[], np.ndarray]) -> bool:
+    try:
+        answer()
+    except GetTimeoutError:
+        return False
+    except RayActorError:
+        return True
+    return True
 
 
 @pytest.fixture
@@ -64,6 +77,7 @@ def expected(table: Callable[[str], ImageTable]) -> Callable[[np.ndarray], np.nd
 def served(table: Callable[[str], ImageTable], monkeypatch: pytest.MonkeyPatch) -> tuple[ServedRows, list[Handle]]:
     """Return rows on a node that has decoded the chunk of rows 32 to 63 alone, and three shards elsewhere."""
     monkeypatch.setattr("ray.get", lambda answer, timeout: answer())
+    monkeypatch.setattr("ray.wait", lambda answers, timeout: (list(filter(has_come, answers)), []))
     here = table("here")
     here.skipped(2, 4)
     handles = [Handle(table("there")) for _ in BOUNDS]
@@ -115,6 +129,30 @@ def test_in_place_of_a_shard_that_does_not_answer_another_reads_its_rows_and_kee
     assert handles[0].asked == [[0, 8]] * 2, "asked no more"
     stand_in = handles[1] if [0, 8] in handles[1].asked else handles[2]
     assert [own for rows, own in zip(stand_in.asked, stand_in.kept, strict=True) if rows == [0, 8]] == [False] * 2
+
+
+def test_a_shard_that_answers_late_is_asked_again_from_then_on(
+    served: tuple[ServedRows, list[Handle]], expected: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    rows, handles = served
+    handles[0].silent = True
+    ids = np.array([0, 8])
+    assert np.array_equal(rows.pixels(ids), expected(ids))
+    assert np.array_equal(rows.pixels(ids + 1), expected(ids + 1))
+    assert handles[0].asked == [[0, 8]]
+    handles[0].silent = False
+    assert np.array_equal(rows.pixels(ids + 2), expected(ids + 2))
+    assert handles[0].asked == [[0, 8], [2, 10]]
+
+
+def test_a_shard_that_died_for_good_is_not_asked_again(
+    served: tuple[ServedRows, list[Handle]], expected: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    rows, handles = served
+    handles[0].gone = True
+    for row in range(3):
+        assert np.array_equal(rows.pixels(np.array([row])), expected(np.array([row])))
+    assert handles[0].asked == [[0]]
 
 
 def test_shards_that_do_not_answer_are_waited_for_together(

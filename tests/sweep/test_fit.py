@@ -55,6 +55,27 @@ def test_what_hyperband_selects_comes_to_its_end(tmp_path: Path) -> None:
     assert last[results.best.trials[0].name] == 4
 
 
+def test_a_trial_that_hangs_has_failed_in_words_and_the_sweep_goes_on_without_it_until_it_is_resumed(
+    tmp_path: Path,
+) -> None:
+    rates = {RATE: {"grid": [written_runs.HANGING, 1e-5]}}
+    own: dict[str, Any] = {"searcher": "grid", "early_stop": {"scheduler": "none"}, "silent_s": 3.0}
+    folder = SweepFolder(tmp_path, space=rates, concurrency=1, **own)
+    results = run_sweep(folder.sweep)
+    states = {trial.point[RATE]: (trial.state, len(trial.curve)) for trial in results.trials}
+    assert states == {
+        written_runs.HANGING: ("failed", written_runs.HANGS_AT - 1),
+        1e-5: ("finished", ROUNDS),
+    }
+    (hung,) = [trial for trial in results.trials if trial.state == "failed"]
+    assert "no sign of work for 3 s, in _all_rounds (distal/sweep/trial.py" in hung.reason
+    assert "raise silent_s" in hung.reason
+
+    (tmp_path / folder.sweep.name / "trials" / written_runs.MENDED).touch()
+    again = run_sweep(folder.sweep, resume=True)
+    assert [(trial.state, len(trial.curve)) for trial in again.trials] == [("finished", ROUNDS)] * 2
+
+
 def population(storage: Path) -> dict[str, Any]:
     """Describe three members of which one will fail."""
     stop = {"scheduler": "pbt", "interval": 1, "quantile": 0.5}

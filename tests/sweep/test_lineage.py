@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from resolved_facts import RESOLVED
 from sweep_folders import SweepFolder
 
 from distal.checkpoints import read_saved
 from distal.errors import RunError
+from distal.resolve import make_config, print_config, with_values
 from distal.run.directory import RunDirectory
 from distal.sweep.lineage import adopt, current_runs, generations
 from distal.sweep.trials import TRIAL, read_results
@@ -38,6 +40,15 @@ def test_the_next_generation_has_the_others_rounds_under_its_own_values(folder: 
     assert (config.name, config.model.learning_rate_g) == ("member-000.g1", 4e-4)
     assert target.read("rounds/0002/checkpoint/manifest.json") == b"weights of round 2"
     assert target.list("rounds/0001/checkpoint") == []
+
+
+def test_a_changed_batch_of_each_worker_is_the_next_generations_global_batch(folder: SweepFolder) -> None:
+    source = folder.directory.inside("trials", "member-001")
+    config = make_config(with_values(folder.base, {"train.batch_per_worker": 16, "train.workers": 2}))
+    source.write("config.yaml", print_config(config, RESOLVED | {"batch_size": 32}).encode())
+    assert read_saved(source).config.train.global_batch == 32
+    target = adopt(folder.directory, source, 2, "member-000", {"train.batch_per_worker": 24})
+    assert read_saved(target).config.train.global_batch == 48
 
 
 def test_the_generation_before_stays_and_counts_no_more(folder: SweepFolder) -> None:

@@ -96,6 +96,14 @@ def test_a_value_that_did_not_reach_its_run_is_refused(folder: SweepFolder) -> N
         trial._require_reached()
 
 
+def test_a_searched_batch_of_each_worker_is_found_in_its_run_and_in_the_results(tmp_path: Path) -> None:
+    point = {"train.batch_per_worker": 8}
+    folder = SweepFolder(tmp_path, space={"train.batch_per_worker": [8, 16]}, early_stop={"grace": 2})
+    folder.add(point, [9.0])
+    begin(folder, point)._require_reached()
+    assert Results.read(folder.directory).trials[0].point == point
+
+
 def test_a_damaged_note_ends_the_sweep_in_words(folder: SweepFolder) -> None:
     run = folder.add(POINT, [9.0])
     run.write(ENDED, b"[")

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from resolved_facts import RESOLVED
@@ -18,6 +19,9 @@ from distal.sweep.trial import SweepTrial, TrialJob
 from distal.sweep.trials import read_results
 
 FAILING, FAILS_AT = "member-002", 2
+HANGING, HANGS_AT, MENDED = 1e-9, 3, "mended"
+"""The rate of a run that hangs, the round in which it does, and the file beside the runs that ends it."""
+
 PAUSE_S = 0.2
 """How long a round takes, in which nothing is computed."""
 
@@ -41,7 +45,8 @@ class WrittenRun:
         for number in range(len(run.committed()) + 1, config.rounds + 1):
             if number >= FAILS_AT and config.name.startswith(FAILING):
                 raise TrainingError("the loss is not finite")
-            time.sleep(PAUSE_S)
+            hangs = config.model.learning_rate_g == HANGING and number == HANGS_AT
+            time.sleep(3600 if hangs and not Path(config.storage, MENDED).exists() else PAUSE_S)
             run.write(f"rounds/{number:04d}/samples.png", BALLAST)
             write_round(run, config, number, 100.0 * rate / number)
             yield read_results(run)[-1]

@@ -9,8 +9,10 @@ from small_pools import images, write_pool
 
 from distal.config import PoolConfig
 from distal.data import cache
+from distal.data.prepared import PreparedFolder
 from distal.data.table import open_images
 from distal.driver.preparing import Prepared, prepare_pool
+from distal.errors import StorageError
 from distal.resolve import read_config
 
 pytestmark = pytest.mark.system
@@ -38,6 +40,14 @@ def test_ray_data_makes_the_files_that_one_process_makes(pool: Path, local_ray: 
     assert (prepared(pool, str(here), 0).files, prepared(pool, str(there), 1).files) == (7, 7)
     assert files(here) == files(there)
     assert prepared(pool, str(there), 1).files == 0
+
+
+def test_a_folder_that_is_another_on_a_node_is_refused_in_words(
+    pool: Path, local_ray: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PreparedFolder, "mark", lambda folder: b"of another machine")  # in this process alone
+    with pytest.raises(StorageError, match=r"--out: .*elsewhere on .* is not the folder .*\n.*s3://bucket/prepared"):
+        prepared(pool, str(pool.parent / "elsewhere"), 1)
 
 
 def test_a_pool_that_is_prepared_on_s3_is_not_decoded_again(

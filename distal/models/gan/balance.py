@@ -62,7 +62,7 @@ class Balance:
     @classmethod
     def of(cls, config: Config, own: BalanceConfig, loss: AdversarialLoss, device: torch.device) -> "Balance | None":
         """Return what the section asks for; None where it names no knob."""
-        batch = config.train.batch_size * config.train.accumulate
+        batch = config.train.global_batch * config.train.accumulate
         return None if own.knob == "none" else cls(own, loss, batch, device)
 
     def measure(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:

@@ -26,6 +26,7 @@ from distal.nets.held import learns_
 from distal.nets.precision import autocast
 from distal.train.accountant import Accountant
 from distal.train.batch import Batch
+from distal.train.carrying import carried
 from distal.train.checkpoint import Checkpoint, damaged
 from distal.train.descent import Losses, descend, step_down
 from distal.train.per_row import RowLoss, add_noise_, clipped_sum
@@ -52,8 +53,8 @@ class Privacy:
         """Return what the section asks for; None where it asks for no noise."""
         if own.noise is None:
             return None
-        labeled = round(config.train.labeled_fraction * config.train.batch_size)
-        return cls(own.noise, own.clip, own.delta, config.train.batch_size, labeled, Accountant())
+        labeled = round(config.train.labeled_fraction * config.train.global_batch)
+        return cls(own.noise, own.clip, own.delta, config.train.global_batch, labeled, Accountant())
 
     def to_tensors(self) -> dict[str, dict[str, Tensor]]:
         """Return what was spent, by the name of its file."""
@@ -191,17 +192,20 @@ def _public(batch: Batch, total: int, labels: bool, comm: Communicator) -> Batch
     source = streams.stream(batch.seed, "private generator", batch.step)
     latents = streams.normal((total, batch.latents.shape[1]), batch.seed, "private latents", batch.step)[mine]
     uniforms = torch.from_numpy(source.random((total, 1 + batch.augment_fake.shape[1]), dtype="float32"))[mine]
+    drawn = carried(uniforms, device)
     return replace(
         batch,
         images=batch.images.new_zeros(len(mine), *batch.images.shape[1:]),
         labels=batch.labels[:0],
-        latents=latents.to(device),
-        class_uniforms=uniforms[:, 0].to(device),
-        augment_real=uniforms[:, 1:].to(device),
-        augment_fake=uniforms[:, 1:].to(device),
+        latents=carried(latents, device),
+        class_uniforms=drawn[:, 0],
+        augment_real=drawn[:, 1:],
+        augment_fake=drawn[:, 1:],
         total=total,
         labeled_total=int(labels),
         positions=mine,
+        ready={},
+        recent={},
     )
 
 

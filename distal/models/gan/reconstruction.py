@@ -17,6 +17,7 @@ from distal.nets import Discriminator
 from distal.nets.encoder import Encoder
 from distal.nets.precision import autocast
 from distal.train.batch import Batch
+from distal.train.carrying import carried
 
 if TYPE_CHECKING:
     from distal.models.gan.objective import Objective
@@ -36,7 +37,7 @@ def chosen_rows(batch: Batch, fraction: float) -> tuple[Tensor, int]:
     """
     at = batch.positions.double()
     rows = torch.floor((at + 1) * fraction) > torch.floor(at * fraction)
-    return rows.nonzero().squeeze(1).to(batch.images.device), max(1, int(batch.total * fraction))
+    return carried(rows.nonzero().squeeze(1), batch.images.device), max(1, int(batch.total * fraction))
 
 
 @dataclass(frozen=True)

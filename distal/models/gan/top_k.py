@@ -8,6 +8,7 @@ from torch import Tensor
 
 from distal.communicator import Communicator
 from distal.train.batch import Batch
+from distal.train.carrying import carried
 
 FALL = 0.999
 """What is left of the share that G learns from after an update: D must first have learned what is good."""
@@ -26,7 +27,7 @@ def best_rows(fake_logits: Tensor, batch: Batch, share: float, comm: Communicato
     wanted = max(1, round(share * batch.total))
     if wanted >= batch.total:
         return slice(None), batch.share
-    positions = batch.positions.to(fake_logits.device)
+    positions = carried(batch.positions, fake_logits.device)
     everywhere = torch.zeros(batch.total, device=fake_logits.device)
     everywhere[positions] = fake_logits.detach()
     comm.sum_([everywhere])
