@@ -22,7 +22,7 @@ from distal.query.view import Bools, Doubles, Ints, View
 from distal.streams import row_uniforms
 
 WHOLE = 16_384  # rows up to which the reference is the pool itself
-SAMPLE = 4_096  # rows of a sample of a larger pool: 21 MB of 1,280 features
+SAMPLE = 8_192  # rows of a sample of a larger pool: 42 MB of 1,280 features
 UNIT = 2.0**18
 GROUP = 512  # rows of the reference in one product
 ROWS = 128  # rows compared with them: 512 x 128 float32 is 256 KiB, which stays in L2

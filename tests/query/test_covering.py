@@ -206,7 +206,7 @@ def test_of_a_sampled_pool_a_batch_is_the_best_of_rows_drawn_anew_each_round(mon
 
 
 def test_there_are_more_candidates_than_picks():
-    assert candidates(20_000, 20_000, 20) == pytest.approx(8192 / 20_000)
+    assert candidates(20_000, 20_000, 20) == pytest.approx(4096 / 20_000)
     assert candidates(20_000, 20_000, 1000) == pytest.approx(16_000 / 20_000)
     assert candidates(20_000, 9, 20) == candidates(16_384, 16_384, 20) == 1.0
 
