@@ -34,8 +34,8 @@ from distal.query.reference import (
 from distal.query.view import Bools, Doubles, Ints, View
 from distal.streams import row_uniforms
 
-CANDIDATES = 4_096  # rows of a large pool that a batch is picked from
-ROOM = 16  # candidates for each pick, where that is more
+CANDIDATES = 2_048  # rows of a large pool that a batch is picked from
+ROOM = 64  # candidates for each pick, where that is more
 NEVER = 2**62  # the version that rows which are no candidates are up to date with
 KEEP = 2**29  # bytes of similarities that a shard keeps of all its rows; where they are more it computes them anew
 

@@ -35,6 +35,7 @@ def same_whatever_the_cut(name: str, pool: View, k: int, ends: list[int], sample
         patch.setattr(reference, "WHOLE", 100 if sampled else reference.WHOLE)
         patch.setattr(reference, "SAMPLE", 60)
         patch.setattr(coverer, "CANDIDATES", 50)
+        patch.setattr(coverer, "ROOM", 4)
         one, many = choose(name, [pool], k), choose(name, cut(pool, ends), k)
     assert np.array_equal(one.row_ids, many.row_ids)
     assert np.array_equal(one.scores, many.scores)

@@ -192,6 +192,7 @@ def test_of_a_sampled_pool_a_batch_is_the_best_of_rows_drawn_anew_each_round(mon
     monkeypatch.setattr(reference, "WHOLE", 500)
     monkeypatch.setattr(reference, "SAMPLE", 2000)  # every row of the pool, so that the plain loop can follow
     monkeypatch.setattr(coverer, "CANDIDATES", 100)
+    monkeypatch.setattr(coverer, "ROOM", 4)
     drawn = {}
     for round in (1, 2):
         pool = make_pool(2000, labeled=0.0, unavailable=0.0, round=round)
@@ -206,8 +207,8 @@ def test_of_a_sampled_pool_a_batch_is_the_best_of_rows_drawn_anew_each_round(mon
 
 
 def test_there_are_more_candidates_than_picks():
-    assert candidates(20_000, 20_000, 20) == pytest.approx(4096 / 20_000)
-    assert candidates(20_000, 20_000, 1000) == pytest.approx(16_000 / 20_000)
+    assert candidates(20_000, 20_000, 20) == pytest.approx(2048 / 20_000)
+    assert candidates(20_000, 20_000, 200) == pytest.approx(12_800 / 20_000)
     assert candidates(20_000, 9, 20) == candidates(16_384, 16_384, 20) == 1.0
 
 
