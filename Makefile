@@ -7,6 +7,7 @@ STAMP := $(VENV)/installed
 export PYTHONDONTWRITEBYTECODE :=  # hundreds of processes read what the first has compiled; some machines write none
 
 .PHONY: demo test check label-studio format clean
+ARGS ?=
 
 demo: $(STAMP)  ## run the default job on the embedded digits and write its report
 	$(BIN)/distal run
@@ -22,6 +23,9 @@ check: $(STAMP)  ## lint, format, types, layers
 
 label-studio: $(STAMP)  ## label a run on a real Label Studio server, which is installed and started for it: ten minutes
 	$(BIN)/python tests/by_hand/label_studio.py
+
+results-%: $(STAMP) benchmarks/%.py  ## print a table of docs/results.md: make results-gate ARGS='magnetic_tile DATA OUT'
+	$(BIN)/python benchmarks/$*.py $(ARGS)
 
 format: $(STAMP)
 	$(BIN)/ruff format .
