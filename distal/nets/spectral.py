@@ -10,7 +10,8 @@ def spectral(weight: Tensor, u: Tensor, training: bool) -> Tensor:
 
     u: float [outputs], the left vector as last known; in training it is moved in place, a function of weights alone.
     """
-    with torch.autocast(weight.device.type, enabled=False):
+    kind = "cpu" if weight.is_meta else weight.device.type  # where only shapes are looked at there is no autocast
+    with torch.autocast(kind, enabled=False):
         matrix = weight.flatten(1)
         with torch.no_grad():
             v = F.normalize(matrix.T @ u, dim=0)

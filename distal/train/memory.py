@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -40,9 +41,8 @@ def require_memory(
     most = image_size**2 * sum(weight.shape[0] for weight in D.parameters() if weight.ndim > 1)
     if weights + VALUE_BYTES * most * images <= has:
         return
-    batch = (
-        VALUE_BYTES * outputs(D.trunk, D.see(torch.empty(1, channels, image_size, image_size, device="meta"))) * images
-    )
+    image = torch.empty(1, channels, image_size, image_size, device="meta")
+    batch = VALUE_BYTES * outputs(lambda: D.features(image)) * images
     if weights + batch <= has:
         return
     network_is = f"net.width={net.width}, net.latent_dim={net.latent_dim} and net.features={net.features}"
@@ -55,18 +55,20 @@ def require_memory(
     )
 
 
-def outputs(module: nn.Module, seen: tuple[torch.Tensor, ...]) -> int:
-    """Count the values that a module's layers with weights give out for one image, or what D sees of it, on meta."""
+def outputs(call: Callable[[], object]) -> int:
+    """Count the values that layers with weights give out in a call, those of a frozen network among them."""
     sizes: list[int] = []
 
     def note(layer: nn.Module, given: object, out: torch.Tensor) -> None:
-        sizes.append(out.numel())
-
-    for layer in module.modules():
         if isinstance(getattr(layer, "weight", None), nn.Parameter):
-            layer.register_forward_hook(note)
-    with torch.no_grad():
-        module(*seen)
+            sizes.append(out.numel())
+
+    hook = nn.modules.module.register_module_forward_hook(note)
+    try:
+        with torch.no_grad():
+            call()
+    finally:
+        hook.remove()
     return sum(sizes)
 
 

@@ -53,4 +53,4 @@ def test_the_weights_that_are_counted_are_those_that_are_built(monkeypatch: pyte
 def test_the_outputs_of_all_layers_are_counted() -> None:
     with torch.device("meta"):
         layers = torch.nn.Sequential(torch.nn.Conv2d(1, 5, 3, padding=1), torch.nn.Flatten(), torch.nn.Linear(80, 3))
-    assert outputs(layers, (torch.empty(1, 1, 4, 4, device="meta"),)) == 5 * 4 * 4 + 3
+    assert outputs(lambda: layers(torch.empty(1, 1, 4, 4, device="meta"))) == 5 * 4 * 4 + 3
