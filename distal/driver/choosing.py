@@ -8,7 +8,7 @@ another. More are generated until there are as many as wanted, or too few of the
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -46,7 +46,8 @@ class Chosen:
 
     images: uint8 [n, C, S, S]. labels: int64 [n]. latents: int64 [n], the ordinal of each image's latent in its seed's
     stream. confidence: float64 [n], the judge's probability of the class. closeness: float64 [n], to training, below 1
-    for a copy. Both NaN where nothing was filtered. notes: what is missing, class by class, and why.
+    for a copy. Both NaN where nothing was filtered. notes: what is missing, class by class, and why. features: float32
+    [n, d], what the judge saw of them; None where nothing was filtered.
     """
 
     images: Images
@@ -55,6 +56,7 @@ class Chosen:
     confidence: Doubles
     closeness: Doubles
     notes: tuple[str, ...] = ()
+    features: Tensor | None = None
 
 
 @dataclass
@@ -135,11 +137,11 @@ def filtered(
     begun: the first counts.sum() images, class by class, where somebody has looked at them already.
     """
     names, generator = known.generator.saved.classes, known.generator
-    training, held_out = known.training(), known.held_out()
+    training, held_out = known.training, known.held_out
     judge = Probe.fit(training.features[: len(known.labels)], known.labels, len(names), None, known.opened.config.seed)
     apart = usual_distance(held_out.features)
     classes = [_Class(int(count)) for count in counts]
-    parts = [unfiltered(generator, np.zeros_like(counts), seed, selector)]
+    parts = [replace(unfiltered(generator, np.zeros_like(counts), seed, selector), features=training.features[:0])]
     first = made = 0
     while any(each.missing for each in classes) and made < TRIES * counts.sum():
         listen(f"generating {sum(each.missing for each in classes):,} of {int(counts.sum()):,} images")
@@ -159,7 +161,8 @@ def filtered(
             else:
                 each.refused[why] += 1
         rows = np.array(kept, np.int64)
-        parts.append(Chosen(images[rows], labels[rows], first + rows, sure[rows], copies.closeness[rows]))
+        found = images[rows], labels[rows], first + rows, sure[rows], copies.closeness[rows]
+        parts.append(Chosen(*found, features=seen.features[torch.from_numpy(rows)]))
         made += len(labels)
         first += -(-len(labels) // BLOCK) * BLOCK
     notes = [_note(name, each) for name, each in zip(names, classes, strict=True) if each.missing]
@@ -202,4 +205,5 @@ def _by_class(parts: Sequence[Chosen], notes: Sequence[str]) -> Chosen:
         np.concatenate([part.confidence for part in parts])[order],
         np.concatenate([part.closeness for part in parts])[order],
         tuple(notes),
+        torch.cat([part.features for part in parts if part.features is not None])[torch.from_numpy(order)],
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from distal.checkpoints import TrainedGenerator
@@ -75,11 +76,13 @@ def gather(
             there = np.where(np.isin(np.arange(len(want)), known.labels), want, 0)  # of others G knows nothing
             seen = known.look_at(generator.images(np.repeat(np.arange(len(there)), there), opened.config.seed))
             passed = filtered(known, there, opened.config.seed, None, listen, seen)
-            added, asked, notes = known.look_at(passed.images), passed.labels, passed.notes
+            assert passed.features is not None
+            added = Seen(passed.features, torch.from_numpy(passed.images))
+            asked, notes = passed.labels, passed.notes
         else:
             seen, asked = _chosen(known, given, want)
             added = seen
-    training, held_out = known.training(), known.held_out()
+    training, held_out = known.training, known.held_out
     count, config = len(known.labels), opened.config
     varied = _augmented(known, want, "flip" in config.train.augment)
     empty = Examples(training.pixels[:0], NONE)

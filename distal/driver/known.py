@@ -1,6 +1,7 @@
 """Say what is known of a run up to a round: its labels, its held-out images with theirs, and a sample of the rest."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -80,10 +81,12 @@ class Known:
         rest = rest[~pool.held_out(rest, opened.holdout)]
         return cls(row_ids, labels, held_out[known], truths[known], rest, look, opened, generator)
 
+    @cached_property
     def training(self) -> Seen:
         """Return the images that the generator was trained on: those with labels, then the sample of the others."""
         return self.seen(self.opened.images, np.concatenate([self.row_ids, self.unlabeled]))
 
+    @cached_property
     def held_out(self) -> Seen:
         """Return the held-out images."""
         return self.seen(self.opened.reference, self.tested)

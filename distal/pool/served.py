@@ -167,8 +167,8 @@ class ServedRows:
         except (GetTimeoutError, RayActorError):
             self._lost[who] = None
             return True
-        except RayTaskError:
-            pass  # an answer as well
+        except RayTaskError as error:
+            logger.info("a shard that sent no pixels answers again, by an error: %s", error)
         self._lost.pop(who, None)
         logger.info("a shard that sent no pixels answers again, and is asked again")
         return False

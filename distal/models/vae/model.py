@@ -17,7 +17,6 @@ from distal.models.pieces import in_pieces
 from distal.models.vae.networks import LEAST_NOISE, Nets, build_nets
 from distal.models.vae.scorer import GIVES, VaeScorer
 from distal.models.vae.step import Objective, VaeConfig, losses
-from distal.nets import get_network, without_frozen
 from distal.nets.codes import CodeMixture, placed
 from distal.nets.drawing import Drawing, drawing_of
 from distal.nets.precision import autocast, resolve
@@ -50,12 +49,11 @@ class VAE:
         self.config, self.image_size, self.channels, self.classes = config, image_size, channels, classes
         self.device, self.step, self.pace = torch.device(device), 0, 1.0
         self.codes: CodeMixture | None = None
-        convolutional = get_network(without_frozen(config.net, image_size).name, image_size).convolutional
-        self.layout = torch.channels_last if convolutional else torch.contiguous_format
-        arithmetic = resolve(config.train.precision, self.device, convolutional)
+        nets = build_nets(config.net, image_size, channels, classes, config.seed)
+        self.layout = torch.channels_last if nets.convolutional else torch.contiguous_format
+        arithmetic = resolve(config.train.precision, self.device, nets.convolutional)
         augmentations = list(map(AUGMENTATIONS.find, config.train.augment))
         self.objective = Objective(own, augmentations, arithmetic, self.device)
-        nets = build_nets(config.net, image_size, channels, classes, config.seed)
         self.nets: Nets = nets.to(self.device, memory_format=self.layout)  # type: ignore[call-overload]
         self.averaged: Nets = copy.deepcopy(self.nets).requires_grad_(False).eval()
         train, parameters = config.train, self.nets.parameters()

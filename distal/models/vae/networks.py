@@ -41,14 +41,15 @@ class Posterior:
 class Nets(nn.Module):
     """Encode images [n, C, H, W] in [-1, 1] to features, classes and latents, and decode latents and classes.
 
-    noise: sigma^2 of p(x | y, z) = N(decoded, sigma^2), one number for all pixels; not trained but measured.
+    convolutional: whether their arithmetic is, which decides layout and precision. noise: sigma^2 of p(x | y, z) =
+    N(decoded, sigma^2), one number for all pixels; not trained but measured.
     """
 
     noise: Tensor
 
-    def __init__(self, trunk: nn.Module, features: int, decoder: Generator) -> None:
+    def __init__(self, trunk: nn.Module, features: int, decoder: Generator, convolutional: bool) -> None:
         super().__init__()
-        self.trunk, self.decoder = trunk, decoder
+        self.trunk, self.decoder, self.convolutional = trunk, decoder, convolutional
         self.posterior_of_features = nn.Linear(features, 2 * decoder.latent_dim)
         self.posterior_of_class = nn.Linear(decoder.classes, 2 * decoder.latent_dim, bias=False)
         self.head = nn.Linear(features, decoder.classes)
@@ -102,4 +103,8 @@ def build_nets(net: NetConfig, image_size: int, channels: int, classes: int, see
             "needs.\nA VAE takes dense, residual or dcgan."
         )
     decoder = assembled(net, image_size, channels, classes)[0]
-    return initialised(lambda: Nets(network.trunk(net, image_size, channels), net.features, decoder()), seed, "vae")
+
+    def nets() -> Nets:
+        return Nets(network.trunk(net, image_size, channels), net.features, decoder(), network.convolutional)
+
+    return initialised(nets, seed, "vae")

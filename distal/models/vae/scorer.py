@@ -5,7 +5,6 @@ from torch import Tensor
 
 from distal.config import NetConfig
 from distal.models.vae.networks import Nets, build_nets
-from distal.nets import get_network, without_frozen
 from distal.nets.precision import autocast, resolve
 from distal.nets.scorer import Scores, to_unit
 from distal.nets.weights import header_of, pack, unpack
@@ -31,9 +30,8 @@ class VaeScorer:
     ) -> None:
         self.net, self.image_size, self.channels = net, image_size, channels
         self.precision, self.device = precision, torch.device(device)
-        convolutional = get_network(without_frozen(net, image_size).name, image_size).convolutional
-        self._format = torch.channels_last if convolutional else torch.contiguous_format
-        self._arithmetic = resolve(precision, self.device, convolutional, gains)
+        self._format = torch.channels_last if nets.convolutional else torch.contiguous_format
+        self._arithmetic = resolve(precision, self.device, nets.convolutional, gains)
         self.nets = nets.to(self.device, memory_format=self._format).eval().requires_grad_(False)  # type: ignore[call-overload]
 
     @classmethod
