@@ -11,10 +11,23 @@ package.
 
 from distal.models.ensemble import Ensemble
 from distal.models.gan import GAN
-from distal.models.protocol import Counting, Exportable, Judging, Model, Scorer
+from distal.models.protocol import Bare, Counting, Exportable, Judging, Model, Scorer, Weighable
 from distal.models.registry import MODELS, read_scorer
 from distal.models.vae import VAE
 
-__all__ = ["GAN", "MODELS", "VAE", "Counting", "Ensemble", "Exportable", "Judging", "Model", "Scorer", "read_scorer"]
+__all__ = [
+    "GAN",
+    "MODELS",
+    "VAE",
+    "Bare",
+    "Counting",
+    "Ensemble",
+    "Exportable",
+    "Judging",
+    "Model",
+    "Scorer",
+    "Weighable",
+    "read_scorer",
+]
 
 MODELS.add("ensemble", Ensemble)  # here, for it looks into the registry itself
