@@ -1,5 +1,6 @@
 """Hold the models by name; what is made of other models looks for them here."""
 
+from distal.models.autoencoder import Autoencoder
 from distal.models.gan import GAN
 from distal.models.protocol import Model, Scorer
 from distal.models.several import Several
@@ -8,7 +9,10 @@ from distal.nets.weights import header_of
 from distal.registry import Registry
 
 MODELS: Registry[type[Model]] = Registry(
-    "model.kind", "model", "distal.models", {"gan": GAN, "gman": Several, "vae": VAE}
+    "model.kind",
+    "model",
+    "distal.models",
+    {"gan": GAN, "gman": Several, "vae": VAE, "autoencoder": Autoencoder},
 )
 
 
