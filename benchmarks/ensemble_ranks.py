@@ -95,7 +95,7 @@ def report(took: dict[str, list[tuple[float, float]]], arguments: argparse.Names
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in {"members": 4, "size": 8, "updates": 40, "repeats": 3, "batch": 64}.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     with tempfile.TemporaryDirectory() as folder:

@@ -158,7 +158,7 @@ class _Round:
             self.done += 1
             reports = self.done % REPORT_STEPS == 0 or self.done == self.steps
             if reports and not wrong:
-                wrong = self.watch.settle() or self._spoiled()
+                wrong = self.watch.settle() or spoiled(self.model, self.comm)
             if wrong:
                 self._go_back(wrong)
             elif reports:
@@ -166,10 +166,6 @@ class _Round:
         seconds = time.monotonic() - started
         logger.info("%d updates in %.1f s, labels %d", self.steps, seconds, len(self.rows.labels))
         return self.model, self.watch.means() | seen
-
-    def _spoiled(self) -> list[str]:
-        """Name the networks that are spoiled on any rank: each may have trained some that the others have not."""
-        return list(dict.fromkeys(name for told in self.comm.gather(spoiled(self.model)) for name in told))
 
     def _report(self, on_progress: Callable[[int, dict[str, float]], None]) -> dict[str, float]:
         """Say how it goes, and keep a state that is known to be good; return what was seen of the images drawn.
@@ -183,7 +179,7 @@ class _Round:
         keeps = not last and (good or not self.goes_back) and self.keeper.due()
         looks = self.watched is not None and self.watched.due(self.done, last)
         # Rank 0 alone keeps and looks, but where the ranks have to be gathered for it, they all are.
-        keeps, looks = self.comm.broadcast((keeps, looks))
+        keeps, looks = on_any_rank(torch.tensor([keeps, looks], device=self.model.device), self.comm)
         if (good or keeps or looks) and isinstance(self.model, Divided):
             self.model.gather(self.comm)
         seen = {} if self.watched is None else self.watched.look(self.model, self.done, last)
@@ -210,15 +206,25 @@ class _Round:
         self.restored = restored
 
 
-def spoiled(model: Trainable) -> list[str]:
-    """Name the networks of which a weight or a buffer is not finite."""
-    # One answer for all, for a GPU is waited for at each.
+def spoiled(model: Trainable, comm: Communicator) -> list[str]:
+    """Name the networks of which a weight or a buffer is not finite, on any rank: each may have trained its own."""
     states = {name: list(module.state_dict().values()) for name, module in model.modules().items()}
-    flags = [t.isfinite().all() for state in states.values() for t in state]
-    finite = torch.stack(flags).tolist() if flags else []
+    flags = [~t.isfinite().all() for state in states.values() for t in state]
+    # One answer for all, for a GPU is waited for at each.
+    wrong = on_any_rank(torch.stack(flags), comm) if flags else []
     ends = accumulate(len(state) for state in states.values())
-    sound = {name: all(finite[end - len(states[name]) : end]) for name, end in zip(states, ends, strict=True)}
-    return [f"weights of {name.replace('_', ' ')}" for name in states if not sound[name]]
+    found = {name: any(wrong[end - len(states[name]) : end]) for name, end in zip(states, ends, strict=True)}
+    return [f"weights of {name.replace('_', ' ')}" for name in states if found[name]]
+
+
+def on_any_rank(flags: Tensor, comm: Communicator) -> list[bool]:
+    """Return which of these flags, bool [n], are up on any rank, on every rank.
+
+    As a sum: a rank that hangs is waited for as long as for gradients then, not for the week of what is broadcast.
+    """
+    told = flags.float()
+    comm.sum_([told])
+    return [value > 0 for value in told.tolist()]
 
 
 def diverged(model: Trainable, wrong: list[str], where: str, restored: int) -> TrainingError:

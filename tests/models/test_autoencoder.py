@@ -42,7 +42,7 @@ def test_the_loss_is_that_of_the_paper_over_all_classes_of_an_unlabeled_row() ->
     unlabeled = (u * per_class[known:]).sum() + (u * (u.log() - np.log(0.5))).sum()
     weights = sum(p.square().sum() for p in nets.decoder.parameters())
     expected = (labeled + unlabeled) / 12 / 64 + 3.0 * F.cross_entropy(nets.classify(phi[:known]), rows.labels)
-    torch.testing.assert_close(model._losses(rows)[0], expected + 0.5 * weights / 2, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(model._losses(rows)[0], expected + 0.5 * weights / 2 / 64, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(

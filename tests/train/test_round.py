@@ -26,7 +26,7 @@ CASES["projected"] |= {"optimizer": "sgd", "learning_rate_g": 0.05, "learning_ra
 for how, members in {"bagging": 3, "boosting": 2}.items():
     CASES[how] = {"net": "dense", "steps": STEPS, "model": {"kind": "ensemble", "members": members, "how": how}}
 CASES |= {f"vae, {how}": {"net": "dense", "model": {"kind": "vae", "unlabeled": how}} for how in ("sum", "sample")}
-CASES["autoencoder"] = {"net": "dense", "model": {"kind": "autoencoder", "decoder_weight": 0.01}}
+CASES["autoencoder"] = {"net": "dense", "model": {"kind": "autoencoder", "decoder_weight": 1.0}}
 CASES |= {name: {"regularizers": weights} for name, weights in FAMILIES.items()} | OPTIONS
 
 

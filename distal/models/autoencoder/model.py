@@ -44,9 +44,10 @@ class AutoencoderConfig(VaeConfig):
         1.0, description="weight of half the squared length of a latent: above 1 shorter latents and blurrier images"
     )
     decoder_weight: Weight = Field(
-        1e-6,
-        description="weight of half the squared length of all the decoder's weights (RAE-L2), without which latents "
-        "may shrink and the decoder grow; 0: none",
+        1e-3,
+        description="weight of half the squared length of all the decoder's weights (RAE-L2), in nats an image: one "
+        "over the number of images is that of a normal distribution of weights; 0: none, and the decoder may grow "
+        "as latents shrink",
     )
     code_spread: Positive = Field(
         1.0,
@@ -77,7 +78,7 @@ class Autoencoder(VAE):
             return loss, terms
         length = torch.stack([p.square().sum() for p in self.nets.decoder.parameters()]).sum()
         terms = {**terms, "decoder": batch.share * 0.5 * length}
-        return loss + weight * terms["decoder"], terms
+        return loss + weight * terms["decoder"] / batch.images[0].numel(), terms
 
     def settle(self, rows: TrainingRows, comm: Communicator) -> None:
         """Fit the density of the latents as they lie now, from which images are drawn."""

@@ -13,6 +13,7 @@ from distal.communicator import Alone, Communicator
 from distal.models.ensemble.section import EnsembleConfig
 from distal.models.protocol import Model
 from distal.nets.batchnorm import connect
+from distal.nets.weights import pack, unpack
 
 
 def divided(own: EnsembleConfig, comm: Communicator) -> tuple[Communicator, Communicator]:
@@ -55,15 +56,36 @@ def mean_losses(done: Mapping[int, Mapping[str, Tensor]], members: int, across: 
 def gathered(members: Sequence[Model], across: Communicator, shape: tuple[int, int, int]) -> list[Model]:
     """Return every member as the rank that trains it has it; every rank calls this.
 
-    As many members travel at a time as there are ranks, each as the files of its checkpoint. shape: image size,
-    channels, classes.
+    As many members are held as bytes at a time as there are ranks. shape: image size, channels, classes.
     """
     current = list(members)
     for first in range(0, len(members), across.size):
         mine = first + across.rank
-        files = members[mine].to_files() if mine < len(members) else {}
-        for member, told in enumerate(across.gather(files)[: len(members) - first], first):
+        packed = _packed(members[mine].to_files()) if mine < len(members) else b""
+        for member, stale in enumerate(members[first : first + across.size], first):
+            told = _told(packed if member == mine else b"", across, stale.device)
             if member != mine:
-                stale = members[member]
-                current[member] = type(stale).from_files(stale.config, told, stale.device, shape)
+                current[member] = type(stale).from_files(stale.config, _files(told), stale.device, shape)
     return current
+
+
+def _told(data: bytes, across: Communicator, device: torch.device) -> bytes:
+    """Return on every rank the bytes that one of them has, and the others none.
+
+    By sums: a rank that hangs is waited for as long as for gradients then, and not for the week of what is broadcast.
+    """
+    size = torch.tensor([len(data)], device=device)
+    across.sum_([size])
+    whole = torch.zeros(int(size), dtype=torch.uint8, device=device)
+    if data:
+        whole.copy_(torch.frombuffer(bytearray(data), dtype=torch.uint8))
+    across.sum_([whole])
+    return whole.cpu().numpy().tobytes()
+
+
+def _packed(files: Mapping[str, bytes]) -> bytes:
+    return pack({name: torch.frombuffer(bytearray(data), dtype=torch.uint8) for name, data in files.items()})
+
+
+def _files(packed: bytes) -> dict[str, bytes]:
+    return {name: tensor.numpy().tobytes() for name, tensor in unpack(packed).items()}

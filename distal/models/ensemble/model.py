@@ -63,7 +63,7 @@ class Ensemble:
             raise ConfigError(
                 f"model.member.kind: {own.member.kind} "
                 f"{'is an ensemble itself' if not missing else 'does not give ' + ', '.join(sorted(missing))}.\n"
-                "Take gan, vae, or a package's model whose scorer gives probs, embeddings and realism."
+                "Take gan, vae, autoencoder, or a package's model whose scorer gives probs, embeddings and realism."
             )
         if own.how in ("boosting", "snapshots") and config.train.steps < own.members:
             raise ConfigError(
