@@ -26,6 +26,7 @@ from distal.errors import ConfigError, PoolError, RunError, UntrainedError
 from distal.features import check_network
 from distal.metrics import Evaluator
 from distal.metrics.reference import at_most
+from distal.models.memory import require_memory
 from distal.oracle import Classes
 from distal.oracle.given import GivenRow, names_of, read_table
 from distal.places import with_absolute_places
@@ -37,7 +38,6 @@ from distal.run.artefacts import Folder, Store
 from distal.run.directory import RunDirectory
 from distal.run.given import GIVEN, facts_of, keep, read_given, to_parquet
 from distal.run.ledger import Ledger
-from distal.train.memory import require_memory
 from distal.version import __version__
 
 Ids = npt.NDArray[np.int64]

@@ -13,6 +13,7 @@ from distal.communicator import Communicator, on_first_rank
 from distal.data.generated import RunImages
 from distal.driver.mailbox import Collect, Interrupted, Link, WorkersUp
 from distal.errors import DistalError, StorageError
+from distal.models.memory import require_memory
 from distal.oracle import Oracle, build_oracle
 from distal.plan import Going, RunPlan, Shards
 from distal.rounds import run_rounds
@@ -20,7 +21,6 @@ from distal.run.leases import STALE_S
 from distal.run.ledger import Answer, Query
 from distal.run.results import RoundResult
 from distal.stopping import Outcome
-from distal.train.memory import require_memory
 
 WRITER_WAIT_S = 2 * STALE_S
 """How long rank 0 waits for a predecessor that is being killed to let go of the run directory."""

@@ -13,7 +13,7 @@ package.
 from distal.models.autoencoder import Autoencoder
 from distal.models.ensemble import Ensemble
 from distal.models.gan import GAN
-from distal.models.protocol import Counting, Exportable, Judging, Model, Scorer
+from distal.models.protocol import Bare, Counting, Exportable, Judging, Model, Scorer, Weighable
 from distal.models.registry import MODELS, read_scorer
 from distal.models.vae import VAE
 
@@ -22,12 +22,14 @@ __all__ = [
     "MODELS",
     "VAE",
     "Autoencoder",
+    "Bare",
     "Counting",
     "Ensemble",
     "Exportable",
     "Judging",
     "Model",
     "Scorer",
+    "Weighable",
     "read_scorer",
 ]
 

@@ -1,10 +1,11 @@
 """Say what a model is to everything else: something that is updated, generates, scores, and is kept in files."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from distal.config import Config, ModelSection
 from distal.nets.drawing import Drawing
@@ -88,6 +89,26 @@ class Judging(Protocol):
 
     def conditions(self, labels: Tensor) -> Tensor:
         """Return the classes [n, K] that images of int64 labels [n] are generated and judged under."""
+
+
+@dataclass(frozen=True)
+class Bare:
+    """Hold networks without weights, on the device "meta": all that a rank trains, and an image's way through them.
+
+    look: takes images float32 [1, C, H, W]; what it computes is kept for the gradient of every image of a batch.
+    """
+
+    modules: Sequence[nn.Module]
+    look: Callable[[Tensor], object]
+
+
+@runtime_checkable
+class Weighable(Protocol):
+    """Be a kind of model that shows what it would build, so that what no machine has memory for is refused before."""
+
+    @classmethod
+    def bare(cls, config: Config, image_size: int, channels: int, classes: int) -> Bare:
+        """Return its networks; called where torch's default device is "meta"."""
 
 
 @runtime_checkable

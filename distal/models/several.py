@@ -21,6 +21,7 @@ from distal.losses import REGULARIZERS
 from distal.models.gan import GAN
 from distal.models.gan.conditions import condition
 from distal.models.gan.step import Step, Views, discriminator_losses, generator_losses
+from distal.models.protocol import Bare
 from distal.nets import Discriminator, build_discriminator
 from distal.nets.held import learns_
 from distal.train.batch import Batch
@@ -59,6 +60,13 @@ class Several(GAN):
             rate, decay = self.objective.learning_rates[1], (train.momentum, train.weight_decay)
             self.others.append(D)
             self.other_optimizers.append(build_optimizer(train.optimizer, D.parameters(), rate, *decay))
+
+    @classmethod
+    def bare(cls, config: Config, image_size: int, channels: int, classes: int) -> Bare:
+        """Return G and every D without weights."""
+        one = super().bare(config, image_size, channels, classes)
+        G, D, *encoder = one.modules
+        return Bare([G, *[D] * _section(config).discriminators, *encoder], one.look)
 
     @classmethod
     def check(cls, config: Config) -> None:

@@ -31,6 +31,7 @@ __all__ = [
     "Generator",
     "Network",
     "assembled",
+    "bare_encoder",
     "build_discriminator",
     "build_encoder",
     "build_generator",
@@ -162,8 +163,14 @@ def build_discriminator(net: NetConfig, image_size: int, channels: int, classes:
 def build_encoder(
     discriminator: Discriminator, image_size: int, channels: int, classes: int, seed: int, latent_dim: int
 ) -> Encoder:
-    """Build what maps what this discriminator sees of images to their latents, its weights a function of the seed."""
+    """Build `bare_encoder`, its weights a function of the seed."""
+    return initialised(lambda: bare_encoder(discriminator, image_size, channels, classes, latent_dim), seed, "encoder")
+
+
+def bare_encoder(
+    discriminator: Discriminator, image_size: int, channels: int, classes: int, latent_dim: int
+) -> Encoder:
+    """Build what maps what this discriminator sees of images to their latents."""
     with torch.no_grad():
         seen = discriminator.see(torch.zeros(1, channels, image_size, image_size))
-    shapes = [s.shape[1:] for s in seen]
-    return initialised(lambda: Encoder(shapes, channels, classes, latent_dim), seed, "encoder")
+    return Encoder([s.shape[1:] for s in seen], channels, classes, latent_dim)

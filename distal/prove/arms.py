@@ -11,6 +11,10 @@ from torch import Tensor
 from distal import streams
 
 Ints = npt.NDArray[np.int64]
+Doubles = npt.NDArray[np.float64]
+
+REAL = 0.5
+"""The least part of its class that labeled images are, however many are added (alpha of Trabucco et al. 2024)."""
 
 CONFIDENT = 0.9
 """The least probability of a pseudo-label (FixMatch takes 0.95 of a network, Sohn et al. 2020)."""
@@ -20,14 +24,30 @@ CONFIDENT = 0.9
 class Examples:
     """Hold what a classifier learns from or is tested on, labels int64 [n].
 
-    features: float32 [n, d], or pixels uint8 [n, C, S, S] for a classifier that sees these.
+    features: float32 [n, d], or pixels uint8 [n, C, S, S] for a classifier that sees these. added: how many of the
+    last rows were added to labeled ones.
     """
 
     features: Tensor
     labels: Ints
+    added: int = 0
 
     def __add__(self, other: "Examples") -> "Examples":
-        return Examples(torch.cat([self.features, other.features]), np.concatenate([self.labels, other.labels]))
+        labels = np.concatenate([self.labels, other.labels])
+        return Examples(torch.cat([self.features, other.features]), labels, len(other.labels))
+
+    def shares(self) -> Doubles:
+        """Return each row's part of its class, float64 [n]: even, but added ones are at most 1 - REAL of a class."""
+        is_added = np.arange(len(self.labels)) >= len(self.labels) - self.added
+        shares = np.zeros(len(self.labels))
+        for c in np.unique(self.labels):
+            of_class = self.labels == c
+            labeled, added = np.flatnonzero(of_class & ~is_added), np.flatnonzero(of_class & is_added)
+            even = len(labeled) / (len(labeled) + len(added))
+            real = max(REAL, even) if len(labeled) else 0.0
+            shares[labeled] = real / max(len(labeled), 1)
+            shares[added] = (1 - real) / max(len(added), 1)
+        return shares
 
     def take(self, rows: Ints) -> "Examples":
         """Return these rows."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from distal.features.logistic import fit_logistic
-from distal.features.probe import STRENGTHS, balance
+from distal.features.probe import STRENGTHS
 from distal.prove.arms import Examples
 
 Floats = npt.NDArray[np.float32]
@@ -28,13 +28,16 @@ def halves(labels: npt.NDArray[np.int64], draw: np.random.Generator) -> Bools:
 
 
 class Classifier:
-    """Be fitted once for each strength of the penalty. classes: K; those without an example are never said."""
+    """Be fitted once for each strength of the penalty, to classes that weigh alike.
+
+    classes: K; those without an example are never said.
+    """
 
     def __init__(self, train: Examples, classes: int) -> None:
         known, y = np.unique(train.labels, return_inverse=True)
         self._known, self._classes = torch.from_numpy(known), classes
         onehot = one_hot(torch.from_numpy(y.astype(np.int64)), len(known)).double()
-        x, weights = train.features.double(), balance(onehot)
+        x, weights = train.features.double(), torch.from_numpy(train.shares()) * (len(y) / len(known))
         self._fits: list[Tensor] = []
         for strength in STRENGTHS:
             start = self._fits[-1] if self._fits else None

@@ -19,7 +19,7 @@ from distal import streams
 from distal.metrics.pool_cnn import PoolCNN
 from distal.nets import uncompiled
 from distal.nets.weights import initialised
-from distal.prove.arms import Examples
+from distal.prove.arms import Doubles, Examples, Ints
 from distal.prove.classifier import Bools, Floats
 from distal.train.augment import AUGMENTATIONS, augment, draws
 
@@ -47,11 +47,12 @@ class SmallNetwork:
         network = initialised(lambda: PoolCNN(side, channels, classes), seed[0], "prove", "network", seed[1])
         self._network = network.to(self._device).train()
         chosen = [AUGMENTATIONS.find(name) for name in varied]
-        members = [np.flatnonzero(train.labels == c) for c in np.unique(train.labels)]
+        members, shares = [np.flatnonzero(train.labels == c) for c in np.unique(train.labels)], train.shares()
+        upto = [shares[rows].cumsum() for rows in members]
         optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
         for step in range(STEPS):
             draw = streams.stream(seed[0], "prove", "network", seed[1], step)
-            rows = _balanced(members, draw)
+            rows = _balanced(members, upto, draw)
             images = train.features[torch.from_numpy(rows)].to(self._device).float() / 127.5 - 1
             uniforms = torch.from_numpy(draw.random((BATCH, draws(chosen)), dtype=np.float32)).to(self._device)
             targets = torch.from_numpy(train.labels[rows]).to(self._device)
@@ -93,7 +94,8 @@ class OnPixels:
         return SmallNetwork(train, classes, self.varied if varied else (), (self.seed, seed), self.device)
 
 
-def _balanced(members: Sequence[npt.NDArray[np.int64]], draw: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Draw BATCH rows: a class, then one of its rows, both uniformly."""
+def _balanced(members: Sequence[Ints], upto: Sequence[Doubles], draw: np.random.Generator) -> Ints:
+    """Draw BATCH rows: a class, uniformly, then one of its rows by their shares, whose sums so far are `upto`."""
     classes, within = draw.integers(0, len(members), BATCH), draw.random(BATCH)
-    return np.array([members[c][int(u * len(members[c]))] for c, u in zip(classes, within, strict=True)])
+    places = [int((upto[c][:-1] <= u).sum()) for c, u in zip(classes, within, strict=True)]
+    return np.array([members[c][place] for c, place in zip(classes, places, strict=True)])

@@ -37,11 +37,14 @@ class Judged:
 
     @property
     def answer(self) -> Answer:
-        """Return yes where recall surely rises, harm where it falls, and F1 goes with it: else a class is said more."""
-        recall, f1 = self.gains["recall"], self.gains["f1"].value
-        if recall.low > 0 and f1 > 0:
+        """Return yes where recall and F1 surely rise, harm where recall surely falls and F1 with it.
+
+        Recall alone rises wherever a class is said more often, as any images make it, noise among them.
+        """
+        recall, f1 = self.gains["recall"], self.gains["f1"]
+        if recall.low > 0 and f1.low > 0:
             return "yes"
-        return "harm" if recall.high < 0 and f1 < 0 else "not shown"
+        return "harm" if recall.high < 0 and f1.value < 0 else "not shown"
 
 
 def judge(proof: Proof) -> list[Judged]:
@@ -68,7 +71,7 @@ def sentence(judged: Judged, kind: str, price: int) -> str:
         return f"{subject} add {recall.value * 100:.1f} {points}{beaten}"
     if judged.answer == "harm":
         return f"{subject} cost {-recall.value * 100:.1f} {points}{_instead(judged, price)}"
-    traded = ", but F1 says otherwise" if recall.low > 0 or recall.high < 0 else ""
+    traded = ", but not of F1" if recall.low > 0 or recall.high < 0 else ""
     return f"{subject} are not shown to help: {recall.value * 100:+.1f} {points}{traded}{_instead(judged, price)}"
 
 

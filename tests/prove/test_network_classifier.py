@@ -103,5 +103,6 @@ def test_by_it_noise_images_of_the_wrong_class_and_copies_are_a_no(images: str, 
     assert answers[images].answer != "yes"
 
 
-def test_by_it_images_of_the_wrong_class_are_said_to_harm(answers: dict[str, Judged]) -> None:
-    assert answers["wrong class"].answer == "harm"
+def test_by_it_images_of_the_wrong_class_lower_every_score(answers: dict[str, Judged]) -> None:
+    """Not for sure: half of what the network sees of a class are its labels, whatever is added."""
+    assert {name for name, gain in answers["wrong class"].gains.items() if gain.value >= 0} == set()

@@ -16,8 +16,8 @@ from distal.models.ensemble.rows import Reweighted, bagged, boosted, seeded
 from distal.models.ensemble.scorer import GIVES, NEEDED, EnsembleScorer
 from distal.models.ensemble.section import EnsembleConfig, ensemble_section, member_config
 from distal.models.ensemble.stacking import fit_weights, learned_from, to_fit
-from distal.models.protocol import Model
-from distal.models.registry import MODELS
+from distal.models.protocol import Bare, Model
+from distal.models.registry import MODELS, bare_model
 from distal.nets.weights import pack
 from distal.train.checkpoint import Checkpoint, facts_of, with_manifest
 from distal.train.round import Settling
@@ -88,6 +88,14 @@ class Ensemble:
         learning = 1 if own.how == "snapshots" else own.members
         kind = MODELS.find(own.member.kind)
         return cls(config, [kind.create(member_config(config, i), *shape, device) for i in range(learning)], shape)
+
+    @classmethod
+    def bare(cls, config: Config, image_size: int, channels: int, classes: int) -> Bare:
+        """Return the networks of all members without weights; they learn one after another, an image looks at one."""
+        own = ensemble_section(config)
+        one = bare_model(member_config(config, 0), image_size, channels, classes)
+        learning = 1 if own.how == "snapshots" else own.members
+        return Bare([], lambda images: images) if one is None else Bare([*one.modules] * learning, one.look)
 
     @property
     def shown(self) -> list[Model]:

@@ -9,17 +9,28 @@ from torch import Tensor, nn
 
 from distal.communicator import Communicator
 from distal.config import Config, GanConfig, ModelSection
-from distal.errors import ConfigError, RunError
+from distal.errors import ConfigError
 from distal.losses import ADVERSARIAL, REGULARIZERS
 from distal.losses.supervised import one_hot
 from distal.models.codes import codes_to_tensors, encode_labeled, restored_codes
 from distal.models.gan.balance import Balance, check_balance
+from distal.models.gan.facts import facts_of_networks, require_same
 from distal.models.gan.objective import Objective, gan_section
 from distal.models.gan.private import Privacy, update_privately
 from distal.models.gan.unprivate import check_private
 from distal.models.gan.update import update
 from distal.models.pieces import in_pieces
-from distal.nets import Discriminator, Generator, build_discriminator, build_encoder, build_generator, get_network
+from distal.models.protocol import Bare
+from distal.nets import (
+    Discriminator,
+    Generator,
+    assembled,
+    bare_encoder,
+    build_discriminator,
+    build_encoder,
+    build_generator,
+    get_network,
+)
 from distal.nets.batchnorm import mixes_batch
 from distal.nets.codes import CodeMixture, placed
 from distal.nets.drawing import Drawing, drawing_of
@@ -103,6 +114,15 @@ class GAN:
     ) -> "GAN":
         """Start untrained, all weights a function of config.seed. ConfigError for unknown names in config."""
         return cls(config, image_size, channels, classes, device)
+
+    @classmethod
+    def bare(cls, config: Config, image_size: int, channels: int, classes: int) -> Bare:
+        """Return G, D and the encoder without weights."""
+        shape = image_size, channels, classes
+        generator, discriminator = assembled(config.net, *shape)
+        D, objective = discriminator(), Objective.resolve(config, image_size, "fp32", torch.device("meta"))
+        more = [bare_encoder(D, *shape, config.net.latent_dim)] if objective.reconstruction else []
+        return Bare([generator(), D, *more], D.features)
 
     @classmethod
     def check(cls, config: Config) -> None:
@@ -237,11 +257,7 @@ class GAN:
             tensors[BALANCE] = self.balance.state
         tensors |= {} if self.privacy is None else self.privacy.to_tensors()
         facts = facts_of(self.step, (self.image_size, self.channels, self.classes), self.pace, self.config.net)
-        if self.D.frozen_hash is not None:
-            facts["frozen"] = self.D.frozen_hash
-        if self.G.encoder is not None:
-            facts["encoder"] = True
-        return to_files(tensors, facts)
+        return to_files(tensors, facts | facts_of_networks(self.G, self.D))
 
     @classmethod
     def from_files(
@@ -258,18 +274,7 @@ class GAN:
         saved = Checkpoint(files, NAMES, expected)
         saved.require_net(config.net)
         state = cls(config, *saved.shape, device)
-        if saved.manifest.get("frozen") != state.D.frozen_hash:
-            raise RunError(
-                f"checkpoint: its discriminator looked through weights {str(saved.manifest.get('frozen'))[:8]}..., "
-                f"net.backbone={config.net.backbone} has {str(state.D.frozen_hash)[:8]}... here.\n"
-                "Install the versions of distal and of the package of weights that the run began with."
-            )
-        if bool(saved.manifest.get("encoder")) != (state.G.encoder is not None):
-            here, then = ("above 0", "0, or by an older distal") if state.G.encoder is not None else ("0", "above 0")
-            raise RunError(
-                f"checkpoint: model.reconstruction is {here} here, and it was written with {then}.\n"
-                "Resume with the run's own, or start a new run."
-            )
+        require_same(saved, config, state.G, state.D)
         state.step = saved.manifest["step"]
         state.set_pace(saved.pace)
         for name, module in state.modules().items():

@@ -14,7 +14,8 @@ from distal.errors import ConfigError
 from distal.losses.supervised import one_hot
 from distal.models.codes import codes_to_tensors, encode_labeled, restored_codes
 from distal.models.pieces import in_pieces
-from distal.models.vae.networks import LEAST_NOISE, Nets, Posterior, build_nets
+from distal.models.protocol import Bare
+from distal.models.vae.networks import LEAST_NOISE, Nets, Posterior, bare_nets, build_nets
 from distal.models.vae.scorer import GIVES, VaeScorer
 from distal.models.vae.step import Objective, VaeConfig, losses
 from distal.nets.codes import CodeMixture, placed
@@ -79,6 +80,12 @@ class VAE:
     ) -> "VAE":
         """Start untrained, all weights a function of config.seed. ConfigError for a network that cannot be used."""
         return cls(config, image_size, channels, classes, device)
+
+    @classmethod
+    def bare(cls, config: Config, image_size: int, channels: int, classes: int) -> Bare:
+        """Return the networks without weights."""
+        nets = bare_nets(config.net, image_size, channels, classes, cls.scored.networks)
+        return Bare([nets], nets.features)
 
     def set_pace(self, pace: float) -> None:
         """Make all further steps this multiple of what the configuration asks for."""

@@ -134,7 +134,12 @@ class Nets(nn.Module):
 def build_nets(
     net: NetConfig, image_size: int, channels: int, classes: int, seed: int = 0, kind: type[Nets] = Nets
 ) -> Nets:
-    """Build the networks of `net.name`, their first weights a function of the seed.
+    """Build the networks of `net.name` as `bare_nets` does, their first weights a function of the seed."""
+    return initialised(lambda: bare_nets(net, image_size, channels, classes, kind), seed, "vae")
+
+
+def bare_nets(net: NetConfig, image_size: int, channels: int, classes: int, kind: type[Nets] = Nets) -> Nets:
+    """Build the networks of `net.name`.
 
     Raises:
         ConfigError: an unknown network, or one whose trunk looks through frozen maps, which say too little of pixels.
@@ -146,9 +151,5 @@ def build_nets(
             f"net.name: '{net.name}' looks at images through a frozen network, which does not keep what a decoder "
             "needs.\nTake dense, residual or dcgan."
         )
-    decoder = assembled(net, image_size, channels, classes)[0]
-
-    def nets() -> Nets:
-        return kind(network.trunk(net, image_size, channels), net.features, decoder(), network.convolutional)
-
-    return initialised(nets, seed, "vae")
+    decoder = assembled(net, image_size, channels, classes)[0]()
+    return kind(network.trunk(net, image_size, channels), net.features, decoder, network.convolutional)

@@ -10,7 +10,7 @@ from torch import nn
 
 from distal.config import Config
 from distal.errors import ConfigError
-from distal.nets import Discriminator, assembled
+from distal.models.registry import bare_model
 
 WEIGHT_BYTES = 5 * 4
 """Of each weight, in float32: itself, its gradient, Adam's two moments, its average."""
@@ -27,22 +27,26 @@ def require_memory(
 ) -> None:
     """Refuse a model and a batch of which not even the least that a rank needs fits into its device's memory.
 
+    A model that does not show its networks (`protocol.Weighable`) is let through.
+
     Raises:
         ConfigError: with the estimate, and what to lower.
     """
     net = config.net
     with torch.device("meta"):  # where nothing is allocated
-        G, D = (build() for build in assembled(net, image_size, channels, classes))
-    assert isinstance(D, Discriminator)
-    weights = WEIGHT_BYTES * sum(p.numel() for module in (G, D) for p in module.parameters())
+        bare = bare_model(config, image_size, channels, classes)
+    if bare is None:
+        return
+    parameters = [p for module in bare.modules for p in module.parameters()]
+    weights = WEIGHT_BYTES * sum(p.numel() for p in parameters)
     images = math.ceil(config.train.global_batch / ranks)
     has = memory_bytes(torch.device(device))
     # First as if no layer made the image smaller: to count them, meta tensors import sympy, which takes a second.
-    most = image_size**2 * sum(weight.shape[0] for weight in D.parameters() if weight.ndim > 1)
+    most = image_size**2 * sum(weight.shape[0] for weight in parameters if weight.ndim > 1)
     if weights + VALUE_BYTES * most * images <= has:
         return
     image = torch.empty(1, channels, image_size, image_size, device="meta")
-    batch = VALUE_BYTES * outputs(lambda: D.features(image)) * images
+    batch = VALUE_BYTES * outputs(lambda: bare.look(image)) * images
     if weights + batch <= has:
         return
     network_is = f"net.width={net.width}, net.latent_dim={net.latent_dim} and net.features={net.features}"

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from distal.errors import ConfigError
+from distal.models import MODELS, memory
+from distal.models.memory import WEIGHT_BYTES, outputs, require_memory
 from distal.nets import build_discriminator, build_generator
 from distal.resolve import read_config
-from distal.train import memory
-from distal.train.memory import WEIGHT_BYTES, outputs, require_memory
 
 GIB = 2**30
 
@@ -35,6 +35,20 @@ def test_what_cannot_fit_is_refused_with_the_estimate(overrides: list[str], rank
 @pytest.mark.parametrize(("size", "overrides"), [(8, []), (64, []), (64, ["train.batch_size=1024"])])
 def test_what_fits_is_let_through(size: int, overrides: list[str]) -> None:
     require_memory(read_config(None, overrides), size, 3, 10, 1, "cpu")
+
+
+@pytest.mark.parametrize("model", ["gan", "gman", "vae", "ensemble"])
+def test_a_model_is_weighed_by_the_networks_that_it_builds(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A VAE of 64 px was once weighed by the discriminator that a GAN would have."""
+    config = read_config(None, [f"model.kind={model}", "net.width=8"])
+    built = MODELS.find(model).create(config, 64, 1, 3).modules()
+    learns = sum(p.numel() for module in built.values() for p in module.parameters() if p.requires_grad)
+    monkeypatch.setattr(memory, "VALUE_BYTES", 0)
+    monkeypatch.setattr(memory, "memory_bytes", lambda device: WEIGHT_BYTES * learns - 1)
+    with pytest.raises(ConfigError, match="for the networks"):
+        require_memory(config, 64, 1, 3, 1, "cpu")
+    monkeypatch.setattr(memory, "memory_bytes", lambda device: WEIGHT_BYTES * learns)
+    require_memory(config, 64, 1, 3, 1, "cpu")
 
 
 def test_more_workers_divide_what_a_batch_needs() -> None:
