@@ -45,17 +45,35 @@ def encode_labeled(
     if not len(at):
         return None
     labels = torch.from_numpy(rows.labels[at])
-    told = torch.zeros(len(at), 2, latent_dim, device=comm.device)
-    mine = part(len(at), comm.rank, comm.size)
-    for start in range(0, len(mine), ENCODED):
-        some = mine[start : start + ENCODED]
-        pixels = torch.from_numpy(np.array(rows.images.pixels(rows.labeled_ids[at[some]])))
-        images = to_unit(pixels.to(comm.device))
+
+    def say(images: Tensor, some: npt.NDArray[np.int64]) -> Tensor:
         mean, log_variance = encode(images, one_hot(labels[some].to(comm.device), classes))
-        told[some] = torch.stack([mean, spread * (0.5 * log_variance).exp()], 1)
-    comm.sum_([told])
+        return torch.stack([mean, spread * (0.5 * log_variance).exp()], 1)
+
+    told = said_of(rows, rows.labeled_ids[at], (2, latent_dim), say, comm)
     count = torch.bincount(labels, minlength=classes)
     return CodeMixture(told[:, 0].contiguous(), told[:, 1].contiguous(), count).to(comm.device)
+
+
+def said_of(
+    rows: TrainingRows,
+    row_ids: npt.NDArray[np.int64],
+    numbers: tuple[int, ...],
+    say: Callable[[Tensor, npt.NDArray[np.int64]], Tensor],
+    comm: Communicator,
+) -> Tensor:
+    """Return what an encoder says of n rows, float32 [n, *numbers], the same on every rank, each of which asks a part.
+
+    say: from images float32 [m, C, H, W] in [-1, 1], and which of the n they are, to [m, *numbers].
+    """
+    told = torch.zeros(len(row_ids), *numbers, device=comm.device)
+    mine = part(len(row_ids), comm.rank, comm.size)
+    for start in range(0, len(mine), ENCODED):
+        some = mine[start : start + ENCODED]
+        pixels = torch.from_numpy(np.array(rows.images.pixels(row_ids[some])))
+        told[some] = say(to_unit(pixels.to(comm.device)), some)
+    comm.sum_([told])
+    return told
 
 
 def chosen(rows: TrainingRows, classes: int) -> npt.NDArray[np.int64]:
@@ -69,7 +87,10 @@ def chosen(rows: TrainingRows, classes: int) -> npt.NDArray[np.int64]:
 
 def codes_to_tensors(codes: CodeMixture | None) -> dict[str, dict[str, Tensor]]:
     """Return what a checkpoint keeps of them, a file that is not there where there are none."""
-    return {} if codes is None else {FILE: {"mean": codes.mean, "deviation": codes.deviation, "count": codes.count}}
+    if codes is None:
+        return {}
+    tensors = {"mean": codes.mean, "deviation": codes.deviation, "count": codes.count}
+    return {FILE: tensors if codes.axes is None else tensors | {"axes": codes.axes}}
 
 
 def restored_codes(saved: Checkpoint, latent_dim: int, device: torch.device) -> CodeMixture | None:
@@ -79,6 +100,8 @@ def restored_codes(saved: Checkpoint, latent_dim: int, device: torch.device) -> 
         return None
     mean, deviation, count = (tensors.get(name, torch.zeros(0)) for name in ("mean", "deviation", "count"))
     shaped = count.dtype == torch.int64 and count.shape == (saved.shape[2],) and int(count.min()) >= 0
+    axes = tensors.get("axes")
+    shaped = shaped and (axes is None or axes.shape == (latent_dim, latent_dim))
     if not shaped or not mean.shape == deviation.shape == (int(count.sum()), latent_dim) or not len(mean):
         raise damaged(f"{FILE}.safetensors", "its tensors are no latents of labeled images")
-    return CodeMixture(mean, deviation, count).to(device)
+    return CodeMixture(mean, deviation, count, axes).to(device)

@@ -1,6 +1,7 @@
 """Hold the models by name; what is made of other models looks for them here."""
 
 from distal.config import Config
+from distal.models.autoencoder import Autoencoder
 from distal.models.gan import GAN
 from distal.models.protocol import Bare, Model, Scorer, Weighable
 from distal.models.several import Several
@@ -9,7 +10,10 @@ from distal.nets.weights import header_of
 from distal.registry import Registry
 
 MODELS: Registry[type[Model]] = Registry(
-    "model.kind", "model", "distal.models", {"gan": GAN, "gman": Several, "vae": VAE}
+    "model.kind",
+    "model",
+    "distal.models",
+    {"gan": GAN, "gman": Several, "vae": VAE, "autoencoder": Autoencoder},
 )
 
 

@@ -21,7 +21,7 @@ class CodeMixture(nn.Module):
     """Map latents of the normal distribution to those of a class's mixture of normal distributions.
 
     mean, deviation: float32 [M, z], z >= 2, of the labeled images in the order of their classes. count: int64 [K], how
-    many are of each class.
+    many are of each class. axes: float32 [z, z], along whose rows the deviations are; None: along those of the latents.
 
     Which of a class's n distributions a latent goes to is the n-th part of the circle in which the angle of its first
     two numbers lies. That part is then stretched to the whole circle: the angle of two normal numbers is uniform and
@@ -32,13 +32,15 @@ class CodeMixture(nn.Module):
     deviation: Tensor
     first: Tensor
     count: Tensor
+    axes: Tensor | None
 
-    def __init__(self, mean: Tensor, deviation: Tensor, count: Tensor) -> None:
+    def __init__(self, mean: Tensor, deviation: Tensor, count: Tensor, axes: Tensor | None = None) -> None:
         super().__init__()
         self.register_buffer("mean", mean)
         self.register_buffer("deviation", deviation)
         self.register_buffer("first", count.cumsum(0) - count)
         self.register_buffer("count", count)
+        self.register_buffer("axes", axes)
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
         """Return latents [n, z] for those drawn, of classes y [n, K]; as they were where a class has no mixture.
@@ -53,5 +55,6 @@ class CodeMixture(nn.Module):
         length = z[:, :2].square().sum(1).sqrt()
         noise = torch.cat([(length * angle.cos())[:, None], (length * angle.sin())[:, None], z[:, 2:]], 1)
         at = (self.first[label] + which).clamp_max(len(self.mean) - 1)
-        placed = self.mean[at] + self.deviation[at] * noise
+        around = self.deviation[at] * noise
+        placed = self.mean[at] + (around if self.axes is None else around @ self.axes)
         return torch.where(((n > 0) & (y.amax(1) > 0))[:, None], placed, z)

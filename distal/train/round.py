@@ -75,6 +75,14 @@ class Settling(Protocol):
         """Take it; every rank calls this, and comes to the same."""
 
 
+@runtime_checkable
+class Divided(Protocol):
+    """Be a model of which a rank may train one part and the others other parts."""
+
+    def gather(self, comm: Communicator) -> None:
+        """Bring what each rank has trained to every rank; every rank calls this. Until then `to_files` is refused."""
+
+
 def train_round(
     model: M,
     rows: TrainingRows,
@@ -92,9 +100,9 @@ def train_round(
     not finite or exploded made the round go back (train.on_divergence).
 
     Args:
-        keeper: keeps the state whenever it says that this is due; None keeps nothing.
+        keeper: keeps the state whenever it says, on rank 0, that this is due; None keeps nothing.
         kept: what it kept last, where the round goes on from there; the model is that of its files.
-        watched: looks at what the model draws, on this rank; what it says stands beside the losses, the last of the
+        watched: looks at what the model draws, on rank 0; what it says stands beside the losses, the last of the
             round's in what is returned.
 
     Raises:
@@ -150,27 +158,37 @@ class _Round:
             self.done += 1
             reports = self.done % REPORT_STEPS == 0 or self.done == self.steps
             if reports and not wrong:
-                wrong = self.watch.settle() or spoiled(self.model)
+                wrong = self.watch.settle() or spoiled(self.model, self.comm)
             if wrong:
                 self._go_back(wrong)
             elif reports:
-                if self.done == self.steps and isinstance(self.model, Settling):
-                    self.model.settle(self.rows, self.comm)
-                seen = {} if self.watched is None else self.watched.look(self.model, self.done, self.done == self.steps)
-                on_progress(self.done, self.watch.report() | seen)
-                self._keep()
+                seen = self._report(on_progress)
         seconds = time.monotonic() - started
         logger.info("%d updates in %.1f s, labels %d", self.steps, seconds, len(self.rows.labels))
         return self.model, self.watch.means() | seen
 
-    def _keep(self) -> None:
-        """Keep a state that is known to be good; a round that may go back is kept where it would go back to."""
-        if self.done == self.steps or (self.goes_back and self.done % GOOD_STEPS):
-            return
-        if self.goes_back:
+    def _report(self, on_progress: Callable[[int, dict[str, float]], None]) -> dict[str, float]:
+        """Say how it goes, and keep a state that is known to be good; return what was seen of the images drawn.
+
+        A round that may go back is kept where it would go back to.
+        """
+        last = self.done == self.steps
+        if last and isinstance(self.model, Settling):
+            self.model.settle(self.rows, self.comm)
+        good = self.goes_back and not last and self.done % GOOD_STEPS == 0
+        keeps = not last and (good or not self.goes_back) and self.keeper.due()
+        looks = self.watched is not None and self.watched.due(self.done, last)
+        # Rank 0 alone keeps and looks, but where the ranks have to be gathered for it, they all are.
+        keeps, looks = on_any_rank(torch.tensor([keeps, looks], device=self.model.device), self.comm)
+        if (good or keeps or looks) and isinstance(self.model, Divided):
+            self.model.gather(self.comm)
+        seen = {} if self.watched is None else self.watched.look(self.model, self.done, last)
+        on_progress(self.done, self.watch.report() | seen)
+        if good:
             self.good = self._state()
-        if self.keeper.due():
+        if keeps and self.comm.rank == 0:
             self.keeper.keep(self.good or self._state())
+        return seen
 
     def _go_back(self, wrong: list[str]) -> None:
         where, good = f"{self.done} of this round's {self.steps}", self.good
@@ -188,15 +206,25 @@ class _Round:
         self.restored = restored
 
 
-def spoiled(model: Trainable) -> list[str]:
-    """Name the networks of which a weight or a buffer is not finite."""
-    # One answer for all, for a GPU is waited for at each.
+def spoiled(model: Trainable, comm: Communicator) -> list[str]:
+    """Name the networks of which a weight or a buffer is not finite, on any rank: each may have trained its own."""
     states = {name: list(module.state_dict().values()) for name, module in model.modules().items()}
-    flags = [t.isfinite().all() for state in states.values() for t in state]
-    finite = torch.stack(flags).tolist() if flags else []
+    flags = [~t.isfinite().all() for state in states.values() for t in state]
+    # One answer for all, for a GPU is waited for at each.
+    wrong = on_any_rank(torch.stack(flags), comm) if flags else []
     ends = accumulate(len(state) for state in states.values())
-    sound = {name: all(finite[end - len(states[name]) : end]) for name, end in zip(states, ends, strict=True)}
-    return [f"weights of {name.replace('_', ' ')}" for name in states if not sound[name]]
+    found = {name: any(wrong[end - len(states[name]) : end]) for name, end in zip(states, ends, strict=True)}
+    return [f"weights of {name.replace('_', ' ')}" for name in states if found[name]]
+
+
+def on_any_rank(flags: Tensor, comm: Communicator) -> list[bool]:
+    """Return which of these flags, bool [n], are up on any rank, on every rank.
+
+    As a sum: a rank that hangs is waited for as long as for gradients then, not for the week of what is broadcast.
+    """
+    told = flags.float()
+    comm.sum_([told])
+    return [value > 0 for value in told.tolist()]
 
 
 def diverged(model: Trainable, wrong: list[str], where: str, restored: int) -> TrainingError:

@@ -70,15 +70,19 @@ class Variety:
         self._real: Tensor | None = None
         self._looked, self._said = 0, set[int]()
 
+    def due(self, done: int, last: bool) -> bool:
+        """Say whether it is time to look, after `done` updates of the round; last: whether it ends here."""
+        return len(self._classes) > 0 and (last or done - self._looked >= self._every)
+
     def look(self, model: Generating, done: int, last: bool) -> dict[str, float]:
         """Return `variety`, the mean over the classes, and `variety_least`, 1 being as varied as the labeled images.
 
-        Empty where it is not time to look, or no class has labels enough. Warns of a class that has collapsed, once.
+        Empty where it is not due, or no class has labels enough. Warns of a class that has collapsed, once.
 
         Args:
             done: updates of the round. last: whether the round ends here, when it is always time.
         """
-        if not len(self._classes) or not (last or done - self._looked >= self._every):
+        if not self.due(done, last):
             return {}
         self._looked = done
         if self._real is None:

@@ -50,7 +50,10 @@ def around_labeled() -> Drawing:
     """Return an untrained generator of transposed convolutions, which draws around the latents of 90 images."""
     draw = torch.Generator().manual_seed(5)
     codes = CodeMixture(
-        torch.randn(90, LATENT, generator=draw), torch.rand(90, LATENT, generator=draw), torch.tensor([50, 0, 40])
+        torch.randn(90, LATENT, generator=draw),
+        torch.rand(90, LATENT, generator=draw),
+        torch.tensor([50, 0, 40]),
+        axes=torch.randn(LATENT, LATENT, generator=draw),
     )
     G = build_generator(NetConfig(name="projected", width=8, latent_dim=LATENT), 8, 1, 3, seed=2)
     return drawing_of(G.eval(), codes=codes)

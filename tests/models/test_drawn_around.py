@@ -36,7 +36,7 @@ def vae(**changes: Any) -> Config:
 
 
 MEMBERS = config(model={"kind": "ensemble", "members": 2, "member": {"kind": "vae", "code_spread": 1.0}}, latent_dim=6)
-KINDS = {"gan": held(), "vae": vae(), "ensemble": MEMBERS}
+KINDS = {"gan": held(), "vae": vae(), "autoencoder": vae(kind="autoencoder"), "ensemble": MEMBERS}
 LATENTS, LABELS = compared_rows(6, 2)
 
 
@@ -92,7 +92,7 @@ def test_a_round_ends_with_images_around_the_labeled_ones_and_the_checkpoint_kee
     assert not torch.equal(model.generate(LATENTS, LABELS), drawn)
 
 
-@pytest.mark.parametrize("kind", ["gan", "vae"])
+@pytest.mark.parametrize("kind", ["gan", "vae", "autoencoder"])
 def test_what_is_exported_and_what_latents_are_chosen_by_draw_around_them_as_well(kind: str) -> None:
     model, _ = trained(KINDS[kind], 1)
     assert isinstance(model, Exportable)
@@ -104,16 +104,27 @@ def test_what_is_exported_and_what_latents_are_chosen_by_draw_around_them_as_wel
         torch.testing.assert_close(model.feedback().G(LATENTS[:4], y), images)
 
 
-@pytest.mark.parametrize(("one", "other"), [(held(), held(code_spread=2.0)), (vae(), vae(code_spread=2.0))])
-def test_the_spread_multiplies_the_deviations_and_null_draws_from_everywhere(one: Config, other: Config) -> None:
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (held(), held(code_spread=2.0)),
+        (vae(), vae(code_spread=2.0)),
+        (vae(kind="autoencoder"), vae(kind="autoencoder", code_spread=2.0)),
+    ],
+    ids=["gan", "vae", "autoencoder"],
+)
+def test_the_spread_multiplies_the_deviations(one: Config, other: Config) -> None:
     near, far = trained(one, 1)[0], trained(other, 1)[0]
     torch.testing.assert_close(far.codes.deviation, 2 * near.codes.deviation)
     torch.testing.assert_close(far.codes.mean, near.codes.mean)
-    null = held(code_spread=None) if isinstance(near, GAN) else vae(code_spread=None)
-    assert trained(null, 1)[0].codes is None
 
 
-@pytest.mark.parametrize("harm", ["count", "shape", "missing"])
+@pytest.mark.parametrize("c", [held(code_spread=None), vae(code_spread=None)], ids=["gan", "vae"])
+def test_no_spread_draws_from_everywhere(c: Config) -> None:
+    assert trained(c, 1)[0].codes is None
+
+
+@pytest.mark.parametrize("harm", ["count", "shape", "missing", "axes"])
 def test_latents_that_are_not_those_of_the_model_are_refused_in_words(harm: str) -> None:
     model = VAE.create(vae(), 8, 1, 2)
     model.codes = CodeMixture(torch.zeros(3, 6), torch.ones(3, 6), torch.tensor([2, 1]))
@@ -121,6 +132,8 @@ def test_latents_that_are_not_those_of_the_model_are_refused_in_words(harm: str)
         model.codes.count = torch.tensor([2, 2])
     elif harm == "shape":
         model.codes.mean = torch.zeros(3, 5)
+    elif harm == "axes":
+        model.codes.axes = torch.zeros(6, 5)
     else:
         model.codes.deviation = torch.zeros(0)
     with pytest.raises(RunError, match=r"codes\.safetensors is missing or damaged"):

@@ -177,7 +177,7 @@ def test_the_scorer_is_a_copy_that_later_training_does_not_change() -> None:
 
 def test_weights_that_are_not_finite_are_named() -> None:
     state, _ = trained(config(), 1)
-    assert spoiled(state) == []
+    assert spoiled(state, Alone()) == []
     with torch.no_grad():
         next(state.averaged_G.parameters()).fill_(float("nan"))
-    assert spoiled(state) == ["weights of averaged generator"]
+    assert spoiled(state, Alone()) == ["weights of averaged generator"]

@@ -37,7 +37,7 @@ def test_what_fits_is_let_through(size: int, overrides: list[str]) -> None:
     require_memory(read_config(None, overrides), size, 3, 10, 1, "cpu")
 
 
-@pytest.mark.parametrize("model", ["gan", "gman", "vae", "ensemble"])
+@pytest.mark.parametrize("model", ["gan", "gman", "vae", "autoencoder", "ensemble"])
 def test_a_model_is_weighed_by_the_networks_that_it_builds(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A VAE of 64 px was once weighed by the discriminator that a GAN would have."""
     config = read_config(None, [f"model.kind={model}", "net.width=8"])

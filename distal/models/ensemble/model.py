@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from distal.communicator import Communicator, on_first_rank
 from distal.config import Config, GanConfig, ModelSection
 from distal.errors import ConfigError
+from distal.models.ensemble.division import connect_all, divided, gathered, mean_losses, trained_here
 from distal.models.ensemble.rows import Reweighted, bagged, boosted, seeded
 from distal.models.ensemble.scorer import GIVES, NEEDED, EnsembleScorer
 from distal.models.ensemble.section import EnsembleConfig, ensemble_section, member_config
@@ -33,7 +34,8 @@ class Ensemble:
     """Own the members, and the number of updates done.
 
     shown: what draws and scores, with snapshots those that were kept of the one member that learns. turn: by boosting,
-    the part of the round, counted from the first, whose rows are in use.
+    the part of the round, counted from the first, whose rows are in use. Members that other ranks train are as they
+    were when the ranks were last gathered.
     """
 
     advice = "Halve the learning rates under model.member"
@@ -49,6 +51,7 @@ class Ensemble:
         self._rows: dict[int, TrainingRows] = {}
         self._of: TrainingRows | None = None
         self._learned: TrainingRows | None = None
+        self._behind = False
 
     @classmethod
     def check(cls, config: Config) -> None:
@@ -60,7 +63,7 @@ class Ensemble:
             raise ConfigError(
                 f"model.member.kind: {own.member.kind} "
                 f"{'is an ensemble itself' if not missing else 'does not give ' + ', '.join(sorted(missing))}.\n"
-                "Take gan, vae, or a package's model whose scorer gives probs, embeddings and realism."
+                "Take gan, vae, autoencoder, or a package's model whose scorer gives probs, embeddings and realism."
             )
         if own.how in ("boosting", "snapshots") and config.train.steps < own.members:
             raise ConfigError(
@@ -106,19 +109,33 @@ class Ensemble:
             member.set_pace(pace)
 
     def advance(self, rows: TrainingRows, comm: Communicator) -> dict[str, Tensor]:
-        """Make one update of each member, or of the one whose turn it is; return the mean losses by name."""
+        """Make one update of each member, or of the one whose turn it is; return the mean losses by name.
+
+        Members that learn independently, at least one for each rank, are updated by one rank each: see `gather`.
+        """
+        within, across = divided(self.own, comm)
         if self._of is not rows or self._learned is None:
             self._of, self._rows = rows, {}
             self._learned = learned_from(rows, self.config.seed) if self.own.combine == "stacking" else rows
+            connect_all(self.members, within)
         if self.own.how == "snapshots":
             losses = self._fall(self._learned, comm)
         elif self.own.how == "boosting":
             losses = self._boost(self._learned, comm)
         else:
-            done = [member.advance(self._rows_of(self._learned, i), comm) for i, member in enumerate(self.members)]
-            losses = {name: torch.stack([own[name] for own in done]).mean(0) for name in done[0]}
+            here, learned = trained_here(len(self.members), across), self._learned
+            done = {i: self.members[i].advance(self._rows_of(learned, i), within) for i in here}
+            losses = mean_losses(done, len(self.members), across)
+            self._behind = across.size > 1
         self.step += 1
         return losses
+
+    def gather(self, comm: Communicator) -> None:
+        """Bring to every rank the members that others have trained since this was last called."""
+        if self._behind:
+            self.members = gathered(self.members, divided(self.own, comm)[1], self.shape)
+            # The next round connects all networks over all ranks again, so begin anew even with the same rows.
+            self._behind, self._of = False, None
 
     def _stacked(self, rows: TrainingRows) -> Tensor | None:
         """Return the members' weights by the labels that they were not shown; None where there are none."""
@@ -165,9 +182,13 @@ class Ensemble:
 
     def settle(self, rows: TrainingRows, comm: Communicator) -> None:
         """Let every member take what it takes from the rows, those that learn no more as well; weigh them, to stack."""
-        for model in (*self.members, *self.snapshots):
+        within, across = divided(self.own, comm)
+        own = [self.members[i] for i in trained_here(len(self.members), across)]
+        for model in (*own, *self.snapshots):
             if isinstance(model, Settling):
-                model.settle(rows, comm)
+                model.settle(rows, within)
+        self._behind = across.size > 1
+        self.gather(comm)
         if self.own.combine == "stacking":
             self.weights = on_first_rank(comm, lambda: self._stacked(rows))
 
@@ -197,7 +218,12 @@ class Ensemble:
         return {f"member{i}.{name}": m for i, member in enumerate(self.members) for name, m in member.modules().items()}
 
     def to_files(self) -> dict[str, bytes]:
-        """Return the whole state as files by name: each member's own, before whose names its own stands."""
+        """Return the whole state as files by name: each member's own, before whose names its own stands.
+
+        RuntimeError where other ranks have trained members since the last `gather`: theirs would be lost.
+        """
+        if self._behind:
+            raise RuntimeError("ensemble: members that other ranks train are not here; every rank has to gather first.")
         kept = [*((f"member{i:02d}", member) for i, member in enumerate(self.members))]
         kept += [(f"snapshot{i:02d}", snapshot) for i, snapshot in enumerate(self.snapshots)]
         files = {f"{prefix}.{name}": data for prefix, member in kept for name, data in member.to_files().items()}

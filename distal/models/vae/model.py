@@ -15,7 +15,7 @@ from distal.losses.supervised import one_hot
 from distal.models.codes import codes_to_tensors, encode_labeled, restored_codes
 from distal.models.pieces import in_pieces
 from distal.models.protocol import Bare
-from distal.models.vae.networks import LEAST_NOISE, Nets, bare_nets, build_nets
+from distal.models.vae.networks import LEAST_NOISE, Nets, Posterior, bare_nets, build_nets
 from distal.models.vae.scorer import GIVES, VaeScorer
 from distal.models.vae.step import Objective, VaeConfig, losses
 from distal.nets.codes import CodeMixture, placed
@@ -24,7 +24,7 @@ from distal.nets.precision import autocast, resolve
 from distal.train.augment import AUGMENTATIONS
 from distal.train.batch import Batch, batch_of
 from distal.train.checkpoint import Checkpoint, facts_of, to_files
-from distal.train.descent import descend, set_rate
+from distal.train.descent import Losses, descend, set_rate
 from distal.train.ema import average_, decay
 from distal.train.optimizers import build_optimizer, state_by_name
 from distal.train.rows import TrainingRows
@@ -42,6 +42,7 @@ class VAE:
     advice = "Halve model.learning_rate"
     section: ClassVar[type[ModelSection]] = VaeConfig
     gives: ClassVar[frozenset[str]] = GIVES
+    scored: ClassVar[type[VaeScorer]] = VaeScorer
 
     def __init__(
         self, config: Config, image_size: int, channels: int, classes: int, device: torch.device | str = "cpu"
@@ -50,7 +51,7 @@ class VAE:
         self.config, self.image_size, self.channels, self.classes = config, image_size, channels, classes
         self.device, self.step, self.pace = torch.device(device), 0, 1.0
         self.codes: CodeMixture | None = None
-        nets = build_nets(config.net, image_size, channels, classes, config.seed)
+        nets = build_nets(config.net, image_size, channels, classes, config.seed, self.scored.networks)
         self.layout = torch.channels_last if nets.convolutional else torch.contiguous_format
         arithmetic = resolve(config.train.precision, self.device, nets.convolutional)
         augmentations = list(map(AUGMENTATIONS.find, config.train.augment))
@@ -68,7 +69,8 @@ class VAE:
         _section(config)
         if config.query.synthesize:
             raise ConfigError(
-                "query.synthesize: an image that people refuse teaches a discriminator, and model.kind=vae has none.\n"
+                "query.synthesize: an image that people refuse teaches a discriminator, and "
+                f"model.kind={config.model.kind} has none.\n"
                 "Set query.synthesize=0, or model.kind=gan."
             )
 
@@ -82,7 +84,7 @@ class VAE:
     @classmethod
     def bare(cls, config: Config, image_size: int, channels: int, classes: int) -> Bare:
         """Return the networks without weights."""
-        nets = bare_nets(config.net, image_size, channels, classes)
+        nets = bare_nets(config.net, image_size, channels, classes, cls.scored.networks)
         return Bare([nets], nets.features)
 
     def set_pace(self, pace: float) -> None:
@@ -95,13 +97,16 @@ class VAE:
         set_rate(self.optimizer, self.objective.own.learning_rate * self.pace, self.config, self.step)
         first = self.step * train.accumulate
         batches = [self._batch(rows, comm, first + piece) for piece in range(train.accumulate)]
-        pieces = [partial(losses, nets, batch, self.objective) for batch in batches]
+        pieces = [partial(self._losses, batch) for batch in batches]
         done = descend(nets, self.optimizer, pieces, comm, train.clip_norm)
         # The best sigma^2 is the error itself (Rybkin, Daniilidis, Levine 2021), here that of the last steps.
         self.nets.noise.lerp_(done["pixel_error"].to(self.nets.noise), MEASURED).clamp_min_(LEAST_NOISE)
         self.step += 1
         average_(self.averaged, self.nets, decay(self.step, train.ema_half_life))
         return done
+
+    def _losses(self, batch: Batch) -> Losses:
+        return losses(self.nets, batch, self.objective)
 
     def _batch(self, rows: TrainingRows, comm: Communicator, number: int) -> Batch:
         return batch_of(self.config, rows, number, self.objective.augmentations, comm, self.device, self.layout)
@@ -113,7 +118,7 @@ class VAE:
 
         def encode(images: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
             with torch.no_grad(), autocast(self.objective.arithmetic, self.device):
-                posterior = self.averaged.posterior(self.averaged.features(images), y)
+                posterior = Posterior.of(self.averaged.encoded(self.averaged.features(images), y))
             return posterior.mean, posterior.log_variance
 
         spread, z = self.objective.own.code_spread, self.config.net.latent_dim
@@ -137,16 +142,17 @@ class VAE:
     def scorer(self) -> VaeScorer:
         """Return a scorer with a copy of the averaged networks."""
         shape, precision = (self.image_size, self.channels), self.config.train.precision
-        return VaeScorer(copy.deepcopy(self.averaged), self.config.net, *shape, precision, self.device)
+        return self.scored(copy.deepcopy(self.averaged), self.config.net, *shape, precision, self.device)
 
     @classmethod
     def read_scorer(cls, data: bytes, device: torch.device | str = "cpu", gains: bool | None = None) -> VaeScorer:
         """Rebuild a scorer from its `to_bytes`."""
-        return VaeScorer.from_bytes(data, device, gains)
+        return cls.scored.from_bytes(data, device, gains)
 
     def modules(self) -> dict[str, nn.Module]:
         """Return the networks and their average by name."""
-        return {"vae": self.nets, "averaged_vae": self.averaged}
+        kind = self.scored.kind
+        return {kind: self.nets, f"averaged_{kind}": self.averaged}
 
     def to_files(self) -> dict[str, bytes]:
         """Return the whole state as files by name: safetensors, and manifest.json with the SHA-256 of each."""
@@ -168,7 +174,8 @@ class VAE:
 
         expected: image size, channels and number of classes; with it, nothing of another size is built.
         """
-        saved = Checkpoint(files, ["vae", "averaged_vae", "optimizer"], expected)
+        kind = cls.scored.kind
+        saved = Checkpoint(files, [kind, f"averaged_{kind}", "optimizer"], expected)
         saved.require_net(config.net)
         model = cls(config, *saved.shape, device)
         model.step = saved.manifest["step"]

@@ -1,5 +1,7 @@
 """Score images with a VAE that is not trained any more: classes, features, and how well it explains an image."""
 
+from typing import ClassVar, TypeVar
+
 import torch
 from torch import Tensor
 
@@ -11,12 +13,18 @@ from distal.nets.weights import header_of, pack, unpack
 
 GIVES = frozenset({"probs", "embeddings", "realism"})
 
+S = TypeVar("S", bound="VaeScorer")
+
 
 class VaeScorer:
     """Own networks on one device, in one precision.
 
     gains: whether "auto" may count on bfloat16 hardware, where several devices must score alike; None asks this one's.
+    kind: the model's, by name. networks: what it is made of.
     """
+
+    kind: ClassVar[str] = "vae"
+    networks: ClassVar[type[Nets]] = Nets
 
     def __init__(
         self,
@@ -35,19 +43,19 @@ class VaeScorer:
         self.nets = nets.to(self.device, memory_format=self._format).eval().requires_grad_(False)  # type: ignore[call-overload]
 
     @classmethod
-    def from_bytes(cls, data: bytes, device: torch.device | str = "cpu", gains: bool | None = None) -> "VaeScorer":
+    def from_bytes(cls: type[S], data: bytes, device: torch.device | str = "cpu", gains: bool | None = None) -> S:
         """Rebuild a scorer from `to_bytes`."""
         header = header_of(data)
         net = NetConfig.model_validate(header["net"])
         size, channels = header["image_size"], header["channels"]
-        nets = build_nets(net, size, channels, header["classes"])
+        nets = build_nets(net, size, channels, header["classes"], kind=cls.networks)
         nets.load_state_dict(unpack(data))
         return cls(nets, net, size, channels, header["precision"], device, gains)
 
     def to_bytes(self) -> bytes:
         """Return safetensors bytes with a JSON header; nothing in them is executed when they are read."""
         header = {
-            "model": "vae",
+            "model": self.kind,
             "net": self.net.model_dump(mode="json"),
             "image_size": self.image_size,
             "channels": self.channels,
@@ -60,8 +68,8 @@ class VaeScorer:
     def __call__(self, images: Tensor) -> Scores:
         """Score uint8 images [n, C, H, W] from any device; the results are on the scorer's device.
 
-        probs: float32 [n, K]. embeddings: float32 [n, F]. realism: float32 [n], the bound on ln p(x | y) of a pixel, in
-        nats, by the mean of the posterior under the predicted classes.
+        probs: float32 [n, K]. embeddings: float32 [n, F]. realism: float32 [n], how well the networks explain an image
+        (see their `explained`) by the mean of the posterior under the predicted classes.
         """
         x = to_unit(images.to(self.device)).contiguous(memory_format=self._format)
         with autocast(self._arithmetic, self.device):
@@ -69,5 +77,5 @@ class VaeScorer:
             probs = self.nets.classify(features).softmax(1)
             posterior = self.nets.posterior(features, probs)
             decoded = self.nets.decode(posterior.mean, probs)
-        bound = self.nets.reconstruction(x, decoded) + posterior.divergence()
-        return {"probs": probs, "embeddings": features.float(), "realism": -bound / x[0].numel()}
+        realism = self.nets.explained(x, decoded, posterior)
+        return {"probs": probs, "embeddings": features.float(), "realism": realism}

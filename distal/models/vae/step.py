@@ -128,9 +128,9 @@ def losses(nets: Nets, batch: Batch, objective: Objective) -> tuple[Tensor, dict
         decoded = nets.decode(posterior.sample(rows.latents), rows.y)
     terms = {
         "reconstruction": (rows.weight * nets.reconstruction(rows.x, decoded)).sum() / counted,
-        "kl": (rows.weight * posterior.divergence()).sum() / counted,
+        posterior.term: (rows.weight * posterior.divergence()).sum() / counted,
     }
-    bound = terms["reconstruction"] + own.beta * terms["kl"]
+    bound = terms["reconstruction"] + own.beta * terms[posterior.term]
     if not alone and batch.total > batch.labeled_total:
         terms["class_kl"] = (probs * (logits.log_softmax(1) + math.log(logits.shape[1]))).sum() / counted
         bound = bound + terms["class_kl"]
