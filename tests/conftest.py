@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partialmethod
 from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
@@ -65,10 +66,17 @@ def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     clusters and of the commands that tests start are Ray's usual ones.
     """
     import ray
+    import ray._private.parameter
+    import ray._private.utils
 
+    parameters = ray._private.parameter.RayParams
+    unseen = partialmethod(parameters.__init__, include_log_monitor=False, no_monitor=True)
     before = os.environ.get("XDG_CACHE_HOME")
     modules = ("distal.driver.launch", "distal.report.write", "distal.sweep.trial")
-    with forked_workers(Path(tempfile.gettempdir()), *modules) as command:
+    with forked_workers(Path(tempfile.gettempdir()), *modules) as command, pytest.MonkeyPatch.context() as patch:
+        # Nobody looks: no log is sent on, nothing scales, and the agents are those of a Ray without its "default".
+        patch.setattr(parameters, "__init__", unseen)
+        patch.setattr(ray._private.utils, "get_dashboard_dependency_error", lambda: ImportError("nobody looks"))
         os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("node"))
         ray.init(
             "local",
@@ -79,6 +87,7 @@ def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             object_store_memory=2**27,
             runtime_env={"py_executable": command},
         )
+        patch.undo()
         os.environ.pop("XDG_CACHE_HOME")
         os.environ |= {} if before is None else {"XDG_CACHE_HOME": before}
         yield
