@@ -29,12 +29,13 @@ RUN_NUMBERS = itertools.count(1)
 
 LONGEST = (
     "test_cluster_jobs",
-    "test_kills",
     "test_interruptions",
-    "test_sweeps",
-    "test_sweep_interruptions",
-    "test_documentation",
+    "test_kills",
     "test_lost_nodes",
+    "test_s3_runs",
+    "test_sweep_interruptions",
+    "test_sweeps",
+    "test_documentation",
     "test_fit",
     "test_workers",
 )
@@ -53,7 +54,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take minutes, so that two processes end at about the same time."""
+    """Begin with the files that take minutes, so that all processes end at about the same time."""
     rank = {f"{name}.py": number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: (item.get_closest_marker("system") is None, rank.get(item.path.name, len(rank))))
 

@@ -66,7 +66,7 @@ class PlaceLostError(TrainingError):
 
 
 class _Fixed(FixedScalingPolicy):  # type: ignore[misc]
-    """Ask for the workers' places by their placement group alone, which an autoscaler sees; not by a process as well."""
+    """Ask for the workers' places by their placement group alone, which an autoscaler sees; not by an actor as well."""
 
     def after_controller_start(self, train_run_context: Any) -> None:
         """Start no coordinator of requests."""
