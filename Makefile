@@ -12,8 +12,8 @@ ARGS ?=
 demo: $(STAMP)  ## run the default job on the embedded digits and write its report
 	$(BIN)/distal run
 
-test: $(STAMP)  ## all tests, in two processes
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+test: $(STAMP)  ## all tests, in three processes on two cores: a third of the time they wait for Ray
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 check: $(STAMP)  ## lint, format, types, layers
 	$(BIN)/ruff check .

@@ -53,6 +53,9 @@ def serve(path: str, modules: list[str]) -> None:
     while True:
         connection, _ = server.accept()
         message, files, _, _ = socket.recv_fds(connection, MESSAGE, 2)
+        if not message:  # its node was killed before it could ask
+            connection.close()
+            continue
         given = json.loads(message)
         if not loaded:
             os.environ.update(given["environment"])

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partialmethod
 from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,13 @@ RUN_NUMBERS = itertools.count(1)
 
 LONGEST = (
     "test_cluster_jobs",
-    "test_kills",
     "test_interruptions",
-    "test_sweeps",
-    "test_sweep_interruptions",
-    "test_documentation",
+    "test_kills",
     "test_lost_nodes",
+    "test_s3_runs",
+    "test_sweep_interruptions",
+    "test_sweeps",
+    "test_documentation",
     "test_fit",
     "test_workers",
 )
@@ -52,7 +54,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take minutes, so that two processes end at about the same time."""
+    """Begin with the files that take minutes, so that all processes end at about the same time."""
     rank = {f"{name}.py": number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: (item.get_closest_marker("system") is None, rank.get(item.path.name, len(rank))))
 
@@ -65,10 +67,17 @@ def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     clusters and of the commands that tests start are Ray's usual ones.
     """
     import ray
+    import ray._private.parameter
+    import ray._private.utils
 
+    parameters = ray._private.parameter.RayParams
+    unseen = partialmethod(parameters.__init__, include_log_monitor=False, no_monitor=True)
     before = os.environ.get("XDG_CACHE_HOME")
     modules = ("distal.driver.launch", "distal.report.write", "distal.sweep.trial")
-    with forked_workers(Path(tempfile.gettempdir()), *modules) as command:
+    with forked_workers(Path(tempfile.gettempdir()), *modules) as command, pytest.MonkeyPatch.context() as patch:
+        # Nobody looks: no log is sent on, nothing scales, and the agents are those of a Ray without its "default".
+        patch.setattr(parameters, "__init__", unseen)
+        patch.setattr(ray._private.utils, "get_dashboard_dependency_error", lambda: ImportError("nobody looks"))
         os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("node"))
         ray.init(
             "local",
@@ -79,6 +88,7 @@ def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             object_store_memory=2**27,
             runtime_env={"py_executable": command},
         )
+        patch.undo()
         os.environ.pop("XDG_CACHE_HOME")
         os.environ |= {} if before is None else {"XDG_CACHE_HOME": before}
         yield

@@ -16,6 +16,7 @@ from ray.exceptions import RayActorError, RayError
 from ray.train import ControllerError, FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
+from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
 
 from distal.communicator import Alone, Communicator, ProcessGroup
 from distal.errors import TrainingError
@@ -64,11 +65,26 @@ class PlaceLostError(TrainingError):
     """Report that the workers' place was taken, by other work before they began or by who drained its node."""
 
 
+class _Fixed(FixedScalingPolicy):  # type: ignore[misc]
+    """Ask for the workers' places by their placement group alone, which an autoscaler sees; not by an actor as well."""
+
+    def after_controller_start(self, train_run_context: Any) -> None:
+        """Start no coordinator of requests."""
+
+    def _maybe_send_resource_request(self) -> None:
+        pass
+
+
 class _Trainer(TorchTrainer):  # type: ignore[misc]
-    """Leave out the process that would hand Ray's data sets to the workers: there are none, and it takes seconds."""
+    """Leave out the process that would hand Ray's data sets to the workers, for there are none, and the one that would
+    ask for places beside the placement group: each takes seconds, and the controller waits for the second.
+    """
 
     def _create_default_callbacks(self) -> list[Any]:
         return [each for each in super()._create_default_callbacks() if type(each).__name__ != "DatasetsCallback"]
+
+    def _initialize_and_run_controller(self, **given: Any) -> Any:
+        return super()._initialize_and_run_controller(**{**given, "scaling_policy": _Fixed(self.scaling_config)})
 
 
 def launch(work: Callable[[Communicator], None], group: WorkerGroup, restarts: int = MAX_FAILURES) -> None:

@@ -1,5 +1,6 @@
 """Hold the pool's shards in Ray actors that score in parallel, restart on their own rows, and repeat what was lost."""
 
+import logging
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,8 +20,10 @@ from distal.pool.placement import place_shards, usable_nodes
 from distal.pool.served import ServedRows
 from distal.pool.shard import Ready, Scored, divide_blocks
 from distal.pool.sight import Frozen, Sight
-from distal.pool.waiting import Waiting, free_now
+from distal.pool.waiting import Waiting, free_now, without_place
 from distal.query import Known, Strategy
+
+logger = logging.getLogger(__name__)
 
 SILENT_S = 600.0
 """Seconds without a sign of work after which a shard is hung, where nobody says otherwise."""
@@ -72,7 +75,7 @@ class ShardActors:
         self.rows = ServedRows(images, self.handles, self.bounds)
         self.calls = ShardCalls(pieces, silent_s, wait_s, self.rows.follow)
         self._wait_s = wait_s
-        self._needs = f"{len(self.handles)} shards of {cpus:g} CPUs and {gpus:g} GPUs"
+        self._needs = {"CPU": cpus, "GPU": gpus}
         self._state = PREPARED
         self._gains = False
         self._placed = placed
@@ -132,20 +135,32 @@ class ShardActors:
     def _await_start(self) -> None:
         up = {handle.ready.options(max_task_retries=-1).remote(): handle for handle in self.handles}
         missing = list(up)
-        waiting = Waiting(self._needs)
+        waiting = Waiting("shards")
         while missing:
-            waiting.what = f"{len(missing)} of {self._needs}"
-            if waiting.seconds >= self._wait_s:
-                raise ClusterError(
-                    f"{waiting.what} found no place in {self._wait_s:g} s; free now: {free_now()}.\n"
-                    "Wait until other work has ended (wait_s), or lower pool.cpus_per_shard or pool.shards."
-                )
-            waiting.tell()
+            over = waiting.seconds >= self._wait_s
+            if over or waiting.due():
+                said = self._said(len(missing), min(waiting.seconds, self._wait_s))
+                if over:
+                    raise ClusterError(
+                        f"{said}.\n"
+                        "Wait until other work has ended (wait_s), or lower pool.cpus_per_shard or pool.shards."
+                    )
+                logger.warning("%s", said)
             _, missing = ray.wait(missing, num_returns=len(missing), timeout=min(1.0, self._wait_s - waiting.seconds))
         self.calls.places |= dict(zip(up.values(), ray.get(list(up)), strict=True))
         if self._placed is not None:
             self._placed()
             self._placed = None  # it does not travel
+
+    def _said(self, missing: int, seconds: float) -> str:
+        """Say how many shards are not there yet, and, where Ray tells, which of the two they wait for."""
+        needs = " and ".join(f"{amount:g} {name}s" for name, amount in self._needs.items())
+        which, unplaced = "", without_place(self._needs)
+        if unplaced is not None:
+            unplaced = min(missing, unplaced)
+            which = f" ({unplaced} wait for a place, {missing - unplaced} have one and start)"
+        said = f"{missing} of {len(self.handles)} shards of {needs} are not there after {seconds:.0f} s{which}"
+        return f"{said}; free now: {free_now()}"
 
     def _everywhere(self, method: str, *args: Any) -> list[Any]:
         call = (self._state, method, args)

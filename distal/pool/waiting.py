@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Mapping
 
 import ray
 
@@ -28,10 +29,16 @@ class Waiting:
         """Return how long it has lasted."""
         return time.monotonic() - self._began
 
+    def due(self) -> bool:
+        """Say whether it should be told of now, and count it as told."""
+        if self.seconds - self._told < NOTICE_S:
+            return False
+        self._told = self.seconds
+        return True
+
     def tell(self) -> None:
         """Log what waits, if it was not told within the last `NOTICE_S` seconds."""
-        if self.seconds - self._told >= NOTICE_S:
-            self._told = self.seconds
+        if self.due():
             logger.warning("%s wait for a place since %.0f s; free now: %s", self.what, self.seconds, free_now())
 
 
@@ -39,3 +46,24 @@ def free_now() -> str:
     """Return the cluster's CPUs and GPUs that nobody holds, for people."""
     free = ray.available_resources()
     return f"{free.get('CPU', 0.0):g} CPUs and {free.get('GPU', 0.0):g} GPUs"
+
+
+def without_place(needs: Mapping[str, float]) -> int | None:
+    """Return how many tasks and actors that reserve this wait for a node to have it free; those that start do not.
+
+    needs: by Ray's names, "CPU" and "GPU". Ray counts the requests that no node has granted, as `ray status` shows
+    them: a second ago at most, others' of the same size as well, but none in a placement group. None over Ray Client,
+    whose processes do not reach the head.
+    """
+    if ray.util.client.ray.is_connected():
+        return None
+    from ray.autoscaler.v2 import sdk
+
+    wanted = {name: round(amount, 4) for name, amount in needs.items() if amount}
+    state = sdk.get_cluster_resource_state(sdk.GcsClient(address=ray.get_runtime_context().gcs_address))
+    counts = (
+        pending.count
+        for pending in state.pending_resource_requests
+        if {name: round(amount, 4) for name, amount in pending.request.resources_bundle.items()} == wanted
+    )
+    return sum(map(int, counts))

@@ -1,26 +1,19 @@
-"""Begin with a cluster that has no CPUs: a sweep waits for its first node; nodes with shards are then taken away,
-shards and workers seated on GPUs that are told to be there, and a node is told to go.
+"""Take nodes with shards away, seat shards and workers on GPUs that are told to be there, have a node told to go.
 
-    python lost_shards.py SWEEP.yaml
-
-Each node is a raylet of its own on this machine; what came of it is printed, a line each.
+`lost_nodes.py` calls these on its cluster, which has one node of one CPU by then, and prints what they say.
 """
 
-import os
 import sys
-import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import ray
+from bare_cluster import STORE, lose
 from ray.cluster_utils import Cluster
 from ray.core.generated.autoscaler_pb2 import DRAIN_NODE_REASON_PREEMPTION
-from ray.util import placement_group, placement_group_table, remove_placement_group
-from two_rounds import wait_until
-from written_runs import WrittenTrial
+from ray.util import placement_group, remove_placement_group
 
 from distal.config import PoolConfig
 from distal.data.table import ImageTable, open_images
@@ -30,14 +23,7 @@ from distal.driver.sharing import hold_for_workers
 from distal.pool.actors import ShardActors
 from distal.pool.local import LocalShard
 from distal.query import STRATEGIES, Known, select
-from distal.sweep import fit, tuner
-from distal.sweep.resolve import read_sweep
-from distal.sweep.tuner import run_sweep
 
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
-from forked_workers import forked_workers
-
-STORE = {"object_store_memory": 2**27}
 NONE = np.zeros(0, dtype=np.int64)
 STRATEGY = STRATEGIES.find("random")
 PLACE_S = 4.0
@@ -46,25 +32,6 @@ PLACE_S = 4.0
 def say(**facts: Any) -> None:
     sys.stdout.write(" ".join(f"{name}={value}" for name, value in facts.items()) + "\n")
     sys.stdout.flush()
-
-
-def sweep_before_there_is_a_node(cluster: Cluster, sweep: str) -> None:
-    """Trials begin when a node joins, which is after the sweep has begun to wait."""
-    fit.SweepTrial = WrittenTrial  # type: ignore[misc]
-    tuner.share = lambda config, directory: None
-    began, states = list[float](), list[str]()
-
-    def run() -> None:
-        results = run_sweep(read_sweep(sweep), watch=lambda progress: began.append(time.monotonic()))
-        states.extend(trial.state for trial in results.trials)
-
-    thread = threading.Thread(target=run)  # a node is added by the main thread, which alone may handle signals
-    thread.start()
-    wait_until(lambda: any(p["state"] == "PENDING" for p in placement_group_table().values()), "a trial waits", 90.0)
-    waited, joined = not began, time.monotonic()
-    cluster.add_node(num_cpus=1, **STORE)
-    thread.join(timeout=120.0)
-    say(sweep=",".join(states), waited=waited, within=f"{began[0] - joined:.0f}" if began else "never")
 
 
 def opened(images: ImageTable, place_s: float) -> ShardActors:
@@ -87,7 +54,7 @@ def lose_shards(cluster: Cluster, cache: Path) -> None:
         shards = opened(images, place_s)
         if replaced:
             cluster.add_node(num_cpus=4, **STORE)
-        cluster.remove_node(four, allow_graceful=False)
+        lose(cluster, four)
         began = time.monotonic()
         shards.open_round(2, STRATEGY, None, NONE, Known(NONE, NONE, 10))  # which calls every shard
         same = select(shards, STRATEGY, 12, 0, 1).row_ids.tolist() == expected
@@ -135,19 +102,3 @@ def hear_of_a_drain(cluster: Cluster) -> None:
     at_once = told()
     time.sleep(LOOK_S)
     say(drains=f"{before},{at_once},{told()}")
-
-
-def main() -> None:
-    with forked_workers(Path(tempfile.mkdtemp()), "distal.sweep.trial", "written_runs") as command:
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **STORE})
-        runtime = {"py_executable": command}
-        ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR", runtime_env=runtime)
-        sweep_before_there_is_a_node(cluster, sys.argv[1])
-        lose_shards(cluster, Path(sys.argv[1]).with_name("decoded-shards"))
-        share_gpus(cluster)
-        hear_of_a_drain(cluster)
-    os._exit(0)  # the cluster's own clean-up waits long for the nodes that are gone
-
-
-if __name__ == "__main__":
-    main()

@@ -108,7 +108,14 @@ def test_ctrl_c_and_sigterm_end_in_words_and_leave_a_run_that_can_be_taken_up(
     tmp_path: Path, end: signal.Signals, code: int, workers: int
 ) -> None:
     share_extractor(tmp_path)
-    settings = [f"train.workers={workers}", "train.steps=1000000", "evaluate.samples=64", "query.batch=6", "rounds=1"]
+    settings = [
+        f"train.workers={workers}",
+        f"pool.shards={workers}",
+        "train.steps=1000000",
+        "evaluate.samples=64",
+        "query.batch=6",
+        "rounds=1",
+    ]
     with started("run", f"storage={tmp_path}", "name=run", *settings) as process:
         wait_until(lambda: run_of(tmp_path).has("rounds/0001/labels.parquet"), "round 1 was labeled", 200.0)
         os.killpg(process.pid, end)  # as a terminal and Slurm do: to the driver and all it has started
@@ -125,7 +132,14 @@ def test_ctrl_c_and_sigterm_end_in_words_and_leave_a_run_that_can_be_taken_up(
 
 def test_a_run_whose_raylet_is_killed_ends_in_our_words_before_ray_ends_the_process(tmp_path: Path) -> None:
     share_extractor(tmp_path)
-    settings = ["train.workers=1", "train.steps=1000000", "evaluate.samples=64", "query.batch=6", "rounds=1"]
+    settings = [
+        "train.workers=1",
+        "pool.shards=1",
+        "train.steps=1000000",
+        "evaluate.samples=64",
+        "query.batch=6",
+        "rounds=1",
+    ]
     with started("run", f"storage={tmp_path}", "name=run", *settings) as process:
         wait_until(lambda: run_of(tmp_path).has("rounds/0001/labels.parquet"), "round 1 was labeled", 200.0)
         next(p for p in psutil.Process(process.pid).children() if p.name() == "raylet").kill()
