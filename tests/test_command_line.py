@@ -1,6 +1,8 @@
 """The command line takes names and paths for what they are, and shows them as text that moves no cursor."""
 
 import io
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -131,6 +133,26 @@ def test_sigterm_and_ctrl_c_say_once_what_continues(
     assert ended.value.exit_code == code
     said = f"{word}; every answered label and committed round is kept: distal resume '/a b/r'"
     assert capsys.readouterr().err.strip() == said
+
+
+SIGNALLED_IN_A_CALLBACK = """
+import os, signal, sys, time, weakref
+from distal.cli.ending import end_on_sigterm
+
+end_on_sigterm()
+anything = type("Anything", (), {})()
+watched = weakref.ref(anything, lambda gone: os.kill(os.getpid(), signal.Signals[sys.argv[1]]))
+del anything
+time.sleep(20)
+"""
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", -signal.SIGINT)])
+def test_a_signal_that_comes_in_a_weak_references_callback_ends_the_process_all_the_same(name: str, code: int) -> None:
+    """A labeling page once outlived its SIGTERM so: Python ignores what is raised there."""
+    ended = subprocess.run([sys.executable, "-c", SIGNALLED_IN_A_CALLBACK, name], capture_output=True, text=True)
+    assert ended.returncode == code
+    assert "ignored" not in ended.stderr
 
 
 @pytest.mark.parametrize(

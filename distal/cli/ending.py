@@ -12,16 +12,38 @@ import typer
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 AGAIN = "give the same command again"
 
+SOON = 0.05
+"""Seconds after which an end that could not be raised is tried again."""
+
 
 def end_on_sigterm() -> None:
     """Have SIGTERM leave all blocks in order, as Ctrl-C does; a second one is not waited for."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
+        sys.unraisablehook = _raise_later
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     sys.exit(TERMINATED)
+
+
+def _raise_later(lost: "sys.UnraisableHookArgs") -> None:
+    """Raise an end again that came while Python called what cannot raise, a weak reference's callback or a destructor.
+
+    Python says "Exception ignored" there and goes on, and the process would outlive its SIGTERM.
+    """
+    end = lost.exc_value
+    if not (isinstance(end, KeyboardInterrupt) or (isinstance(end, SystemExit) and end.code == TERMINATED)):
+        sys.__unraisablehook__(lost)
+        return
+    again = type(end)(*end.args)
+
+    def end_now(number: int, frame: FrameType | None) -> None:
+        raise again
+
+    signal.signal(signal.SIGALRM, end_now)
+    signal.setitimer(signal.ITIMER_REAL, SOON)
 
 
 @contextmanager
