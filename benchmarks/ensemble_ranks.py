@@ -12,13 +12,12 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from held_images import HeldImages
 from machine import describe_machine
 
 from distal.communicator import Alone, Communicator, ProcessGroup
@@ -38,24 +37,11 @@ def by_both(own: object, comm: Communicator) -> tuple[Communicator, Communicator
 WAYS = {"by both": by_both, "by one": ensembles.divided}
 
 
-class Scans:
-    """Hold images in memory."""
-
-    def __init__(self, data: np.ndarray) -> None:
-        self.data = data
-
-    def pixels(self, row_ids: np.ndarray) -> np.ndarray:
-        return self.data[row_ids]
-
-    def request(self, row_ids: np.ndarray) -> Callable[[], np.ndarray]:
-        return partial(self.pixels, row_ids)
-
-
 def digits(size: int) -> TrainingRows:
     scans, labels = load_digits()
     pixels = np.kron(scans, np.ones((1, size // 8, size // 8), np.uint8))[:, None]
     ids = np.arange(LABELS)
-    return TrainingRows(Scans(pixels), len(pixels), np.zeros(0, np.int64), None, ids, labels[:LABELS], seed=0)
+    return TrainingRows(HeldImages(pixels), len(pixels), np.zeros(0, np.int64), None, ids, labels[:LABELS], seed=0)
 
 
 def one_rank(rank: int, arguments: argparse.Namespace, folder: str) -> None:

@@ -8,11 +8,10 @@ real ones. Both are means over the classes.
 """
 
 import argparse
-from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 import torch
+from held_images import HeldImages
 from machine import describe_machine
 
 from distal.communicator import Alone
@@ -29,24 +28,11 @@ MODEL_SECTIONS = {
 }
 
 
-class Scans:
-    """Hold images in memory."""
-
-    def __init__(self, data: np.ndarray) -> None:
-        self.data = data
-
-    def pixels(self, row_ids: np.ndarray) -> np.ndarray:
-        return self.data[row_ids]
-
-    def request(self, row_ids: np.ndarray) -> Callable[[], np.ndarray]:
-        return partial(self.pixels, row_ids)
-
-
 def near_and_varied(section: dict[str, object], each: int, updates: int) -> tuple[float, float]:
     scans, labels = load_digits()
     order = np.random.default_rng(0).permutation(len(labels))
     ids = np.sort(np.concatenate([order[labels[order] == label][:each] for label in range(CLASSES)]))
-    rows = TrainingRows(Scans(scans[:, None]), len(scans), np.zeros(0, np.int64), None, ids, labels[ids], seed=0)
+    rows = TrainingRows(HeldImages(scans[:, None]), len(scans), np.zeros(0, np.int64), None, ids, labels[ids], seed=0)
     config = parse_config({"seed": 0, "model": section})
     model, _ = train_round(MODELS.find(config.model.kind).create(config, 8, 1, CLASSES), rows, Alone(), updates)
     asked = torch.arange(CLASSES).repeat_interleave(DRAWN)

@@ -15,12 +15,11 @@ Real points: 25, 0.99, 0.99. Seconds are CPU seconds of the process for all step
 
 import argparse
 import time
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from held_images import HeldImages
 from machine import describe_machine
 from torch import Tensor
 
@@ -44,19 +43,13 @@ def jitter(x: Tensor, u: Tensor) -> Tensor:
     return x + DEVIATION * (2 * u - 1)[:, :, None, None]
 
 
-class Grid:
+class Grid(HeldImages):
     """Points of the mixture as uint8 images [n, 2, 1, 1]; row i is of cluster i mod 25."""
 
     def __init__(self) -> None:
         noise = np.random.default_rng(0).normal(0, DEVIATION, (ROWS, 2))
         points = CENTRES.numpy()[np.arange(ROWS) % SIDE**2] + noise
-        self.data = np.clip(np.rint((points + 1) * 127.5), 0, 255).astype(np.uint8)[:, :, None, None]
-
-    def pixels(self, row_ids: np.ndarray) -> np.ndarray:
-        return self.data[row_ids]
-
-    def request(self, row_ids: np.ndarray) -> Callable[[], np.ndarray]:
-        return partial(self.pixels, row_ids)
+        super().__init__(np.clip(np.rint((points + 1) * 127.5), 0, 255).astype(np.uint8)[:, :, None, None])
 
 
 OFF = {"r1": 0.0, "r2": 0.0}

@@ -13,13 +13,12 @@ floor: the same for the training images. --labels N: as many, equally many of ea
 import argparse
 import json
 import time
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import torch
+from held_images import HeldImages
 from judge import Judge, kept, unit
 from machine import describe_machine
 from PIL import Image
@@ -36,20 +35,14 @@ from distal.train import TrainingRows
 EACH, SHOWN, COMPONENTS, JUDGE_STEPS = 100, 16, 64, 700
 
 
-class Pool:
+class Pool(HeldImages):
     """Hold decoded images in memory."""
 
     def __init__(self, path: Path, size: int, channels: int) -> None:
         table = pq.read_table(path)
         spec = DecodeSpec(size, channels, "resize", "none", 10**9)
-        self.data = np.stack([decode(image["bytes"], spec) for image in table["image"].to_pylist()])
+        super().__init__(np.stack([decode(image["bytes"], spec) for image in table["image"].to_pylist()]))
         self.labels = np.array(table["label"].to_pylist())
-
-    def pixels(self, row_ids: np.ndarray) -> np.ndarray:
-        return self.data[row_ids]
-
-    def request(self, row_ids: np.ndarray) -> Callable[[], np.ndarray]:
-        return partial(self.pixels, row_ids)
 
 
 def labeled(pool: Pool, count: int | None, seed: int) -> np.ndarray:

@@ -14,11 +14,11 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from held_images import HeldImages
 from machine import describe_machine
 
 from distal.communicator import Alone
@@ -34,18 +34,12 @@ CLASSES, POOL, LABELS = 10, 2000, 100
 BARS = {"residual": 1.7, "projected": 1.05}
 
 
-class RandomImages:
+class RandomImages(HeldImages):
     """Hold a pool of smooth random images in memory."""
 
     def __init__(self, size: int) -> None:
         coarse = torch.randn(POOL, 1, 4, 4, generator=torch.Generator().manual_seed(0))
-        self.data = (F.interpolate(coarse, size=size, mode="bilinear").sigmoid() * 255).to(torch.uint8).numpy()
-
-    def pixels(self, row_ids: np.ndarray) -> np.ndarray:
-        return self.data[row_ids]
-
-    def request(self, row_ids: np.ndarray) -> Callable[[], np.ndarray]:
-        return partial(self.pixels, row_ids)
+        super().__init__((F.interpolate(coarse, size=size, mode="bilinear").sigmoid() * 255).to(torch.uint8).numpy())
 
 
 class PlainLoop:

@@ -64,6 +64,16 @@ def unpack(data: bytes) -> dict[str, torch.Tensor]:
     return tensors
 
 
+def pack_files(files: Mapping[str, bytes], header: Mapping[str, Any] | None = None) -> bytes:
+    """Return `pack`'s bytes of whole files by name."""
+    return pack({name: torch.frombuffer(bytearray(own), dtype=torch.uint8) for name, own in files.items()}, header)
+
+
+def unpack_files(data: bytes) -> dict[str, bytes]:
+    """Return the files of `pack_files`. RunError where the bytes are none of `pack`'s."""
+    return {name: own.numpy().tobytes() for name, own in unpack(data).items()}
+
+
 def header_of(data: bytes) -> dict[str, Any]:
     """Return the JSON header of `pack`'s bytes: 8 bytes of length, then safetensors' own JSON."""
     length = int.from_bytes(data[:8], "little")

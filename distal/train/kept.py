@@ -4,10 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import torch
-
 from distal.errors import RunError
-from distal.nets.weights import header_of, pack, unpack
+from distal.nets.weights import header_of, pack_files, unpack_files
 from distal.run.seals import sha256
 
 
@@ -27,8 +25,7 @@ class Kept:
         """Return safetensors bytes; facts: what must be the same where they are read."""
         numbers = {"done": self.done, "restored": self.restored, "losses": self.losses}
         hashes = {name: sha256(data) for name, data in self.files.items()}
-        tensors = {name: torch.frombuffer(bytearray(data), dtype=torch.uint8) for name, data in self.files.items()}
-        return pack(tensors, {"facts": dict(facts), "numbers": numbers, "sha256": hashes})
+        return pack_files(self.files, {"facts": dict(facts), "numbers": numbers, "sha256": hashes})
 
     @classmethod
     def from_bytes(cls, data: bytes, facts: Mapping[str, Any]) -> "Kept":
@@ -39,7 +36,7 @@ class Kept:
             raise RunError("it is damaged") from None
         if header.get("facts") != dict(facts):
             raise RunError("it was kept for other labels or another configuration")
-        files = {name: tensor.numpy().tobytes() for name, tensor in unpack(data).items()}
+        files = unpack_files(data)
         if {name: sha256(own) for name, own in files.items()} != header["sha256"]:
             raise RunError("it is damaged")
         return cls(files=files, **header["numbers"])

@@ -32,12 +32,8 @@ def fit_density(latents: Tensor, labels: Tensor, every: Tensor, believed: Tensor
         every, believed: latents [R, z] of rows drawn from all, R at least 1, and their class probabilities [R, K].
         spread: what the width is multiplied by.
     """
-    latents, labels, every, believed = (
-        latents.double().cpu(),
-        labels.cpu(),
-        every.double().cpu(),
-        believed.double().cpu(),
-    )
+    labels = labels.cpu()
+    latents, every, believed = (said.double().cpu() for said in (latents, every, believed))
     classes, dimensions = believed.shape[1], every.shape[1]
     axes, within, total = variances(every, believed)
     count, turned = torch.bincount(labels, minlength=classes), latents @ axes

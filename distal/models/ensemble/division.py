@@ -13,7 +13,7 @@ from distal.communicator import Alone, Communicator
 from distal.models.ensemble.section import EnsembleConfig
 from distal.models.protocol import Model
 from distal.nets.batchnorm import connect
-from distal.nets.weights import pack, unpack
+from distal.nets.weights import pack_files, unpack_files
 
 
 def divided(own: EnsembleConfig, comm: Communicator) -> tuple[Communicator, Communicator]:
@@ -61,11 +61,11 @@ def gathered(members: Sequence[Model], across: Communicator, shape: tuple[int, i
     current = list(members)
     for first in range(0, len(members), across.size):
         mine = first + across.rank
-        packed = _packed(members[mine].to_files()) if mine < len(members) else b""
+        packed = pack_files(members[mine].to_files()) if mine < len(members) else b""
         for member, stale in enumerate(members[first : first + across.size], first):
             told = _told(packed if member == mine else b"", across, stale.device)
             if member != mine:
-                current[member] = type(stale).from_files(stale.config, _files(told), stale.device, shape)
+                current[member] = type(stale).from_files(stale.config, unpack_files(told), stale.device, shape)
     return current
 
 
@@ -81,11 +81,3 @@ def _told(data: bytes, across: Communicator, device: torch.device) -> bytes:
         whole.copy_(torch.frombuffer(bytearray(data), dtype=torch.uint8))
     across.sum_([whole])
     return whole.cpu().numpy().tobytes()
-
-
-def _packed(files: Mapping[str, bytes]) -> bytes:
-    return pack({name: torch.frombuffer(bytearray(data), dtype=torch.uint8) for name, data in files.items()})
-
-
-def _files(packed: bytes) -> dict[str, bytes]:
-    return {name: tensor.numpy().tobytes() for name, tensor in unpack(packed).items()}

@@ -11,7 +11,7 @@ from distal.models.ensemble.stacking import combined
 from distal.models.protocol import Scorer
 from distal.models.registry import read_scorer
 from distal.nets.scorer import Scores
-from distal.nets.weights import header_of, pack, unpack
+from distal.nets.weights import header_of, pack_files, unpack_files
 
 NEEDED = frozenset({"probs", "embeddings", "realism"})
 """What each member gives."""
@@ -30,22 +30,19 @@ class EnsembleScorer:
     @classmethod
     def from_bytes(cls, data: bytes, device: torch.device | str = "cpu", gains: bool | None = None) -> "EnsembleScorer":
         """Rebuild a scorer from `to_bytes`."""
-        packed = unpack(data)
-        members = [read_scorer(packed[name].numpy().tobytes(), device, gains) for name in sorted(packed)]
+        packed = unpack_files(data)
+        members = [read_scorer(packed[name], device, gains) for name in sorted(packed)]
         header = header_of(data)
         weights = header.get("weights")
         return cls(members, header["combine"], None if weights is None else torch.tensor(weights, dtype=torch.float64))
 
     def to_bytes(self) -> bytes:
         """Return safetensors bytes that hold those of the members; nothing in them is executed when they are read."""
-        packed = {
-            f"member{i:02d}": torch.frombuffer(bytearray(member.to_bytes()), dtype=torch.uint8)
-            for i, member in enumerate(self.members)
-        }
+        packed = {f"member{i:02d}": member.to_bytes() for i, member in enumerate(self.members)}
         header: dict[str, Any] = {"model": "ensemble", "combine": self.combine}
         if self.combine == "stacking":
             header["weights"] = self.weights.tolist()
-        return pack(packed, header)
+        return pack_files(packed, header)
 
     def __call__(self, images: Tensor) -> Scores:
         """Score uint8 images [n, C, H, W].
