@@ -93,7 +93,7 @@ def preload(modules: list[str]) -> None:
 def become_worker(given: dict, files: list[int]) -> None:
     """Be the process that the client was meant to be."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    os.setsid()
+    os.setpgid(0, 0)  # not a session: each would be a scheduling group in which being niced means nothing
     os.environ.clear()
     os.environ.update(given["environment"])
     with suppress(FileNotFoundError):
