@@ -1,5 +1,6 @@
 """Grow a generative model from few labels: distributed active learning on Ray."""
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
     from distal.run.results import RoundResult
     from distal.stopping import Outcome
     from distal.sweep.tuner import tune
+
+# A thread that waits for another at the end of a layer spins some microseconds, then sleeps and leaves its core to who
+# wants it. By libgomp's own default it spins some milliseconds, and beside two busy processes a step takes twice as
+# long (benchmarks/waiting_threads.py). Read when torch is loaded.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 __all__ = [
     "ActiveLearner",

@@ -266,7 +266,7 @@ def open_generator(run: RunDirectory, round: int | None = None) -> TrainedGenera
     if not committed:
         raise RunError(
             f"{run.uri}: no round is committed yet, so there is nothing to generate from.\n"
-            f"Finish a round first: distal resume {run.uri}"
+            f"Wait for the first round of the run that is at work, or go on with it: distal resume {run.uri}"
         )
     asked = committed[-1] if round is None else round
     if asked not in committed:

@@ -112,6 +112,18 @@ def test_without_a_terminal_each_phase_leaves_a_line_in_words_that_a_user_knows(
     assert said[5] == "round 1/10  committed  1,060 labels, distance 12.3, accuracy 0.91; about 9 min 45 s left"
 
 
+def test_without_a_terminal_a_phase_that_lasts_says_once_a_minute_how_far_it_is(clock: list[float]) -> None:
+    file = io.StringIO()
+    display = Display(Console(file=file, width=80))
+    for done in (0, 20, 40, 60):
+        display(Event(1, "train", done, 400, {"rounds": 4}))
+        clock[0] += 45
+    display(Event(1, "evaluate", 500, 500))
+    said = [line.split("  ", 1)[1].strip() for line in file.getvalue().splitlines()]
+    assert said[0] == "train        90.0 s  40 of 400 steps so far"
+    assert [line[:20] for line in said] == ["train        90.0 s ", "train       180.0 s "]
+
+
 def test_a_display_begins_anew_when_a_run_has_ended(clock: list[float]) -> None:
     display = terminal()
     display(Event(0, "prepare", 0, 900, ROUNDS))

@@ -23,6 +23,8 @@ UNITS = {
     "evaluate": "images",
 }
 PHASES_OF_A_ROUND = ("acquire", "annotate", "train", "evaluate")
+QUIET_S = 60.0
+"""After so long without a line something is printed where no bar moves: a phase that says nothing seems to hang."""
 BAR_LEAST = 8
 """Columns that the bar keeps however much there is to say."""
 NOTEBOOK_COLUMNS = 80
@@ -32,7 +34,7 @@ NOTEBOOK_COLUMNS = 80
 class Display:
     """Listen to a run's events and draw them, on a terminal with rich, in a notebook in the cell that runs.
 
-    Elsewhere print one line for each finished phase.
+    Elsewhere print one line for each finished phase, and one a minute of a phase that lasts.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -44,7 +46,7 @@ class Display:
         self._bar: NotebookBar | None = None
         self._last: Event | None = None
         self._rounds = 0
-        self._started = time.monotonic()
+        self._started = self._told = time.monotonic()
         self._seconds: dict[str, list[float]] = defaultdict(list)
         self._headline: list[str] = []
 
@@ -68,6 +70,8 @@ class Display:
             self._start(event)
         if self.live is not None:
             self.live.update(self.live.task_ids[0], completed=event.done, total=event.total or None)
+        if self.live is None and self._bar is None and time.monotonic() - self._told >= QUIET_S:
+            self._still_at(event)
         if self._bar is not None and self._last is not None:
             self._bar.draw(self._title(event), event.done, event.total, self._facts(NOTEBOOK_COLUMNS))
 
@@ -142,7 +146,13 @@ class Display:
         if self._bar is not None:
             self._bar.clear()
 
+    def _still_at(self, event: Event) -> None:
+        done = f"{event.done:,} of {event.total:,} {UNITS.get(event.phase, '')}" if event.total else ""
+        seconds = time.monotonic() - self._started
+        self._print(f"{self._where(event):<11} {event.phase:<9} {seconds:7.1f} s  {done:<14} so far".rstrip())
+
     def _print(self, line: str | Text) -> None:
+        self._told = time.monotonic()
         self.console.print(line, soft_wrap=True, markup=False)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from distal.cli.ending import AGAIN, ending
 from distal.cli.output import show, show_step
 from distal.cli.runs import Round, RunPath, open_run
 
@@ -25,6 +26,7 @@ Filtered = Annotated[
 ]
 
 
+@ending(AGAIN)
 def generate(
     path: RunPath,
     out_path: Annotated[str, typer.Option("--out", "-o", help="A .png for a grid, a .parquet for rows, or a folder/.")],
@@ -84,6 +86,7 @@ def generate(
     show(f"wrote {count} from round {generator.round} to {without_keys(out_path)}")
 
 
+@ending(AGAIN)
 def evaluate(
     path: RunPath,
     arguments: Annotated[
@@ -103,6 +106,7 @@ def evaluate(
     sys.stdout.write(json.dumps([score.to_json() for score in scores], indent=1) + "\n")
 
 
+@ending(AGAIN)
 def export(
     path: RunPath,
     out_path: Annotated[str, typer.Option("--out", "-o", help="A .onnx, or a .pt2 of torch.export; a local path.")],
@@ -134,6 +138,7 @@ def export(
     show(export_round(open_run(path), out_path, how, arguments or [], round, show_step))
 
 
+@ending(AGAIN)
 def prove(
     path: RunPath,
     arguments: Annotated[

@@ -74,6 +74,8 @@ def refuse_another(uri: str, saved: Config, now: Config) -> None:
         )
     if changed:
         raise RunError(
-            f"{uri}: holds a run with another configuration; it differs in {', '.join(changed[:5])}.\n"
-            f"Give this one another name=..., or continue that one with: distal resume {uri}"
+            f"{uri}: holds a run with another configuration; it differs in {', '.join(changed[:5])}, "
+            "which a run keeps.\n"
+            f"Give this one another name=..., or leave that as it was and continue: distal resume {uri}\n"
+            f"What may change: {', '.join(key + '*' if key.endswith('.') else key for key in MAY_CHANGE)}."
         )

@@ -191,7 +191,8 @@ def _refused(sure: float, copied: bool, features: Tensor, of_class: _Class, apar
 
 def _note(name: str, of_class: _Class) -> str:
     why = ", ".join(f"{count} {reason}" for reason, count in of_class.refused.most_common())
-    return f"{name}: {len(of_class.kept)} of {of_class.wanted} images pass ({why})"
+    advice = "" if of_class.kept else ": train longer, label more of it, or leave the filter out"
+    return f"{name}: {len(of_class.kept)} of {of_class.wanted} images pass ({why}){advice}"
 
 
 def _by_class(parts: Sequence[Chosen], notes: Sequence[str]) -> Chosen:

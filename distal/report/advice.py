@@ -49,11 +49,11 @@ def next_steps(record: RunRecord, at_work: bool = False) -> list[Step]:
             )
         )
     if record.trained and not at_work:
+        generate = f"distal generate {shlex.quote(record.uri)} --out generated.parquet"
         steps.append(
-            Step(
-                "Use the generator:",
-                f"distal generate {shlex.quote(record.uri)} --out generated.parquet --per-class 1000",
-            )
+            Step("If they do not, use them, filtered:", f"{generate} --balance --filter")
+            if few
+            else Step("Use the generator:", f"{generate} --per-class 1000")
         )
     return steps
 

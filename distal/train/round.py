@@ -163,6 +163,8 @@ class _Round:
                 self._go_back(wrong)
             elif reports:
                 seen = self._report(on_progress)
+            elif self.comm.size == 1 and not self.goes_back and self.keeper.due():
+                self._keep_between()  # alone, for several ranks would have to agree at each update
         seconds = time.monotonic() - started
         logger.info("%d updates in %.1f s, labels %d", self.steps, seconds, len(self.rows.labels))
         return self.model, self.watch.means() | seen
@@ -189,6 +191,14 @@ class _Round:
         if keeps and self.comm.rank == 0:
             self.keeper.keep(self.good or self._state())
         return seen
+
+    def _keep_between(self) -> None:
+        """Keep a good state before the next report, where updates take so long that it would be kept late."""
+        if self.watch.settle() or spoiled(self.model, self.comm):
+            return  # the next report finds it again, and ends the round
+        if isinstance(self.model, Divided):
+            self.model.gather(self.comm)
+        self.keeper.keep(self._state())
 
     def _go_back(self, wrong: list[str]) -> None:
         where, good = f"{self.done} of this round's {self.steps}", self.good

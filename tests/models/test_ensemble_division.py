@@ -39,12 +39,16 @@ def of_three(own: dict[str, Any], net: str = "dense", **train: Any) -> Config:
 
 
 class Last:
-    """Keep what is due after 20 updates, and no more."""
+    """Keep what is due after 20 updates, and no more; one rank asks at each, two ask as they report."""
 
     kept: Kept | None = None
 
+    def __init__(self, comm: Communicator) -> None:
+        self.asks = 20 if comm.size == 1 else 1
+
     def due(self) -> bool:
-        return self.kept is None
+        self.asks -= 1
+        return self.asks == 0
 
     def keep(self, kept: Kept) -> None:
         self.kept = kept
@@ -57,7 +61,7 @@ def outcome(c: Config, steps: int, comm: Communicator, kept: Kept | None = None)
     """Return the files that a round leaves, its losses, what was kept of it, and what was heard on the way."""
     with STARTING:
         model = Ensemble.create(c, 8, 1, 2) if kept is None else Ensemble.from_files(c, kept.files)
-    rows, heard, keeper = labeled_rows(40), list[dict[str, float]](), Last()
+    rows, heard, keeper = labeled_rows(40), list[dict[str, float]](), Last(comm)
     watched = Variety(rows, ["across", "down"], c.net.latent_dim, 20) if comm.rank == 0 else None
     done = model, rows, comm, steps, lambda done, losses: heard.append(losses), keeper, kept, watched
     model, losses = train_round(*done)
