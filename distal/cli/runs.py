@@ -167,6 +167,8 @@ def run_config(config: "Config") -> None:
         show("" if proof is None else proof.sentence)
     if outcome.kind == "stopped":
         show(f"report: {uri}/report.html")
+        if not config.prove.enabled:
+            show(f"do its images pay? distal prove {shlex.quote(uri)}")
 
 
 def split_arguments(arguments: list[str] | None) -> tuple[str | None, list[str]]:

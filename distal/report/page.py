@@ -128,7 +128,10 @@ def tiles(record: RunRecord) -> list[Tile]:
     for name, title in SHARES:
         if last.value(name) is not None:
             values = [v for _, m in measured if (v := m.value(name)) is not None]
-            found.append(Tile(title, percent(values[-1]), f"from {percent(values[0])}" if len(values) > 1 else ""))
+            said = [f"from {percent(values[0])}"] if len(values) > 1 else []
+            even = last.value(f"{name}_balanced")
+            said += [] if even is None else [f"mean of the classes {percent(even)}"]
+            found.append(Tile(title, percent(values[-1]), "; ".join(said)))
     seconds = sum(sum(m.seconds.values()) for _, m in measured)
     found.append(Tile("Time", duration(seconds), _time_detail(measured)))
     return found

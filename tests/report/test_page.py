@@ -134,6 +134,19 @@ def test_the_distance_is_judged_by_that_of_real_images_from_real_images(tmp_path
     assert "real images 3.1" in page.curves(record)[0][1]
 
 
+def test_an_accuracy_stands_beside_the_mean_of_the_classes_which_one_frequent_class_does_not_carry(
+    tmp_path: Path,
+) -> None:
+    values = {"probe_accuracy": 0.72, "probe_accuracy_balanced": 0.2}
+    scores = [
+        {"name": name, "value": value, "extractor": "probe", "split": "a", "samples": 9, "reference": 9, "error": None}
+        for name, value in values.items()
+    ]
+    record = _with_metrics(make_run(tmp_path, rounds=1), 1, scores=scores)
+    tile = next(tile for tile in page.tiles(record) if tile.name == "Accuracy of the probe")
+    assert (tile.value, tile.detail) == ("72.0%", "mean of the classes 20.0%")
+
+
 def test_the_time_counts_the_reference_phase_and_names_it(tmp_path: Path) -> None:
     record = _with_metrics(make_run(tmp_path, rounds=1), 1, seconds={"reference": 3.0, "train": 7.0})
     tile = page.tiles(record)[-1]

@@ -73,7 +73,8 @@ def test_run_shows_its_progress_on_stderr_and_its_end_on_stdout(
 ) -> None:
     for phase in ("prepare", "acquire", "annotate", "train", "evaluate", "committed"):
         assert phase in first.stderr
-    assert first.stdout == f"the label budget is spent: 4 of 4\nreport: {run}/report.html\n"
+    end = f"report: {run}/report.html\ndo its images pay? distal prove {run}\n"
+    assert first.stdout == f"the label budget is spent: 4 of 4\n{end}"
 
 
 def test_run_again_says_that_the_run_is_finished_and_resume_with_more_rounds_continues_it(
