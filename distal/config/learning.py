@@ -26,7 +26,8 @@ class NetConfig(Section):
     width: Annotated[int, Field(ge=4, le=1024)] = Field(  # at 1024 a level has 4,096 channels, 600 MB a convolution
         32,
         description="residual, dcgan: channels at 16 px, doubled with each halving of the side (residual, 32: a step "
-        "of 64 images of 32 px takes 0.2 s on two cores with bfloat16, 1 s on others; DCGAN's paper: 256); dense: 1/8 of the units of a layer",
+        "of 64 images of 32 px takes 0.2 s on two cores with bfloat16, 1 s without; DCGAN's paper: 256); "
+        "dense: 1/8 of the units of a layer",
     )
     units_g: Layers | None = Field(
         None, description="dense: units of G's hidden layers, as [128, 128, 1024]; null: one residual block"
