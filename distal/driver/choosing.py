@@ -144,7 +144,7 @@ def filtered(
     parts = [replace(unfiltered(generator, np.zeros_like(counts), seed, selector), features=training.features[:0])]
     first = made = 0
     while any(each.missing for each in classes) and made < TRIES * counts.sum():
-        listen(f"generating {sum(each.missing for each in classes):,} of {int(counts.sum()):,} images")
+        listen(f"generating, for {sum(each.missing for each in classes):,} of {int(counts.sum()):,} images are missing")
         labels = np.repeat(np.arange(len(counts)), [each.missing for each in classes])
         seen = begun or known.look_at(generator.images(labels, seed, selector, first))
         begun, images = None, seen.pixels.numpy()

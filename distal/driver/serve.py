@@ -110,7 +110,7 @@ class Driver:
         group = _group(plan.config, divide_resources(plan.config, living_nodes()))
         job = RankJob(plan, shards, oracle is not None, call, lock, Drains())
         self._workers = Workers(job, group, possible_sizes(plan.config.train), lambda: len(plan.run.committed()))
-        self._waiting = None if self._workers.elastic else Waiting(str(group))
+        self._waiting = None if self._workers.elastic else Waiting(str(group), "wait for a place, or start,")
         self._regrouping = False
 
     def rounds(self) -> Generator[RoundResult, None, Outcome]:

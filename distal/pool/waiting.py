@@ -17,10 +17,11 @@ class Waiting:
 
     Args:
         what: for people, such as "2 training workers of 1 CPUs and 0 GPUs".
+        does: what they are known to do.
     """
 
-    def __init__(self, what: str) -> None:
-        self.what = what
+    def __init__(self, what: str, does: str = "wait for a place") -> None:
+        self.what, self.does = what, does
         self._began = time.monotonic()
         self._told = 0.0
 
@@ -39,7 +40,7 @@ class Waiting:
     def tell(self) -> None:
         """Log what waits, if it was not told within the last `NOTICE_S` seconds."""
         if self.due():
-            logger.warning("%s wait for a place since %.0f s; free now: %s", self.what, self.seconds, free_now())
+            logger.warning("%s %s since %.0f s; free now: %s", self.what, self.does, self.seconds, free_now())
 
 
 def free_now() -> str:
