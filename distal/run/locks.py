@@ -161,7 +161,11 @@ def flock_holder(files: LocalFiles, role: str) -> Holder | None:
     try:
         if _try_flock(descriptor, path, fcntl.LOCK_SH):
             return None
-        return Holder.from_bytes(os.pread(descriptor, 4096, 0)) or Holder("unknown host", 0, time.time())
+        for _ in range(20):  # who has just taken it is about to write who that is
+            if held := Holder.from_bytes(os.pread(descriptor, 4096, 0)):
+                return held
+            time.sleep(0.05)
+        return Holder("unknown host", 0, time.time())
     finally:
         os.close(descriptor)
 
