@@ -6,6 +6,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -174,6 +175,19 @@ def test_a_killed_driver_gives_the_lock_back_even_if_it_forked(tmp_path, forked)
         child.stdout.close()
     with run.lock(wait_s=2.0):
         assert run.holder().pid == os.getpid()
+
+
+def test_who_has_just_taken_a_lock_is_waited_for_to_write_who_that_is(tmp_path: Path) -> None:
+    run = RunDirectory.open(str(tmp_path), "r")
+    with run.lock():
+        written = (tmp_path / "r" / ".lock-driver").read_bytes()
+        (tmp_path / "r" / ".lock-driver").write_bytes(b"")
+        late = threading.Timer(0.2, (tmp_path / "r" / ".lock-driver").write_bytes, [written])
+        late.start()
+        held = run.holder()
+        late.join()
+    assert held is not None
+    assert held.pid == os.getpid(), "whoever kills process 0 kills its own process group"
 
 
 def test_a_worker_that_begins_under_a_living_driver_clears_what_the_killed_one_left_half_written(tmp_path):
