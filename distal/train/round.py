@@ -157,14 +157,16 @@ class _Round:
             wrong = self.watch.see(self.done + 1, self.model.advance(self.rows, self.comm))
             self.done += 1
             reports = self.done % REPORT_STEPS == 0 or self.done == self.steps
-            if reports and not wrong:
+            # Alone, for several ranks would have to agree at each update.
+            keeps = not reports and self.comm.size == 1 and not self.goes_back and self.keeper.due()
+            if (reports or keeps) and not wrong:
                 wrong = self.watch.settle() or spoiled(self.model, self.comm)
             if wrong:
                 self._go_back(wrong)
             elif reports:
                 seen = self._report(on_progress)
-            elif self.comm.size == 1 and not self.goes_back and self.keeper.due():
-                self._keep_between()  # alone, for several ranks would have to agree at each update
+            elif keeps:
+                self._keep_between()
         seconds = time.monotonic() - started
         logger.info("%d updates in %.1f s, labels %d", self.steps, seconds, len(self.rows.labels))
         return self.model, self.watch.means() | seen
@@ -194,8 +196,6 @@ class _Round:
 
     def _keep_between(self) -> None:
         """Keep a good state before the next report, where updates take so long that it would be kept late."""
-        if self.watch.settle() or spoiled(self.model, self.comm):
-            return  # the next report finds it again, and ends the round
         if isinstance(self.model, Divided):
             self.model.gather(self.comm)
         self.keeper.keep(self._state())
