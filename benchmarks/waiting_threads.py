@@ -16,6 +16,14 @@ import sys
 import time
 
 import numpy as np
+from held_images import HeldImages
+from machine import describe_machine
+
+from distal.communicator import Alone
+from distal.models import GAN
+from distal.nets.threads import threads
+from distal.resolve import make_config
+from distal.train import TrainingRows
 
 SPINS = "300000"
 """What libgomp takes where no policy is said."""
@@ -28,14 +36,6 @@ def busy() -> None:
 
 def update_s(updates: int) -> float:
     """Return the seconds of an update in this process."""
-    from held_images import HeldImages
-
-    from distal.communicator import Alone
-    from distal.models import GAN
-    from distal.nets.threads import threads
-    from distal.resolve import make_config
-    from distal.train import TrainingRows
-
     rng = np.random.default_rng(0)
     images = HeldImages(rng.integers(0, 256, (256, 3, 32, 32), dtype=np.uint8))
     labels = rng.integers(0, 10, 128)
@@ -66,8 +66,6 @@ def main() -> None:
     if a.one:
         print(update_s(a.updates))
         return
-    from machine import describe_machine
-
     print(describe_machine())
     for beside in (0, a.busy):
         others = [multiprocessing.Process(target=busy, daemon=True) for _ in range(beside)]

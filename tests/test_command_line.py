@@ -139,6 +139,7 @@ SIGNALLED_IN_A_CALLBACK = """
 import os, signal, sys, time, weakref
 from distal.cli.ending import end_on_sigterm
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has its jobs in the background ignore it
 end_on_sigterm()
 anything = type("Anything", (), {})()
 watched = weakref.ref(anything, lambda gone: os.kill(os.getpid(), signal.Signals[sys.argv[1]]))

@@ -71,7 +71,8 @@ class Display:
         if self.live is not None:
             self.live.update(self.live.task_ids[0], completed=event.done, total=event.total or None)
         if self.live is None and self._bar is None and time.monotonic() - self._told >= QUIET_S:
-            self._still_at(event)
+            seconds = time.monotonic() - self._started
+            self._print(f"{self._line(event, seconds, f'{event.done:,} of {event.total:,}')}so far")
         if self._bar is not None and self._last is not None:
             self._bar.draw(self._title(event), event.done, event.total, self._facts(NOTEBOOK_COLUMNS))
 
@@ -123,8 +124,7 @@ class Display:
         seconds = time.monotonic() - self._started
         self._started += seconds
         self._seconds[event.phase].append(seconds)
-        amount = f"{event.total:,} {UNITS.get(event.phase, '')}" if event.total else ""
-        line = f"{self._where(event):<11} {event.phase:<9} {seconds:7.1f} s  {amount:<14} "
+        line = self._line(event, seconds, f"{event.total:,}")
         room = self.console.width - len(line) if self.console.is_terminal else None
         self._print(f"{line}{_fitted(_figures(event), room)}".rstrip())
 
@@ -146,10 +146,9 @@ class Display:
         if self._bar is not None:
             self._bar.clear()
 
-    def _still_at(self, event: Event) -> None:
-        done = f"{event.done:,} of {event.total:,} {UNITS.get(event.phase, '')}" if event.total else ""
-        seconds = time.monotonic() - self._started
-        self._print(f"{self._where(event):<11} {event.phase:<9} {seconds:7.1f} s  {done:<14} so far".rstrip())
+    def _line(self, event: Event, seconds: float, count: str) -> str:
+        amount = f"{count} {UNITS.get(event.phase, '')}" if event.total else ""
+        return f"{self._where(event):<11} {event.phase:<9} {seconds:7.1f} s  {amount:<14} "
 
     def _print(self, line: str | Text) -> None:
         self._told = time.monotonic()

@@ -157,7 +157,7 @@ class _Round:
             wrong = self.watch.see(self.done + 1, self.model.advance(self.rows, self.comm))
             self.done += 1
             reports = self.done % REPORT_STEPS == 0 or self.done == self.steps
-            # Alone, for several ranks would have to agree at each update.
+            # Updates may take so long that the next report is late; several ranks would have to agree at each.
             keeps = not reports and self.comm.size == 1 and not self.goes_back and self.keeper.due()
             if (reports or keeps) and not wrong:
                 wrong = self.watch.settle() or spoiled(self.model, self.comm)
@@ -166,7 +166,7 @@ class _Round:
             elif reports:
                 seen = self._report(on_progress)
             elif keeps:
-                self._keep_between()
+                self.keeper.keep(self._state())
         seconds = time.monotonic() - started
         logger.info("%d updates in %.1f s, labels %d", self.steps, seconds, len(self.rows.labels))
         return self.model, self.watch.means() | seen
@@ -193,12 +193,6 @@ class _Round:
         if keeps and self.comm.rank == 0:
             self.keeper.keep(self.good or self._state())
         return seen
-
-    def _keep_between(self) -> None:
-        """Keep a good state before the next report, where updates take so long that it would be kept late."""
-        if isinstance(self.model, Divided):
-            self.model.gather(self.comm)
-        self.keeper.keep(self._state())
 
     def _go_back(self, wrong: list[str]) -> None:
         where, good = f"{self.done} of this round's {self.steps}", self.good
