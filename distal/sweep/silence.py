@@ -18,6 +18,9 @@ EVERY_S = 30.0
 LOOKS_WITHIN = 4
 """How often at least within the limit."""
 
+PACKAGE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
+"""Where distal's own files lie; a checkout may be called distal as well."""
+
 LAST_WORDS_S = 30.0
 """How long a process that ends itself tries to write down why: what it cannot reach may be what hangs."""
 
@@ -53,11 +56,11 @@ def _watch(thread: int, limit_s: float, over: threading.Event, hung: Callable[[s
 def _where(thread: int) -> str:
     """Return which line of distal a thread has called and not come back from, for people."""
     frame = sys._current_frames().get(thread)
-    while frame is not None and "distal" not in frame.f_code.co_filename.split(os.sep)[:-1]:
+    while frame is not None and not frame.f_code.co_filename.startswith(PACKAGE):
         frame = frame.f_back
     if frame is None:
         return "outside distal"
-    file = frame.f_code.co_filename.rpartition(f"{os.sep}distal{os.sep}")[2]
+    file = frame.f_code.co_filename.removeprefix(PACKAGE)
     return f"in {frame.f_code.co_name} (distal/{file}, line {frame.f_lineno})"
 
 

@@ -14,6 +14,14 @@ def test_a_thread_that_sleeps_is_hung_and_told_of_once() -> None:
     assert heard == ["outside distal"]
 
 
+def test_what_lies_in_another_folder_called_distal_is_outside_distal() -> None:
+    heard: list[str] = []
+    names = {"watched": watched, "heard": heard, "time": time}
+    sleeps = "with watched(0.2, heard.append):\n    time.sleep(0.8)"
+    exec(compile(sleeps, "/home/somebody/distal/examples/sleeps.py", "exec"), names)
+    assert heard == ["outside distal"]
+
+
 def test_a_thread_that_works_is_not_however_long_nor_one_that_has_left() -> None:
     heard: list[str] = []
     with watched(0.2, heard.append):
