@@ -49,7 +49,7 @@ def end(place):
     silence.end_process(speak)
 
 module = {}
-exec(compile("import time\\ndef wait():\\n    time.sleep(60)", "/site/distal/data/hanging.py", "exec"), module)
+exec(compile("import time\\ndef wait():\\n    time.sleep(60)", silence.PACKAGE + "data/hanging.py", "exec"), module)
 with silence.watched(0.3, end):
     module["wait"]()
     print("never", flush=True)
